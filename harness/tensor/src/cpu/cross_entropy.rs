@@ -1,0 +1,48 @@
+//! Negative log-likelihood of one target a row, without materialising the softmax.
+
+use rayon::prelude::*;
+
+use super::exp::exp;
+
+const LANES: usize = 32;
+
+#[inline(always)]
+fn log_sum_exp(row: &[f32]) -> f32 {
+    // NaN must survive: f32::max would drop it, and the sum below does not.
+    let max = row
+        .iter()
+        .copied()
+        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    if max == f32::INFINITY {
+        return f32::NAN;
+    }
+    let chunks = row.chunks_exact(LANES);
+    let mut sum: f64 = chunks.remainder().iter().map(|&x| exp(x - max) as f64).sum();
+    let mut sums = [0f32; LANES];
+    for (i, chunk) in chunks.enumerate() {
+        for lane in 0..LANES {
+            sums[lane] += exp(chunk[lane] - max);
+        }
+        // Partial sums stay short, so that f32 rounding does not grow with the vocabulary.
+        if i % 32 == 31 {
+            sum += sums.iter().map(|&s| s as f64).sum::<f64>();
+            sums = [0f32; LANES];
+        }
+    }
+    sum += sums.iter().map(|&s| s as f64).sum::<f64>();
+    (max as f64 + sum.ln()) as f32
+}
+
+/// `out[i] = log Σ_v exp(logits[i, v]) − logits[i, targets[i]]`; `targets` lie within the vocabulary.
+pub(crate) fn cross_entropy(logits: &[f32], vocab: usize, targets: &[i64], out: &mut [f32]) {
+    let arch = pulp::Arch::new();
+    out.par_iter_mut()
+        .zip(logits.par_chunks(vocab))
+        .zip(targets)
+        .for_each(|((out, row), &target)| {
+            *out = arch.dispatch(
+                #[inline(always)]
+                || log_sum_exp(row),
+            ) - row[target as usize];
+        });
+}

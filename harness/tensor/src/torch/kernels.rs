@@ -1,0 +1,121 @@
+//! Compositions of libtorch operations, and host kernels where libtorch's own are slow.
+//!
+//! A host kernel has no backward pass, so it is taken only in f32 when no operand is tracked.
+
+use std::sync::LazyLock;
+
+use tch::{Kind, TchError, Tensor};
+
+use crate::cpu;
+
+type Result = std::result::Result<Tensor, TchError>;
+
+/// Fewest rows for which oneDNN's better kernels outweigh its copies.
+const ONEDNN_ROWS: usize = 32;
+
+/// libtorch multiplies f32 matrices with MKL, which keeps to AVX2 on AMD; oneDNN, also in libtorch, does not.
+static ONEDNN_IS_FASTER: LazyLock<bool> = LazyLock::new(|| {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let vendor = std::arch::x86_64::__cpuid(0);
+        let amd = [vendor.ebx, vendor.edx, vendor.ecx] == [*b"Auth", *b"enti", *b"cAMD"].map(u32::from_le_bytes);
+        amd && std::arch::is_x86_feature_detected!("avx512f")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+});
+
+fn host_f32(tensors: &[&Tensor]) -> bool {
+    tensors
+        .iter()
+        .all(|t| t.device() == tch::Device::Cpu && t.kind() == Kind::Float && !t.requires_grad())
+}
+
+/// The elements from the first to the last of a host f32 tensor, in memory order.
+fn slice(tensor: &Tensor) -> &[f32] {
+    let reach: i64 = tensor
+        .size()
+        .iter()
+        .zip(tensor.stride())
+        .map(|(&size, stride)| (size - 1).max(0) * stride)
+        .sum();
+    let count = if tensor.numel() == 0 { 0 } else { reach as usize + 1 };
+    // SAFETY: a tensor's storage holds every element that its sizes and strides reach, and lives as long as the tensor.
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count) }
+}
+
+/// A fresh contiguous host f32 tensor, filled by `fill`.
+fn filled(size: &[i64], fill: impl FnOnce(&mut [f32])) -> Result {
+    let out = Tensor::f_empty(size, (Kind::Float, tch::Device::Cpu))?;
+    // SAFETY: the tensor is new, contiguous and has no other owner.
+    fill(unsafe { std::slice::from_raw_parts_mut(out.data_ptr().cast(), out.numel()) });
+    Ok(out)
+}
+
+/// `x weightᵀ + bias`.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result {
+    let mut size = x.size();
+    let inner = size.pop().unwrap_or_default();
+    let rows: i64 = size.iter().product();
+    size.push(weight.size()[0]);
+    if !host_f32(&[x, weight]) || bias.is_some_and(|bias| !host_f32(&[bias])) {
+        return x.f_linear(weight, bias);
+    }
+    if rows == 1 && inner > 0 && x.is_contiguous() && weight.is_contiguous() {
+        let y = filled(&size, |out| cpu::matvec(slice(weight), slice(x), out))?;
+        return bias.map_or(Ok(y.shallow_clone()), |bias| y.f_add(bias));
+    }
+    if rows as usize >= ONEDNN_ROWS && *ONEDNN_IS_FASTER {
+        return x
+            .f_contiguous()?
+            .f_to_mkldnn(None::<Kind>)?
+            .f_mkldnn_linear(weight, bias)?
+            .f_to_dense(None::<Kind>, false);
+    }
+    x.f_linear(weight, bias)
+}
+
+/// Attention as in [`crate::Tensor::attention`]; `bias` is an additive mask, and `causal` says that a plain causal mask does.
+pub(crate) fn attention(
+    [q, k, v]: [&Tensor; 3],
+    sizes: cpu::AttentionSizes,
+    scale: f64,
+    causal: bool,
+    bias: impl FnOnce() -> crate::Result<Option<crate::Tensor>>,
+) -> Result {
+    if host_f32(&[q, k, v]) && q.numel() > 0 {
+        let strides = |t: &Tensor| t.stride().iter().map(|&s| s as usize).collect::<Vec<_>>();
+        let [qs, ks, vs] = [q, k, v].map(strides);
+        let operands = (
+            cpu::Strided::new(slice(q), &qs),
+            cpu::Strided::new(slice(k), &ks),
+            cpu::Strided::new(slice(v), &vs),
+        );
+        if let (Some(q_rows), Some(k_rows), Some(v_rows)) = operands {
+            return filled(&q.size(), |out| cpu::attention(q_rows, k_rows, v_rows, sizes, out));
+        }
+    }
+    let bias = bias().map_err(|e| TchError::Torch(e.to_string()))?;
+    let bias = bias.as_ref().and_then(|bias| super::all(&[bias]).pop());
+    let grouped = sizes.heads != sizes.kv_heads;
+    Tensor::f_scaled_dot_product_attention(q, k, v, bias, 0.0, causal, scale, grouped)
+}
+
+pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result {
+    let halves = x.f_chunk(2, -1)?;
+    let (x1, x2) = (&halves[0], &halves[1]);
+    let first = x1.f_mul(cos)?.f_sub(&x2.f_mul(sin)?)?;
+    let second = x2.f_mul(cos)?.f_add(&x1.f_mul(sin)?)?;
+    Tensor::f_cat(&[first, second], -1)
+}
+
+pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result {
+    let wide = match logits.kind() {
+        Kind::Double => Kind::Double,
+        _ => Kind::Float,
+    };
+    // No target is ignored: libtorch's default would score a stray −100 as 0.
+    logits
+        .f_to_kind(wide)?
+        .f_cross_entropy_loss(targets, None::<&Tensor>, tch::Reduction::None, i64::MIN, 0.0)
+}

@@ -1,0 +1,144 @@
+//! The libtorch engine: conversions and device set-up.
+
+pub(crate) mod kernels;
+
+use std::sync::OnceLock;
+
+use crate::{DType, DeviceKind, Element, Error, Result, Tensor};
+
+pub(crate) fn error(op: &'static str, e: tch::TchError) -> Error {
+    Error::Engine {
+        op,
+        // libtorch appends its C++ stack.
+        detail: e.to_string().lines().next().unwrap_or_default().to_string(),
+    }
+}
+
+/// Loads libtorch's CUDA half. The binary links only the CPU half, so that it starts on a machine without CUDA.
+fn load_cuda() -> std::result::Result<(), String> {
+    static LOADED: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    LOADED
+        .get_or_init(|| {
+            use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+            // SAFETY: the library's initialisers only register kernels with the libtorch already loaded.
+            let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }
+                .map_err(|e| e.to_string())?;
+            std::mem::forget(library);
+            if tch::Cuda::is_available() {
+                Ok(())
+            } else {
+                Err("libtorch sees no CUDA device".to_string())
+            }
+        })
+        .clone()
+}
+
+pub(crate) fn device(kind: DeviceKind) -> Result<tch::Device> {
+    let DeviceKind::Cuda(index) = kind else {
+        return Ok(tch::Device::Cpu);
+    };
+    let refuse = |detail: String| Error::Unsupported { op: "device", detail };
+    load_cuda().map_err(|e| refuse(format!("libtorch can't use cuda:{index}: {e}")))?;
+    let count = tch::Cuda::device_count() as usize;
+    if index >= count {
+        return Err(refuse(format!(
+            "cuda:{index} asked for, libtorch sees {count} CUDA devices"
+        )));
+    }
+    Ok(tch::Device::Cuda(index))
+}
+
+pub(crate) fn device_kind(tensor: &tch::Tensor) -> DeviceKind {
+    match tensor.device() {
+        tch::Device::Cuda(index) => DeviceKind::Cuda(index),
+        _ => DeviceKind::Cpu,
+    }
+}
+
+pub(crate) fn kind(dtype: DType) -> tch::Kind {
+    match dtype {
+        DType::F64 => tch::Kind::Double,
+        DType::F32 => tch::Kind::Float,
+        DType::BF16 => tch::Kind::BFloat16,
+        DType::F16 => tch::Kind::Half,
+        DType::I64 => tch::Kind::Int64,
+    }
+}
+
+pub(crate) fn dtype(tensor: &tch::Tensor) -> DType {
+    match tensor.kind() {
+        tch::Kind::Double => DType::F64,
+        tch::Kind::Float => DType::F32,
+        tch::Kind::BFloat16 => DType::BF16,
+        tch::Kind::Half => DType::F16,
+        tch::Kind::Int64 => DType::I64,
+        other => unreachable!("no operation of this crate makes a {other:?} tensor"),
+    }
+}
+
+/// A shape as libtorch spells it.
+pub(crate) fn size(shape: &[usize]) -> Vec<i64> {
+    shape.iter().map(|&dim| dim as i64).collect()
+}
+
+pub(crate) fn from_le_bytes(bytes: &[u8], dtype: DType, shape: &[usize], kind_: DeviceKind) -> Result<Tensor> {
+    tch::Tensor::f_from_data_size(bytes, &size(shape), kind(dtype))
+        .and_then(|t| match device(kind_) {
+            Ok(tch::Device::Cpu) => Ok(t),
+            Ok(device) => t.f_to_device(device),
+            Err(e) => Err(tch::TchError::Torch(e.to_string())),
+        })
+        .map(Tensor::from)
+        .map_err(|e| error("from_le_bytes", e))
+}
+
+pub(crate) fn full(shape: &[usize], value: f64, dtype: DType, kind_: DeviceKind) -> Result<Tensor> {
+    tch::Tensor::f_full(size(shape), value, (kind(dtype), device(kind_)?))
+        .map(Tensor::from)
+        .map_err(|e| error("full", e))
+}
+
+pub(crate) fn to_vec<T: Element>(tensor: &tch::Tensor) -> Result<Vec<T>> {
+    let count = tensor.numel();
+    let mut values = vec![T::zeroed(); count];
+    tensor
+        .f_contiguous()
+        .and_then(|t| t.f_to_device(tch::Device::Cpu))
+        .and_then(|t| t.f_copy_data_u8(bytemuck::cast_slice_mut(&mut values), count))
+        .map_err(|e| error("to_vec", e))?;
+    Ok(values)
+}
+
+/// The native tensors of operands that were checked to live on this engine.
+pub(crate) fn all<'a>(tensors: &[&'a Tensor]) -> Vec<&'a tch::Tensor> {
+    tensors
+        .iter()
+        .filter_map(|tensor| match &tensor.repr {
+            crate::tensor::Repr::Torch(t) => Some(t),
+            #[allow(unreachable_patterns)]
+            _ => None,
+        })
+        .collect()
+}
+
+/// Gradients of a one-element loss; zeros for a parameter that the loss does not depend on.
+pub(crate) fn backward(loss: &tch::Tensor, params: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let native = all(params);
+    let gradients = if loss.requires_grad() {
+        tch::Tensor::f_run_backward(&[loss], &native, false, false).map_err(|e| error("backward", e))?
+    } else {
+        native.iter().map(|_| tch::Tensor::new()).collect()
+    };
+    gradients
+        .into_iter()
+        .zip(native)
+        .map(|(gradient, param)| {
+            if gradient.defined() {
+                Ok(gradient)
+            } else {
+                param.f_zeros_like()
+            }
+        })
+        .map(|gradient| gradient.map(Tensor::from).map_err(|e| error("backward", e)))
+        .collect()
+}
