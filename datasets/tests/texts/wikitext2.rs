@@ -1,0 +1,76 @@
+//! The catalogue's WikiText-2 on the real files, which stay outside the repository.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prunebench_datasets::{Catalogue, Hub, Places, text};
+
+use crate::hub::{Answer, parquet, serve};
+
+/// The data folder, or `None` with a visible word on why the test did not run.
+fn data(test: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = env::var_os("PRUNEBENCH_SHARED")
+        .map_or_else(beside, PathBuf::from)
+        .join("data");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    let required = env::var_os("PRUNEBENCH_REQUIRE_SHARED").is_some_and(|value| value == "1");
+    assert!(!required, "{test} needs {}", folder.display());
+    // Written past the test runner, which hides what passing tests print.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {} is not there", folder.display());
+    None
+}
+
+fn places(mirror: Option<PathBuf>, endpoint: &str, cache: &Path) -> Places {
+    Places {
+        mirror,
+        hub: Hub {
+            endpoint: Some(endpoint.to_owned()),
+            cache: cache.to_owned(),
+            token: None,
+            offline: false,
+        },
+    }
+}
+
+#[test]
+fn the_mirror_and_the_hub_give_the_same_pinned_texts() {
+    let Some(data) = data("the_mirror_and_the_hub_give_the_same_pinned_texts") else {
+        return;
+    };
+    let catalogue = Catalogue::embedded().expect("valid");
+    let set = catalogue.data_set("wikitext2").expect("present");
+    for (split, raw) in [("test", "wiki.test.raw"), ("validation", "wiki.valid.raw")] {
+        let raw = fs::read_to_string(data.join("text/wikitext2").join(raw)).expect("readable");
+        // The Hub's rows: every line as it is, but an empty row for a line of one space.
+        let rows: Vec<Option<&str>> = raw
+            .split_inclusive('\n')
+            .map(|line| Some(if line == " \n" { "" } else { line }))
+            .collect();
+        let bytes = parquet("text", &rows, 1000);
+        let file = &set.split(split).expect("present").file;
+        let path = format!("/datasets/{}/resolve/{}/{file}", set.hub.repository, set.hub.revision);
+        let server = serve(HashMap::from([(path, Answer::File(bytes))]));
+        let cache = tempfile::tempdir().expect("temporary folder");
+
+        let hub = text(
+            &catalogue,
+            "wikitext2",
+            split,
+            &places(None, &server.endpoint, cache.path()),
+        )
+        .expect("the Hub's");
+        let mirror = text(
+            &catalogue,
+            "wikitext2",
+            split,
+            &places(Some(data.clone()), "unused", cache.path()),
+        )
+        .expect("the mirror's");
+        assert_eq!(hub.content, mirror.content);
+    }
+}
