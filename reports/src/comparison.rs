@@ -1,0 +1,312 @@
+//! Records of one model under several recipes, checked to be comparable and grouped over seeds.
+
+use std::collections::BTreeMap;
+
+use prunebench_results::{Metrics, PerplexityResult, Record, Samples, ThroughputResult, statistics};
+
+use crate::statistics::{Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities};
+
+/// Records that may stand in one table.
+#[derive(Debug)]
+pub struct Comparison<'a> {
+    pub(crate) baseline: &'a [String],
+    /// Groups of the baseline first, otherwise in the order of the records.
+    pub(crate) groups: Vec<Group<'a>>,
+}
+
+/// The records that differ in nothing but their seed, in the order given.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    pub(crate) records: Vec<&'a Record>,
+}
+
+/// Perplexity over one or more seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct PerplexityEstimate {
+    pub(crate) value: f64,
+    pub(crate) stderr: Option<f64>,
+    pub(crate) seed_sd: Option<f64>,
+}
+
+/// Perplexity over the baseline's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RatioEstimate {
+    pub(crate) value: f64,
+    /// Absent of the baseline itself, and of too few windows.
+    pub(crate) interval: Option<Interval>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Puts records side by side. Ratios are to the records whose recipe is `baseline` and which ran
+    /// on the same engine, device and dtype; they come first, the rest stays in the order given.
+    ///
+    /// # Errors
+    /// If there is no record, or records differ in what must be equal: model, evaluation, protocols
+    /// and their windows, thread count, or the value of an input that they share.
+    pub fn new(records: &'a [Record], baseline: &'a [String]) -> Result<Self, ComparisonError> {
+        check_comparable(records)?;
+        let mut groups: Vec<Group> = Vec::new();
+        for record in records {
+            match groups.iter_mut().find(|group| group.holds(record)) {
+                None => groups.push(Group { records: vec![record] }),
+                Some(group) => {
+                    if group.records.iter().any(|other| other.cell.seed == record.cell.seed) {
+                        return Err(ComparisonError::Twice { cell: name(record) });
+                    }
+                    group.records.push(record);
+                }
+            }
+        }
+        groups.sort_by_key(|group| group.first().cell.recipe != baseline);
+        Ok(Self { baseline, groups })
+    }
+
+    /// All records, in the order of the rows.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &'a Record> {
+        self.groups.iter().flat_map(|group| group.records.iter().copied())
+    }
+
+    /// The first record; all of them share its model and its evaluation.
+    pub(crate) fn first(&self) -> &'a Record {
+        self.groups[0].first()
+    }
+
+    pub(crate) fn is_baseline(&self, record: &Record) -> bool {
+        record.cell.recipe == self.baseline
+    }
+
+    /// The baseline's records beside which a record was measured, if any succeeded.
+    pub(crate) fn baseline_of(&self, record: &Record) -> Option<&Group<'a>> {
+        let beside = |group: &&Group| self.is_baseline(group.first()) && same_place(group.first(), record);
+        self.groups
+            .iter()
+            .find(beside)
+            .filter(|group| group.metrics().next().is_some())
+    }
+
+    /// The perplexity under the cell's `index`th protocol over the given records, which are of one
+    /// group; `None` if none of them succeeded.
+    pub(crate) fn perplexity(&self, records: &[&Record], index: usize) -> Option<PerplexityEstimate> {
+        let model = window_means(records, index);
+        let model = slices(&model);
+        Some(PerplexityEstimate {
+            value: perplexity(&model)?,
+            stderr: perplexity_stderr(&model),
+            seed_sd: statistics::sample_sd(&seed_perplexities(&model)),
+        })
+    }
+
+    /// That perplexity over the baseline's; `None` if either is missing.
+    pub(crate) fn ratio(&self, records: &[&Record], index: usize) -> Option<RatioEstimate> {
+        let first = records.first()?;
+        let model = window_means(records, index);
+        let baseline = window_means(&self.baseline_of(first)?.records, index);
+        let (model, baseline) = (slices(&model), slices(&baseline));
+        Some(RatioEstimate {
+            value: perplexity(&model)? / perplexity(&baseline)?,
+            interval: (!self.is_baseline(first))
+                .then(|| perplexity_ratio_interval(&model, &baseline))
+                .flatten(),
+        })
+    }
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn first(&self) -> &'a Record {
+        self.records[0]
+    }
+
+    /// The metrics of the records that succeeded.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &'a Metrics> {
+        self.records.iter().filter_map(|record| record.metrics.as_ref())
+    }
+
+    /// The mean of a number over the seeds that succeeded.
+    pub(crate) fn mean(&self, number: impl Fn(&Metrics) -> f64) -> Option<f64> {
+        statistics::mean(&self.metrics().map(number).collect::<Vec<_>>())
+    }
+
+    /// Median and median absolute deviation of the rates of all seeds' repeats together.
+    pub(crate) fn rate(&self, samples: impl Fn(&ThroughputResult) -> &Samples) -> Option<(f64, f64)> {
+        let results = self.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+        let rates: Vec<f64> = results.flat_map(|result| samples(result).rates()).collect();
+        Some((
+            statistics::median(&rates)?,
+            statistics::median_absolute_deviation(&rates)?,
+        ))
+    }
+
+    fn holds(&self, record: &Record) -> bool {
+        self.first().cell.recipe == record.cell.recipe && same_place(self.first(), record)
+    }
+}
+
+fn same_place(a: &Record, b: &Record) -> bool {
+    let (a, b) = (&a.cell, &b.cell);
+    (&a.engine, &a.device, &a.dtype) == (&b.engine, &b.device, &b.dtype)
+}
+
+fn window_means(records: &[&Record], index: usize) -> Vec<Vec<f64>> {
+    let results = records
+        .iter()
+        .filter_map(|record| record.metrics.as_ref()?.perplexity.get(index));
+    let means = |result: &PerplexityResult| {
+        let tokens = result.tokens_scored as f64 / result.windows as f64;
+        result.window_nll.iter().map(|nll| nll / tokens).collect()
+    };
+    results.map(means).collect()
+}
+
+fn slices(seeds: &[Vec<f64>]) -> Vec<&[f64]> {
+    seeds.iter().map(Vec::as_slice).collect()
+}
+
+/// How errors and notes call a cell.
+pub(crate) fn name(record: &Record) -> String {
+    let cell = &record.cell;
+    format!("{} on {}, seed {}", method(record), place(record), cell.seed)
+}
+
+pub(crate) fn method(record: &Record) -> String {
+    record.cell.recipe.join(" + ")
+}
+
+pub(crate) fn place(record: &Record) -> String {
+    let cell = &record.cell;
+    format!("{} {} {}", cell.engine, cell.device, cell.dtype)
+}
+
+fn check_comparable(records: &[Record]) -> Result<(), ComparisonError> {
+    let first = records.first().ok_or(ComparisonError::Empty)?;
+    let mut inputs: BTreeMap<&str, (&Record, &str)> = BTreeMap::new();
+    let mut measured: Option<&Record> = None;
+    for record in records {
+        equal("model", first, record, |record| record.cell.model.clone())?;
+        equal("evaluation", first, record, |record| {
+            format!("{:?}", record.cell.evaluation)
+        })?;
+        for (input, value) in &record.inputs {
+            let (other, seen) = *inputs.entry(input).or_insert((record, value));
+            if seen != value {
+                return Err(differ(input, (other, seen.into()), (record, value.clone())));
+            }
+        }
+        if let Some(metrics) = &record.metrics {
+            check_complete(record, metrics)?;
+            let first = *measured.get_or_insert(record);
+            for index in 0..metrics.perplexity.len() {
+                equal("set of scored windows", first, record, |record| windows(record, index))?;
+            }
+            equal("throughput setting", first, record, throughput_name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a record answers what its cell asks, so that columns can go by the cell.
+fn check_complete(record: &Record, metrics: &Metrics) -> Result<(), ComparisonError> {
+    let evaluation = &record.cell.evaluation;
+    let asked = evaluation.perplexity.iter().map(|request| &request.protocol);
+    let whole = asked.eq(metrics.perplexity.iter().map(|result| &result.protocol))
+        && metrics
+            .perplexity
+            .iter()
+            .all(|result| result.window_nll.len() == result.windows)
+        && evaluation.throughput.is_some() == metrics.throughput.is_some();
+    if whole {
+        Ok(())
+    } else {
+        Err(ComparisonError::Incomplete { cell: name(record) })
+    }
+}
+
+fn windows(record: &Record, index: usize) -> String {
+    let result = record
+        .metrics
+        .as_ref()
+        .and_then(|metrics| metrics.perplexity.get(index));
+    result.map_or_else(String::new, |result| {
+        format!(
+            "{}: {} of {} windows, {} tokens scored",
+            result.protocol, result.windows, result.windows_available, result.tokens_scored
+        )
+    })
+}
+
+fn throughput_name(record: &Record) -> String {
+    let result = record.metrics.as_ref().and_then(|metrics| metrics.throughput.as_ref());
+    result.map_or_else(String::new, |result| {
+        format!(
+            "prompt {}, generated {}, batch {}, threads {}",
+            result.prompt_tokens, result.generated_tokens, result.batch, result.threads
+        )
+    })
+}
+
+fn equal(
+    what: &str,
+    first: &Record,
+    second: &Record,
+    value: impl Fn(&Record) -> String,
+) -> Result<(), ComparisonError> {
+    let values = (value(first), value(second));
+    if values.0 == values.1 {
+        Ok(())
+    } else {
+        Err(differ(what, (first, values.0), (second, values.1)))
+    }
+}
+
+fn differ(what: &str, first: (&Record, String), second: (&Record, String)) -> ComparisonError {
+    ComparisonError::Mixed {
+        what: what.into(),
+        first: name(first.0),
+        first_value: first.1,
+        second: name(second.0),
+        second_value: second.1,
+    }
+}
+
+/// Records that may not stand in one table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComparisonError {
+    /// There is nothing to compare.
+    #[error("there is no record to make a table of: run the experiment first")]
+    Empty,
+    /// Numbers of different kinds would share a column.
+    #[error(
+        "records that differ in {what} can't share a table: {first} has `{first_value}`, {second} \
+         has `{second_value}`; make a table of each, or measure them again alike"
+    )]
+    Mixed {
+        /// What differs.
+        what: String,
+        /// The first cell.
+        first: String,
+        /// What it has.
+        first_value: String,
+        /// The second cell.
+        second: String,
+        /// What it has.
+        second_value: String,
+    },
+    /// One cell would count twice.
+    #[error("there are two records of {cell}: give one of them")]
+    Twice {
+        /// The cell.
+        cell: String,
+    },
+    /// A record lacks what its cell asked for.
+    #[error(
+        "the record of {cell} is `ok` but lacks something that its cell asks for: delete it, and \
+         run the experiment again"
+    )]
+    Incomplete {
+        /// The cell.
+        cell: String,
+    },
+}
+
+#[cfg(test)]
+#[path = "comparison_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! The comparison as people read it: one row per recipe and engine, over all seeds.
+
+use prunebench_results::Status;
+
+use crate::{
+    comparison::{Comparison, Group, method, place},
+    notes,
+    table::{Alignment, Column, Entry, Table},
+};
+
+impl Comparison<'_> {
+    /// One row per recipe, engine, device and dtype. A row whose cells all failed has their status
+    /// and no number; one of which some failed has the numbers of the rest and says so.
+    pub fn table(&self) -> Table {
+        let columns = self.columns();
+        let rows = self.groups.iter().map(|group| {
+            columns
+                .iter()
+                .map(|(_, entry)| entry(group).unwrap_or(Entry::Missing))
+                .collect()
+        });
+        Table {
+            caption: notes::caption(self),
+            rows: rows.collect(),
+            notes: notes::notes(self),
+            columns: columns.into_iter().map(|(column, _)| column).collect(),
+        }
+    }
+
+    /// Each column with what it shows of a group.
+    fn columns(&self) -> Vec<ColumnOf<'_>> {
+        let evaluation = &self.first().cell.evaluation;
+        let mut columns = vec![
+            text("method", |group| method(group.first())),
+            text("engine", |group| place(group.first())),
+            number("seeds", "", |group| Some(Entry::Count(group.metrics().count() as u64))),
+            number("nominal ratio", "", |group| {
+                group.metrics().next()?.compression.nominal_ratio.map(Entry::Share)
+            }),
+            number("achieved ratio", "", |group| {
+                group
+                    .mean(|metrics| metrics.compression.achieved_ratio)
+                    .map(Entry::Share)
+            }),
+            number("mask sparsity", "", |group| {
+                group
+                    .mean(|metrics| metrics.compression.mask_sparsity)
+                    .map(Entry::Share)
+            }),
+            number("stored parameters", "", |group| {
+                let mean = group.mean(|metrics| metrics.accounting.stored_parameters as f64)?;
+                Some(Entry::Count(mean.round() as u64))
+            }),
+        ];
+        let several_seeds = self.groups.iter().any(|group| group.metrics().count() > 1);
+        for (index, request) in evaluation.perplexity.iter().enumerate() {
+            let protocol = &request.protocol;
+            columns.push(number(&format!("perplexity {protocol}"), "± stderr", move |group| {
+                let estimate = self.perplexity(&group.records, index)?;
+                Some(Entry::Number {
+                    value: estimate.value,
+                    spread: estimate.stderr,
+                })
+            }));
+            if several_seeds {
+                columns.push(number("seed sd", "", move |group| {
+                    let value = self.perplexity(&group.records, index)?.seed_sd?;
+                    Some(Entry::Number { value, spread: None })
+                }));
+            }
+            let header = format!("ratio to {}", self.baseline.join(" + "));
+            columns.push(number(&header, "95 % interval", move |group| {
+                let ratio = self.ratio(&group.records, index)?;
+                Some(Entry::Ratio {
+                    value: ratio.value,
+                    interval: ratio.interval,
+                })
+            }));
+        }
+        if evaluation.throughput.is_some() {
+            let rate = |(value, mad)| Entry::Number {
+                value,
+                spread: Some(mad),
+            };
+            columns.push(number("prefill", "tokens/s ± MAD", move |group| {
+                group.rate(|result| &result.prefill).map(rate)
+            }));
+            columns.push(number("decode", "tokens/s ± MAD", move |group| {
+                group.rate(|result| &result.decode).map(rate)
+            }));
+        }
+        columns.extend([
+            number("peak memory", "MiB", |group| {
+                let ok = group.records.iter().filter(|record| record.status == Status::Ok);
+                let peaks = ok.filter_map(|record| record.memory.as_ref());
+                Some(Entry::Count(
+                    peaks.map(|memory| memory.peak_resident_bytes).max()? >> 20,
+                ))
+            }),
+            number("method cost", "CPU s", |group| {
+                let value = group.mean(|metrics| metrics.budget.cpu_seconds)?;
+                Some(Entry::Number { value, spread: None })
+            }),
+            number("calibration", "tokens", |group| {
+                let mean = group.mean(|metrics| metrics.budget.calibration_tokens as f64)?;
+                Some(Entry::Count(mean.round() as u64))
+            }),
+            text("status", status),
+        ]);
+        columns
+    }
+}
+
+type ColumnOf<'a> = (Column, Box<dyn Fn(&Group) -> Option<Entry> + 'a>);
+
+fn number<'a>(header: &str, unit: &str, entry: impl Fn(&Group) -> Option<Entry> + 'a) -> ColumnOf<'a> {
+    let column = Column {
+        header: header.into(),
+        unit: unit.into(),
+        alignment: Alignment::Right,
+    };
+    (column, Box::new(entry))
+}
+
+fn text<'a>(header: &str, entry: impl Fn(&Group) -> String + 'a) -> ColumnOf<'a> {
+    let column = Column {
+        header: header.into(),
+        unit: String::new(),
+        alignment: Alignment::Left,
+    };
+    (column, Box::new(move |group| Some(Entry::Text(entry(group)))))
+}
+
+/// `ok`, or every failure with the first line of its error.
+fn status(group: &Group) -> String {
+    let failures = group.records.iter().filter(|record| record.status != Status::Ok);
+    let mut failures: Vec<String> = failures
+        .map(|record| {
+            let error = record.error.as_deref().unwrap_or_default();
+            let error = error.lines().next().unwrap_or_default();
+            let seed = match group.records.len() {
+                1 => String::new(),
+                _ => format!("seed {} ", record.cell.seed),
+            };
+            format!("{seed}{}: {error}", record.status)
+        })
+        .collect();
+    if failures.is_empty() {
+        return Status::Ok.to_string();
+    }
+    if group.records.len() > 1 {
+        let ok = group.metrics().count();
+        failures.insert(0, format!("{ok} of {} ok", group.records.len()));
+    }
+    failures.join("; ")
+}

@@ -1,0 +1,13 @@
+//! From records to tables: the statistics of a comparison, and its renderings.
+//!
+//! This crate reads records and nothing else, and names no method, protocol or model of its own.
+
+mod comparison;
+mod display;
+mod notes;
+mod raw;
+pub mod statistics;
+mod table;
+
+pub use comparison::{Comparison, ComparisonError};
+pub use table::{Alignment, Column, Entry, Table};

@@ -1,0 +1,203 @@
+//! What stands above and below a comparison, so that no number goes without its protocol, its
+//! sample count and its origin.
+
+use std::collections::BTreeSet;
+
+use prunebench_results::{MODEL_INPUT, Record};
+
+use crate::{
+    comparison::{Comparison, method, place},
+    statistics::{COVERAGE, FEWEST_WINDOWS, RESAMPLES},
+    table::grouped,
+};
+
+pub(crate) fn caption(comparison: &Comparison) -> String {
+    let cell = &comparison.first().cell;
+    let experiments = distinct(comparison, |record| Some(record.experiment.clone()));
+    format!("{}, compressed and measured; experiment {experiments}", cell.model)
+}
+
+pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes = vec![model(comparison)];
+    notes.extend(perplexity(comparison));
+    notes.extend(ratio(comparison));
+    notes.extend(throughput(comparison));
+    notes.extend(compression(comparison));
+    notes.extend(memory(comparison));
+    notes.push(
+        "Method cost: CPU time of all threads and tokens of calibration text that the recipe took, \
+         its forward passes included and evaluation excluded."
+            .into(),
+    );
+    notes.push(seeds(comparison));
+    notes.extend(provenance(comparison));
+    notes
+}
+
+fn model(comparison: &Comparison) -> String {
+    let model = &comparison.first().cell.model;
+    let hash = comparison.first().inputs.get(MODEL_INPUT);
+    let mut inputs: Vec<String> = comparison
+        .records()
+        .flat_map(|record| &record.inputs)
+        .filter(|(input, _)| *input != MODEL_INPUT)
+        .map(|(input, value)| format!("{input} = {}", abbreviated(value)))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    inputs.insert(0, format!("Model: {model}"));
+    if let Some(hash) = hash {
+        inputs[0] += &format!(", content hash {}", abbreviated(hash));
+    }
+    format!("{}.", inputs.join("; "))
+}
+
+fn perplexity(comparison: &Comparison) -> Vec<String> {
+    let Some(metrics) = comparison.groups.iter().find_map(|group| group.metrics().next()) else {
+        return Vec::new();
+    };
+    let note = |result: &prunebench_results::PerplexityResult| {
+        format!(
+            "Perplexity {}: per token, n = {} of {} windows, {} tokens scored, {} tail tokens \
+             dropped; ± is the standard error over windows (delta method).",
+            result.protocol,
+            result.windows,
+            result.windows_available,
+            grouped(result.tokens_scored as u64),
+            grouped(result.tail_tokens_dropped as u64),
+        )
+    };
+    metrics.perplexity.iter().map(note).collect()
+}
+
+fn ratio(comparison: &Comparison) -> Vec<String> {
+    if comparison.first().cell.evaluation.perplexity.is_empty() {
+        return Vec::new();
+    }
+    let baseline = comparison.baseline.join(" + ");
+    let mut notes = vec![format!(
+        "Ratio to {baseline}: perplexity over that of {baseline} on the same engine, device and \
+         dtype; {:.0} % interval by a paired bootstrap over the same windows ({} resamples, taken \
+         as independent; none below {FEWEST_WINDOWS} windows).",
+        100.0 * COVERAGE,
+        grouped(RESAMPLES as u64),
+    )];
+    let alone = distinct(comparison, |record| {
+        comparison.baseline_of(record).is_none().then(|| place(record))
+    });
+    if !alone.is_empty() {
+        notes.push(format!(
+            "No ratio on {alone}: {baseline} has no successful record there."
+        ));
+    }
+    notes
+}
+
+fn throughput(comparison: &Comparison) -> Option<String> {
+    let metrics = comparison.groups.iter().flat_map(|group| group.metrics());
+    let result = metrics.filter_map(|metrics| metrics.throughput.as_ref()).next()?;
+    let request = comparison.first().cell.evaluation.throughput?;
+    Some(format!(
+        "Prefill and decode, timed apart: {} prompt tokens, {} generated tokens, batch {}, {} \
+         threads; median ± median absolute deviation of {} repeats after {} for warm-up, all seeds \
+         together.",
+        result.prompt_tokens, result.generated_tokens, result.batch, result.threads, request.repeats, request.warmup,
+    ))
+}
+
+fn compression(comparison: &Comparison) -> Option<String> {
+    let bases: BTreeSet<String> = comparison
+        .groups
+        .iter()
+        .flat_map(|group| group.metrics())
+        .flat_map(|metrics| &metrics.compression.method_reports)
+        .map(|report| format!("{} ({})", report.basis, report.method))
+        .collect();
+    (!bases.is_empty()).then(|| {
+        format!(
+            "Nominal and achieved ratio are shares of: {}. Mask sparsity is the share of stored \
+             weights that a mask makes zero; they still take memory and time.",
+            bases.into_iter().collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
+fn memory(comparison: &Comparison) -> Option<String> {
+    let how = distinct(comparison, |record| Some(record.memory.as_ref()?.how.clone()));
+    (!how.is_empty()).then(|| format!("Peak memory: {how}; the highest of all seeds."))
+}
+
+fn seeds(comparison: &Comparison) -> String {
+    let seeds = distinct(comparison, |record| Some(record.cell.seed.to_string()));
+    let mut note = format!(
+        "Seeds: {seeds}. Numbers are means over the seeds that succeeded; the seed sd is the \
+         standard deviation between seeds and no part of the standard error."
+    );
+    let unmeasured: BTreeSet<String> = comparison
+        .groups
+        .iter()
+        .filter(|group| group.metrics().count() == 1)
+        .filter(|group| {
+            let mut reports = group.metrics().flat_map(|m| &m.compression.method_reports);
+            reports.any(|report| report.stochastic)
+        })
+        .map(|group| method(group.first()))
+        .collect();
+    if !unmeasured.is_empty() {
+        let methods = unmeasured.into_iter().collect::<Vec<_>>().join(", ");
+        note += &format!(" Measured with one seed, so its seed noise is unknown: {methods}.");
+    }
+    note
+}
+
+fn provenance(comparison: &Comparison) -> [String; 2] {
+    let machine = distinct(comparison, |record| {
+        let p = &record.provenance;
+        let gib = p.memory_bytes as f64 / (1u64 << 30) as f64;
+        let mut machine = format!(
+            "{}, {} cores, {} threads, {gib:.0} GiB, {}",
+            p.cpu, p.cores, p.threads, p.os
+        );
+        if let Some(gpu) = &p.gpu {
+            let driver = p.driver.as_deref().unwrap_or("unknown");
+            machine += &format!(", {gpu} with driver {driver}");
+        }
+        Some(machine)
+    });
+    let of = |text: fn(&Record) -> &String| distinct(comparison, |r| Some(text(r).clone()));
+    let revisions = distinct(comparison, |record| {
+        let p = &record.provenance;
+        let changed = if p.git_dirty { " with local changes" } else { "" };
+        let revision = p.git_revision.as_deref().unwrap_or("unknown");
+        Some(format!("{}{changed}", abbreviated(revision)))
+    });
+    let times = || comparison.records().map(|record| &record.provenance);
+    let started = times().map(|p| p.started_at.as_str()).min().unwrap_or_default();
+    let finished = times().map(|p| p.finished_at.as_str()).max().unwrap_or_default();
+    [
+        format!("Machine: {machine}."),
+        format!(
+            "Measured {started} to {finished} by prunebench {} (git {revisions}) with {}, {}.",
+            of(|record| &record.provenance.prunebench_version),
+            of(|record| &record.provenance.engine_version),
+            of(|record| &record.provenance.rustc),
+        ),
+    ]
+}
+
+/// The different values among all records, joined in order of first appearance.
+fn distinct(comparison: &Comparison, value: impl Fn(&Record) -> Option<String>) -> String {
+    let mut values: Vec<String> = Vec::new();
+    for value in comparison.records().filter_map(value) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values.join(", ")
+}
+
+/// A hash by its first digits; anything else whole.
+fn abbreviated(value: &str) -> &str {
+    let hash = value.len() >= 40 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if hash { &value[..16] } else { value }
+}
