@@ -1,0 +1,116 @@
+//! Size and work of a decoder, each figure counted from its graph and stored parameters.
+
+use prunebench_tensor::Tensor;
+
+use crate::graph::BlockShape;
+use crate::{Decoder, LinearName, Result};
+
+/// Size and work of a decoder. Stored, executed and non-zero parameters are three figures; none is inferred from another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accounting {
+    /// Parameters stored, a tied or shared tensor once.
+    pub stored_parameters: u64,
+    /// Parameters read by a forward pass, a block that runs twice counted twice; the head counts even when tied, the
+    /// embedding as the one row that a token reads.
+    pub executed_parameters: u64,
+    /// Weights of the blocks' linears: what unstructured pruning can zero.
+    pub prunable_weights: u64,
+    /// Prunable weights that are zero.
+    pub zero_weights: u64,
+    /// Bytes of the stored parameters in their dtype.
+    pub stored_bytes: u64,
+    /// Floating-point operations of one token at an empty context: 2 per multiply-add of every executed linear and the head.
+    pub flops_per_token: u64,
+    /// Floating-point operations that each earlier position adds to a token: scores and mixing.
+    pub flops_per_token_and_position: u64,
+    /// Bytes that one token adds to the KV cache.
+    pub kv_bytes_per_token: u64,
+    /// Sequential steps: the depth that latency sees.
+    pub effective_depth: u64,
+    /// All-reduces that a tensor-parallel run needs per token: one after each sublayer of a step.
+    pub collectives_per_token: u64,
+}
+
+impl Accounting {
+    /// Share of the prunable weights that are zero.
+    pub fn mask_sparsity(&self) -> f64 {
+        self.zero_weights as f64 / self.prunable_weights.max(1) as f64
+    }
+}
+
+impl Decoder {
+    /// Counts size and work. Zero weights are counted on the device, so this reads every block once.
+    pub fn accounting(&self) -> Result<Accounting> {
+        let stored_parameters: u64 = self.parameters().iter().map(|(_, t)| t.elem_count() as u64).sum();
+        let head = (self.graph.vocab_size * self.graph.hidden_size) as u64;
+        let block_parameters = |index: usize| -> u64 {
+            let prefix = format!("model.layers.{index}.");
+            let named = self.parameters();
+            named
+                .iter()
+                .filter(|(name, _)| name.starts_with(&prefix))
+                .map(|(_, t)| t.elem_count() as u64)
+                .sum()
+        };
+        let linears = |index: usize| {
+            LinearName::ALL
+                .into_iter()
+                .filter_map(move |name| self.blocks[index].linear(name))
+        };
+        let executed: Vec<usize> = self
+            .graph
+            .steps
+            .iter()
+            .flat_map(|step| step.blocks())
+            .copied()
+            .collect();
+        let shapes = || executed.iter().map(|&block| &self.graph.blocks[block]);
+        let attention_sum = |size: fn(&crate::graph::AttentionShape) -> usize| -> u64 {
+            shapes()
+                .filter_map(|shape| shape.attention.as_ref())
+                .map(|a| size(a) as u64)
+                .sum()
+        };
+        let mut prunable_weights = 0;
+        let mut zero_weights = 0;
+        for linear in (0..self.blocks.len()).flat_map(linears) {
+            prunable_weights += linear.weight.elem_count() as u64;
+            zero_weights += zeros(&linear.weight)?;
+        }
+        let executed_linears: u64 = executed
+            .iter()
+            .flat_map(|&b| linears(b))
+            .map(|l| l.weight.elem_count() as u64)
+            .sum();
+        let sublayers = |shape: &BlockShape| [shape.attention.is_some(), shape.ffn.is_some()];
+        Ok(Accounting {
+            stored_parameters,
+            executed_parameters: executed.iter().map(|&b| block_parameters(b)).sum::<u64>()
+                + head
+                + 2 * self.graph.hidden_size as u64,
+            prunable_weights,
+            zero_weights,
+            stored_bytes: stored_parameters * self.dtype().size_in_bytes() as u64,
+            flops_per_token: 2 * (executed_linears + head),
+            flops_per_token_and_position: attention_sum(|a| 4 * a.heads * a.head_dim),
+            kv_bytes_per_token: attention_sum(|a| 2 * a.kv_heads * a.head_dim) * self.dtype().size_in_bytes() as u64,
+            effective_depth: self.graph.steps.len() as u64,
+            collectives_per_token: self
+                .graph
+                .steps
+                .iter()
+                .map(|step| {
+                    let has = |half: usize| step.blocks().iter().any(|&b| sublayers(&self.graph.blocks[b])[half]);
+                    u64::from(has(0)) + u64::from(has(1))
+                })
+                .sum(),
+        })
+    }
+}
+
+/// Zero elements of a matrix. Rows are summed apart: an f32 sum of ones stops being exact at 2^24.
+fn zeros(weight: &Tensor) -> Result<u64> {
+    let zero = Tensor::zeros(&[1], weight.dtype(), &weight.device())?;
+    let wide = weight.eq(&zero)?.to_dtype(prunebench_tensor::DType::F32)?;
+    Ok(wide.sum(1, false)?.to_f64_vec()?.iter().sum::<f64>() as u64)
+}

@@ -1,0 +1,233 @@
+//! The decoder's graph as data: which blocks exist, their shapes, and the order in which they run.
+//!
+//! Depth pruning, width pruning and layer pairs are edits of this data; the forward pass knows no method by name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ModelError, Result};
+
+/// A model family: it decides parameter names, which linears carry biases, and how a plain config is spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// Llama 1, 2 and 3, and models that share its graph (SmolLM2).
+    Llama,
+    /// Llama's graph with an optional sliding attention window.
+    Mistral,
+    /// Llama's graph with biases on the query, key and value projections.
+    Qwen2,
+    /// Llama's graph with an RMSNorm over each query and key head.
+    Qwen3,
+}
+
+/// Rotary position embedding: base frequency and how it is stretched beyond the trained context.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rope {
+    /// Base of the geometric series of wavelengths.
+    pub theta: f64,
+    /// Correction of the inverse frequencies.
+    #[serde(default)]
+    pub scaling: RopeScaling,
+}
+
+/// Correction of the inverse frequencies 1 / theta^(2i/D).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum RopeScaling {
+    /// Frequencies as trained.
+    #[default]
+    None,
+    /// Every frequency divided by `factor` (position interpolation).
+    Linear {
+        /// Divisor, at least 1.
+        factor: f64,
+    },
+    /// Llama 3.1: long wavelengths divided by `factor`, short ones kept, a linear blend between.
+    Llama3 {
+        /// Divisor of the longest wavelengths.
+        factor: f64,
+        /// Wavelengths above `original_max_position_embeddings / low_freq_factor` are divided in full.
+        low_freq_factor: f64,
+        /// Wavelengths below `original_max_position_embeddings / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// Context length of the original training.
+        original_max_position_embeddings: usize,
+    },
+    /// A divisor per frequency, as GGUF files store it (`rope_freqs.weight`).
+    Factors {
+        /// One divisor for each of the head_dim / 2 frequencies.
+        factors: Vec<f64>,
+    },
+}
+
+/// Shape of a block's attention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttentionShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Size of one head.
+    pub head_dim: usize,
+    /// Query, key and value projections carry a bias.
+    pub qkv_bias: bool,
+    /// An RMSNorm over each query and key head before RoPE.
+    pub qk_norm: bool,
+    /// A query sees only this many positions, itself included.
+    pub window: Option<usize>,
+}
+
+/// Shape of a block's gated feed-forward network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FfnShape {
+    /// Rows of the gate and up projections.
+    pub width: usize,
+}
+
+/// Shape of one block; either half may be absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockShape {
+    /// Attention, if the block has it.
+    pub attention: Option<AttentionShape>,
+    /// Feed-forward network, if the block has it.
+    pub ffn: Option<FfnShape>,
+}
+
+/// One step of the forward pass over the residual stream x. Blocks are named by their index in [`Graph::blocks`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// x ← x + attention(x), then x ← x + ffn(x).
+    Block(usize),
+    /// Whole blocks on one input: x ← x + Σ_b (block_b(x) − x).
+    Parallel(Vec<usize>),
+    /// Sublayers in parallel: x ← x + Σ_b attention_b(x), then x ← x + Σ_b ffn_b(x) on that sum.
+    ParallelSublayers(Vec<usize>),
+}
+
+impl Step {
+    /// The blocks that the step runs, in order.
+    pub fn blocks(&self) -> &[usize] {
+        match self {
+            Step::Block(block) => std::slice::from_ref(block),
+            Step::Parallel(blocks) | Step::ParallelSublayers(blocks) => blocks,
+        }
+    }
+}
+
+/// Everything about a decoder but its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graph {
+    /// Family.
+    pub architecture: Architecture,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Epsilon of every RMSNorm.
+    pub rms_norm_eps: f64,
+    /// Positions the model was trained for, in tokens.
+    pub max_position_embeddings: usize,
+    /// The output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Token that begins a text, if the model has one.
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a text.
+    pub eos_token_ids: Vec<u32>,
+    /// Rotary position embedding.
+    pub rope: Rope,
+    /// Shapes of the stored blocks.
+    pub blocks: Vec<BlockShape>,
+    /// What runs, in order.
+    pub steps: Vec<Step>,
+}
+
+impl BlockShape {
+    /// Parameters of the block, its norms included.
+    fn parameters(&self, hidden: usize) -> Option<usize> {
+        let attention = match &self.attention {
+            None => 0,
+            Some(a) => {
+                let (queries, keys) = (a.heads.checked_mul(a.head_dim)?, a.kv_heads.checked_mul(a.head_dim)?);
+                let projections = queries.checked_add(keys)?.checked_mul(2)?.checked_mul(hidden)?;
+                projections.checked_add(hidden)?.checked_add(queries)?
+            }
+        };
+        let ffn = match &self.ffn {
+            None => 0,
+            Some(f) => f.width.checked_mul(hidden)?.checked_mul(3)?.checked_add(hidden)?,
+        };
+        attention.checked_add(ffn)
+    }
+}
+
+impl Graph {
+    /// Checks that the graph is consistent and that its sizes fit in memory's address range.
+    pub fn validate(&self) -> Result<()> {
+        let require = |holds: bool, detail: &dyn Fn() -> String| {
+            if holds {
+                Ok(())
+            } else {
+                Err(ModelError::Graph(detail()))
+            }
+        };
+        require(self.vocab_size > 0 && self.hidden_size > 0, &|| {
+            format!(
+                "vocab_size {} and hidden_size {} must be positive",
+                self.vocab_size, self.hidden_size
+            )
+        })?;
+        require(self.rope.theta > 0.0 && self.rope.theta.is_finite(), &|| {
+            format!("rope theta {} must be a positive number", self.rope.theta)
+        })?;
+        let mut parameters = self.vocab_size.checked_mul(self.hidden_size);
+        for (index, block) in self.blocks.iter().enumerate() {
+            if let Some(a) = &block.attention {
+                require(
+                    a.kv_heads > 0 && a.heads > 0 && a.heads.is_multiple_of(a.kv_heads),
+                    &|| {
+                        format!(
+                            "block {index}: {} key heads must divide {} query heads",
+                            a.kv_heads, a.heads
+                        )
+                    },
+                )?;
+                require(a.head_dim > 0 && a.head_dim.is_multiple_of(2), &|| {
+                    format!(
+                        "block {index}: head_dim {} must be positive and even for RoPE",
+                        a.head_dim
+                    )
+                })?;
+                require(a.window != Some(0), &|| {
+                    format!("block {index}: an attention window of 0 sees nothing")
+                })?;
+            }
+            if let Some(f) = &block.ffn {
+                require(f.width > 0, &|| {
+                    format!("block {index}: an FFN of width 0; leave the FFN out instead")
+                })?;
+            }
+            parameters = parameters.and_then(|n| n.checked_add(block.parameters(self.hidden_size)?));
+        }
+        require(parameters.is_some_and(|n| n < isize::MAX as usize / 8), &|| {
+            "the sizes multiply to more parameters than memory can address".to_string()
+        })?;
+        for (index, step) in self.steps.iter().enumerate() {
+            require(!step.blocks().is_empty(), &|| format!("step {index} runs no block"))?;
+            for &block in step.blocks() {
+                require(block < self.blocks.len(), &|| {
+                    format!(
+                        "step {index} runs block {block}, but there are {} blocks",
+                        self.blocks.len()
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! Decoders whose graph is data: checkpoints, tokenizers, the forward pass, generation, and size accounting.
+
+mod accounting;
+mod cache;
+pub mod checkpoint;
+mod decoder;
+mod edit;
+mod error;
+mod generate;
+pub mod graph;
+mod likelihood;
+mod rope;
+pub mod source;
+pub mod tokenizer;
+
+pub use accounting::Accounting;
+pub use cache::KvCache;
+pub use decoder::{Attention, Block, Decoder, Ffn, Linear, LinearName, Place, Tap};
+pub use error::{ModelError, Result};
+pub use generate::Sampling;
+pub use graph::Graph;

@@ -1,0 +1,41 @@
+//! Negative log-likelihood of token sequences.
+
+use prunebench_tensor::{Tensor, no_grad};
+
+use crate::{Decoder, ModelError, Result};
+
+/// Logits alive at once: 64 MB of f32.
+const LOGITS_AT_ONCE: usize = 16 << 20;
+
+impl Decoder {
+    /// Nats of every token after the first, given those before it, for a batch of sequences of one length: `[B][T − 1]`.
+    ///
+    /// Logits are made for a slice of positions at a time, so memory does not grow with length times vocabulary.
+    pub fn negative_log_likelihood(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        let ids = self.ids(sequences)?;
+        let (batch, length) = (sequences.len(), sequences[0].len());
+        if length < 2 {
+            return Err(ModelError::Graph(
+                "a sequence of one token predicts nothing".to_string(),
+            ));
+        }
+        let nll = no_grad(|| -> Result<Vec<f32>> {
+            let hidden = self.hidden(&ids, None, &mut |_, _| Ok(()))?;
+            let rows = batch * (length - 1);
+            let hidden = hidden
+                .narrow(1, 0, length - 1)?
+                .reshape(&[rows, self.graph.hidden_size])?;
+            let targets = ids.narrow(1, 1, length - 1)?.reshape(&[rows])?;
+            let chunk = (LOGITS_AT_ONCE / self.graph.vocab_size).max(1);
+            let mut nll = Vec::with_capacity(rows);
+            for start in (0..rows).step_by(chunk) {
+                let count = chunk.min(rows - start);
+                let logits = self.logits(&hidden.narrow(0, start, count)?)?;
+                let slice: Tensor = logits.cross_entropy(&targets.narrow(0, start, count)?)?;
+                nll.extend(slice.to_dtype(prunebench_tensor::DType::F32)?.to_vec::<f32>()?);
+            }
+            Ok(nll)
+        })?;
+        Ok(nll.chunks(length - 1).map(<[f32]>::to_vec).collect())
+    }
+}
