@@ -1,9 +1,9 @@
 //! Size and work of a decoder, each figure counted from its graph and stored parameters.
 
-use prunebench_tensor::Tensor;
+use prunebench_tensor::{DType, Tensor};
 
 use crate::graph::BlockShape;
-use crate::{Decoder, LinearName, Result};
+use crate::{Decoder, Linear, LinearName, Result};
 
 /// Size and work of a decoder. Stored, executed and non-zero parameters are three figures; none is inferred from another.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,7 +75,7 @@ impl Decoder {
         let mut zero_weights = 0;
         for linear in (0..self.blocks.len()).flat_map(linears) {
             prunable_weights += linear.weight.elem_count() as u64;
-            zero_weights += zeros(&linear.weight)?;
+            zero_weights += linear.zero_weights()?;
         }
         let executed_linears: u64 = executed
             .iter()
@@ -108,9 +108,11 @@ impl Decoder {
     }
 }
 
-/// Zero elements of a matrix. Rows are summed apart: an f32 sum of ones stops being exact at 2^24.
-fn zeros(weight: &Tensor) -> Result<u64> {
-    let zero = Tensor::zeros(&[1], weight.dtype(), &weight.device())?;
-    let wide = weight.eq(&zero)?.to_dtype(prunebench_tensor::DType::F32)?;
-    Ok(wide.sum(1, false)?.to_f64_vec()?.iter().sum::<f64>() as u64)
+impl Linear {
+    /// Weights that are zero. Rows are summed apart: an f32 sum of ones stops being exact at 2^24.
+    pub fn zero_weights(&self) -> Result<u64> {
+        let zero = Tensor::zeros(&[1], self.weight.dtype(), &self.weight.device())?;
+        let rows = self.weight.eq(&zero)?.to_dtype(DType::F32)?.sum(1, false)?;
+        Ok(rows.to_f64_vec()?.iter().sum::<f64>() as u64)
+    }
 }

@@ -340,14 +340,46 @@ impl Decoder {
         Ok(hidden.linear(self.head.as_ref().unwrap_or(&self.embedding), None)?)
     }
 
+    /// The residual stream `[B, T, hidden]` before the first step, of token ids `[B, T]`.
+    pub fn embed(&self, ids: &Tensor) -> Result<Tensor> {
+        let (batch, tokens) = (ids.dim(0)?, ids.dim(1)?);
+        let rows = self.embedding.index_select(0, &ids.reshape(&[batch * tokens])?)?;
+        Ok(rows.reshape(&[batch, tokens, self.graph.hidden_size])?)
+    }
+
     /// Final hidden states `[B, T, hidden]`, after the last norm, of token ids `[B, T]`. With a cache the ids continue the
     /// sequences it holds, and are added to it.
     pub fn hidden(&self, ids: &Tensor, cache: Option<&mut KvCache>, tap: Tap) -> Result<Tensor> {
         let (batch, tokens) = (ids.dim(0)?, ids.dim(1)?);
-        let start = cache.as_ref().map_or(0, |cache| cache.len());
         if let Some(cache) = &cache {
             cache.check(batch, tokens)?;
         }
+        let mut pass = self.pass(tokens, cache.as_deref(), tap)?;
+        let mut x = self.embed(ids)?;
+        for (index, step) in self.graph.steps.iter().enumerate() {
+            (pass.tap)(Place::Residual(index), &x)?;
+            x = self.step(step, x, &mut pass)?;
+        }
+        (pass.tap)(Place::Residual(self.graph.steps.len()), &x)?;
+        if let Some(cache) = cache {
+            cache.advance(tokens);
+        }
+        Ok(x.rms_norm(&self.final_norm, self.graph.rms_norm_eps)?)
+    }
+
+    /// The residual stream after step `index` alone, from the stream `[B, T, hidden]` before it.
+    pub fn run_step(&self, index: usize, x: &Tensor, tap: Tap) -> Result<Tensor> {
+        let Some(step) = self.graph.steps.get(index) else {
+            return Err(ModelError::Graph(format!(
+                "step {index} asked of {}",
+                self.graph.steps.len()
+            )));
+        };
+        self.step(step, x.clone(), &mut self.pass(x.dim(1)?, None, tap)?)
+    }
+
+    fn pass<'a>(&self, tokens: usize, cache: Option<&'a KvCache>, tap: Tap<'a>) -> Result<Pass<'a>> {
+        let start = cache.map_or(0, KvCache::len);
         let mut rope = HashMap::new();
         for shape in self.graph.blocks.iter().filter_map(|block| block.attention.as_ref()) {
             if let Entry::Vacant(entry) = rope.entry(shape.head_dim) {
@@ -362,23 +394,12 @@ impl Decoder {
                 )?);
             }
         }
-        let mut pass = Pass {
-            cache: cache.as_deref(),
+        Ok(Pass {
+            cache,
             tap,
             rope,
             attentions: 0,
-        };
-        let flat = self.embedding.index_select(0, &ids.reshape(&[batch * tokens])?)?;
-        let mut x = flat.reshape(&[batch, tokens, self.graph.hidden_size])?;
-        for (index, step) in self.graph.steps.iter().enumerate() {
-            (pass.tap)(Place::Residual(index), &x)?;
-            x = self.step(step, x, &mut pass)?;
-        }
-        (pass.tap)(Place::Residual(self.graph.steps.len()), &x)?;
-        if let Some(cache) = cache {
-            cache.advance(tokens);
-        }
-        Ok(x.rms_norm(&self.final_norm, self.graph.rms_norm_eps)?)
+        })
     }
 
     fn step(&self, step: &Step, x: Tensor, pass: &mut Pass) -> Result<Tensor> {

@@ -1,0 +1,34 @@
+//! Compression methods: the trait they share, the registry that names them, and recipes that compose them.
+//!
+//! A method is a folder here with `mod.rs`, `README.md` and an [`Entry`] named `ENTRY`, and one line in the registry below.
+
+mod depth;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod method;
+mod ratio;
+mod recipe;
+mod registry;
+mod residual;
+mod run;
+mod verify;
+mod weights;
+
+pub mod config;
+
+pub use error::{Error, Result};
+pub use method::{Card, Change, Matrix, Method, Need, Report};
+pub use ratio::Ratio;
+pub use recipe::{MethodReport, Recipe};
+pub use registry::{Entry, find};
+pub use run::{Budget, Run};
+
+registry::methods! {
+    dense,
+    random,
+    magnitude,
+    wanda,
+    shortgpt,
+    gromov,
+}

@@ -1,0 +1,122 @@
+//! What every method is: a card, a typed configuration, and an edit of a model.
+
+use std::fmt;
+
+use prunebench_model::LinearName;
+use serde_json::Value;
+
+use crate::{Error, Result, Run};
+
+/// A compression method with its configuration.
+pub trait Method: fmt::Debug + Send + Sync {
+    /// What the method is, whatever its configuration.
+    fn card(&self) -> &'static Card;
+
+    /// The whole configuration, defaults included.
+    fn config(&self) -> Value;
+
+    /// What this configuration needs from the run.
+    fn needs(&self) -> &'static [Need] {
+        self.card().needs
+    }
+
+    /// Edits `run.model`, and says what it did. The recipe checks the report against the model.
+    fn apply(&self, run: &mut Run) -> Result<Report>;
+}
+
+/// What a method is, for people and for the checks that the recipe makes.
+#[derive(Debug)]
+pub struct Card {
+    /// Name in recipes.
+    pub id: &'static str,
+    /// Name in prose.
+    pub title: &'static str,
+    /// Where it was published, or `baseline`.
+    pub paper: &'static str,
+    /// What it edits.
+    pub changes: &'static str,
+    /// A recipe that uses it.
+    pub example: &'static str,
+    /// What it needs from the run.
+    pub needs: &'static [Need],
+    /// Whether another seed gives another model from the same calibration text.
+    pub stochastic: bool,
+    /// Raised whenever the numbers of a configuration change.
+    pub version: u32,
+    /// Where it departs from the paper or the authors' code.
+    pub deviations: &'static [&'static str],
+    /// The README beside the code.
+    pub readme: &'static str,
+}
+
+/// Something that only some runs have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Windows of calibration text.
+    CalibrationText,
+}
+
+impl Need {
+    /// Checks that the run has it.
+    pub(crate) fn check(self, method: &'static str, calibration: &[Vec<u32>]) -> Result<()> {
+        match self {
+            Need::CalibrationText if calibration.is_empty() => Err(Error::Unmet {
+                method,
+                need: "calibration text",
+                cure: "the run has no windows of it; name a calibration text and how many windows to take",
+            }),
+            Need::CalibrationText => Ok(()),
+        }
+    }
+}
+
+/// What a method did.
+#[derive(Debug)]
+pub struct Report {
+    /// The share asked for, if the configuration asks for one.
+    pub nominal_ratio: Option<f64>,
+    /// What was removed.
+    pub change: Change,
+    /// What else there is to tell, a JSON object: scores, choices.
+    pub details: Value,
+}
+
+/// What was removed from the model; the achieved ratio is counted from it.
+#[derive(Debug)]
+pub enum Change {
+    /// Nothing.
+    Nothing,
+    /// Whole blocks, by their index before the removal.
+    Blocks(Vec<usize>),
+    /// Single weights, set to zero.
+    Weights {
+        /// Every prunable matrix of the model.
+        matrices: Vec<Matrix>,
+        /// Each matrix by itself has the share asked for.
+        evenly: bool,
+    },
+}
+
+/// A matrix some of whose weights were set to zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Index of its block.
+    pub block: usize,
+    /// Its role in the block.
+    pub linear: LinearName,
+    /// Its weights.
+    pub weights: usize,
+    /// Those chosen to be zero.
+    pub zeroed: usize,
+}
+
+impl Change {
+    /// What the ratios are shares of.
+    pub fn basis(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Blocks(_) => "blocks",
+            Self::Weights { .. } => "prunable weights",
+        }
+    }
+}

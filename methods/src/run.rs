@@ -1,0 +1,171 @@
+//! One application of a recipe: the model being edited, what the methods may read, and the meter of what they cost.
+
+use std::time::{Duration, Instant};
+
+use prunebench_model::{Decoder, Tap};
+use prunebench_tensor::{Tensor, no_grad};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::Result;
+
+/// What a recipe works on.
+pub struct Run<'a> {
+    /// The model being edited.
+    pub model: Decoder,
+    /// The model before the recipe.
+    pub dense: &'a Decoder,
+    /// Windows of calibration text, in tokens; none if no method needs them.
+    pub calibration: &'a [Vec<u32>],
+    /// Seed of every random choice.
+    pub seed: u64,
+    progress: &'a mut dyn FnMut(usize, usize, &str),
+    meter: Meter,
+}
+
+/// What a recipe cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// Tokens of calibration text that were read, however often.
+    pub calibration_tokens: u64,
+    /// Windows that went through the whole model, a pass through one of its L steps counted as 1/L; rounded up.
+    pub forward_passes: u64,
+    /// Time on the clock.
+    pub wall_seconds: f64,
+    /// CPU time of all threads of the process.
+    pub cpu_seconds: f64,
+    /// Time on the clock of scores and updates alone, forward passes excluded.
+    pub update_seconds: f64,
+}
+
+#[derive(Default)]
+struct Meter {
+    tokens: u64,
+    passes: f64,
+    forward: Duration,
+    wall: Duration,
+    cpu: Duration,
+}
+
+impl<'a> Run<'a> {
+    /// A run on a copy of `dense`. `progress` hears of work done, all work, and what is being done.
+    pub fn new(
+        dense: &'a Decoder,
+        calibration: &'a [Vec<u32>],
+        seed: u64,
+        progress: &'a mut dyn FnMut(usize, usize, &str),
+    ) -> Self {
+        Self {
+            model: dense.clone(),
+            dense,
+            calibration,
+            seed,
+            progress,
+            meter: Meter::default(),
+        }
+    }
+
+    /// What the methods cost so far.
+    pub fn budget(&self) -> Budget {
+        let Meter {
+            tokens,
+            passes,
+            forward,
+            wall,
+            cpu,
+        } = self.meter;
+        Budget {
+            calibration_tokens: tokens,
+            forward_passes: (passes - 1e-6).ceil() as u64,
+            wall_seconds: wall.as_secs_f64(),
+            cpu_seconds: cpu.as_secs_f64(),
+            update_seconds: wall.saturating_sub(forward).as_secs_f64(),
+        }
+    }
+
+    /// Tells how far the work is.
+    pub(crate) fn progress(&mut self, done: usize, total: usize, what: &str) {
+        (self.progress)(done, total, what);
+    }
+
+    /// Runs `work` on the clocks.
+    pub(crate) fn timed<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let (wall, cpu) = (Instant::now(), cpu_time());
+        let result = work(self)?;
+        self.model.device().sync()?;
+        self.meter.wall += wall.elapsed();
+        self.meter.cpu += cpu_time().saturating_sub(cpu);
+        Ok(result)
+    }
+
+    /// Runs the model over each calibration window by itself; `tap` reads along.
+    pub(crate) fn forward(&mut self, what: &str, tap: Tap) -> Result<()> {
+        self.count_calibration_tokens();
+        for (index, window) in self.calibration.iter().enumerate() {
+            let ids = self.model.ids(&[window])?;
+            self.meter
+                .pass(&self.model, 1.0, tap, |tap| self.model.hidden(&ids, None, tap))?;
+            self.progress(index + 1, self.calibration.len(), what);
+        }
+        Ok(())
+    }
+
+    /// The residual stream `[1, T, hidden]` of each calibration window before the model's first step.
+    pub(crate) fn streams(&mut self) -> Result<Vec<Tensor>> {
+        self.count_calibration_tokens();
+        let stream = |window: &Vec<u32>| Ok(self.model.embed(&self.model.ids(&[window])?)?);
+        self.calibration.iter().map(stream).collect()
+    }
+
+    /// Runs one step over each window's residual stream and gives the streams after it; `tap` reads along.
+    pub(crate) fn step(&mut self, step: usize, streams: &[Tensor], tap: Tap) -> Result<Vec<Tensor>> {
+        let share = 1.0 / self.model.graph.steps.len() as f64;
+        let mut after = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let run_step = |tap: Tap| self.model.run_step(step, stream, tap);
+            after.push(self.meter.pass(&self.model, share, tap, run_step)?);
+        }
+        Ok(after)
+    }
+
+    fn count_calibration_tokens(&mut self) {
+        self.meter.tokens = self.calibration.iter().map(|window| window.len() as u64).sum();
+    }
+}
+
+impl Meter {
+    /// Runs `forward`, a `share` of the decoder's steps; the time in `tap` is the method's own and not the forward pass's.
+    fn pass(
+        &mut self,
+        decoder: &Decoder,
+        share: f64,
+        tap: Tap,
+        forward: impl FnOnce(Tap) -> prunebench_model::Result<Tensor>,
+    ) -> Result<Tensor> {
+        let device = decoder.device();
+        device.sync()?;
+        let started = Instant::now();
+        let mut in_tap = Duration::ZERO;
+        let result = no_grad(|| {
+            forward(&mut |place, x| {
+                device.sync()?;
+                let started = Instant::now();
+                tap(place, x)?;
+                device.sync()?;
+                in_tap += started.elapsed();
+                Ok(())
+            })
+        })?;
+        device.sync()?;
+        self.forward += started.elapsed().saturating_sub(in_tap);
+        self.passes += share;
+        Ok(result)
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+}
