@@ -1,8 +1,7 @@
 //! Importances of SmolLM2-135M against an independent f32 implementation. They need the shared reference data.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::fs;
+use std::path::Path;
 
 use prunebench_methods::gromov::angular_distances;
 use prunebench_methods::shortgpt::block_influence;
@@ -11,20 +10,6 @@ use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::ModelSource;
 use prunebench_tensor::{DType, Device, Engine};
 use serde_json::Value;
-
-/// The shared folder, or `None` with a visible word on why the test did not run.
-fn shared(test: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let folder = env::var_os("PRUNEBENCH_SHARED").map_or_else(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let required = env::var_os("PRUNEBENCH_REQUIRE_SHARED").is_some_and(|value| value == "1");
-    assert!(!required, "{test} needs {}", folder.display());
-    // Written past the test runner, which hides what passing tests print.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {} is not there", folder.display());
-    None
-}
 
 fn smollm2(engine: Engine) -> LoadedModel {
     let source: ModelSource = "smollm2-135m".parse().expect("a known source");
@@ -55,8 +40,7 @@ fn assert_close(found: &[f64], wanted: &Value, what: &str) {
 
 #[test]
 fn block_influence_and_angular_distances_are_those_of_the_reference_on_every_engine() {
-    let Some(shared) = shared("block_influence_and_angular_distances_are_those_of_the_reference_on_every_engine")
-    else {
+    let Some(shared) = prunebench_testing::shared() else {
         return;
     };
     let golden = fs::read_to_string(shared.join("golden/smollm2_reference.json")).expect("readable");
@@ -77,7 +61,7 @@ fn block_influence_and_angular_distances_are_those_of_the_reference_on_every_eng
 
 #[test]
 fn wanda_loses_less_than_magnitude_at_the_same_ratio() {
-    let Some(shared) = shared("wanda_loses_less_than_magnitude_at_the_same_ratio") else {
+    let Some(shared) = prunebench_testing::shared() else {
         return;
     };
     let model = smollm2(Engine::compiled()[Engine::compiled().len() - 1]);

@@ -1,29 +1,12 @@
 //! The catalogue's WikiText-2 on the real files, which stay outside the repository.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use prunebench_datasets::{Catalogue, Hub, Places, text};
 
 use crate::hub::{Answer, parquet, serve};
-
-/// The data folder, or `None` with a visible word on why the test did not run.
-fn data(test: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let folder = env::var_os("PRUNEBENCH_SHARED")
-        .map_or_else(beside, PathBuf::from)
-        .join("data");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let required = env::var_os("PRUNEBENCH_REQUIRE_SHARED").is_some_and(|value| value == "1");
-    assert!(!required, "{test} needs {}", folder.display());
-    // Written past the test runner, which hides what passing tests print.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {} is not there", folder.display());
-    None
-}
 
 fn places(mirror: Option<PathBuf>, endpoint: &str, cache: &Path) -> Places {
     Places {
@@ -39,9 +22,10 @@ fn places(mirror: Option<PathBuf>, endpoint: &str, cache: &Path) -> Places {
 
 #[test]
 fn the_mirror_and_the_hub_give_the_same_pinned_texts() {
-    let Some(data) = data("the_mirror_and_the_hub_give_the_same_pinned_texts") else {
+    let Some(shared) = prunebench_testing::shared() else {
         return;
     };
+    let data = shared.join("data");
     let catalogue = Catalogue::embedded().expect("valid");
     let set = catalogue.data_set("wikitext2").expect("present");
     for (split, raw) in [("test", "wiki.test.raw"), ("validation", "wiki.valid.raw")] {
