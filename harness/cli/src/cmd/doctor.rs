@@ -1,0 +1,229 @@
+//! `prunebench doctor`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use prunebench_datasets::{Catalogue, Places, text};
+use prunebench_model::source::{ModelSource, smollm2_is_cached, smollm2_path};
+use prunebench_sweep::engine_version;
+use prunebench_tensor::{Device, Engine, Tensor};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::output::{print, print_json};
+
+/// Say what is present, what is missing, and the command that mends it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The exit code is 1 if something is broken. What is merely absent has another use, and is no error.
+
+Examples:
+  prunebench doctor
+  prunebench doctor --online --json"
+)]
+pub struct Doctor {
+    /// Folder with texts (text/NAME/...); else PRUNEBENCH_DATA, else the Hub
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder of results, as for `run`
+    #[arg(long, value_name = "DIR", default_value = "results/runs")]
+    results: PathBuf,
+    /// Reach for the Hub as well
+    #[arg(long)]
+    online: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// There, and works.
+    Ok,
+    /// Not there; something that some uses need.
+    Absent,
+    /// There, or needed by all uses, and does not work.
+    Broken,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    state: State,
+    found: String,
+    cure: Option<String>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, result: Result<String, (State, String, String)>) -> Self {
+        let name = name.into();
+        match result {
+            Ok(found) => Self {
+                name,
+                state: State::Ok,
+                found,
+                cure: None,
+            },
+            Err((state, found, cure)) => Self {
+                name,
+                state,
+                found,
+                cure: Some(cure),
+            },
+        }
+    }
+}
+
+impl Doctor {
+    pub fn run(self) -> Outcome {
+        let mut checks = Vec::new();
+        for engine in [Engine::Candle, Engine::Torch] {
+            checks.push(Check::new(format!("{engine} on the CPU"), cpu(engine)));
+            if Engine::compiled().contains(&engine) {
+                checks.push(Check::new(format!("{engine} on CUDA"), cuda(engine)));
+            }
+        }
+        checks.push(Check::new("Python with pip", python()));
+        checks.push(Check::new("model smollm2-135m", model()));
+        checks.extend(self.texts()?);
+        checks.push(Check::new("results folder", results(&self.results)));
+        if self.json {
+            print_json(&checks)?;
+        } else {
+            let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+            let lines = checks.iter().map(|check| {
+                let state = match check.state {
+                    State::Ok => "ok",
+                    State::Absent => "absent",
+                    State::Broken => "BROKEN",
+                };
+                let cure = check.cure.as_ref().map_or_else(String::new, |cure| {
+                    format!("\n{:w$}to mend: {cure}", "", w = width + 10)
+                });
+                format!("{state:<6}  {:<width$}  {}{cure}\n", check.name, check.found)
+            });
+            print(&lines.collect::<String>())?;
+        }
+        Ok(checks.iter().all(|check| check.state != State::Broken))
+    }
+
+    fn texts(&self) -> anyhow::Result<Vec<Check>> {
+        let catalogue = Catalogue::embedded()?;
+        let mut places = Places::from_env(self.data.clone());
+        places.hub.offline |= !self.online;
+        let mut checks = Vec::new();
+        for set in catalogue.data_sets() {
+            for split in set.splits.keys() {
+                let found = match text(&catalogue, &set.name, split, &places) {
+                    Ok(text) => Ok(format!("{}, sha256 as pinned", text.origin)),
+                    Err(prunebench_datasets::Error::Hub { problem, .. }) => Err((
+                        State::Absent,
+                        format!("not in a data folder, and not from the Hub: {problem}"),
+                        format!(
+                            "prunebench fetch {}, or name a data folder with --data or PRUNEBENCH_DATA",
+                            set.name
+                        ),
+                    )),
+                    Err(error) => Err((
+                        State::Broken,
+                        error.to_string(),
+                        format!("remove the wrong file, then prunebench fetch {}", set.name),
+                    )),
+                };
+                checks.push(Check::new(format!("text {}/{split}", set.name), found));
+            }
+        }
+        Ok(checks)
+    }
+}
+
+type Finding = Result<String, (State, String, String)>;
+
+fn cpu(engine: Engine) -> Finding {
+    if !Engine::compiled().contains(&engine) {
+        let cure = format!("make setup, then cargo build (the cargo feature `{engine}` is on by default)");
+        return Err((State::Absent, "not in this build".into(), cure));
+    }
+    compute(&Device::cpu(engine))
+        .map(|()| format!("{}, computes", engine_version(engine)))
+        .map_err(|error| (State::Broken, error, "make setup, then cargo build".into()))
+}
+
+fn cuda(engine: Engine) -> Finding {
+    compute(&Device::cuda(engine, 0))
+        .map(|()| "computes".into())
+        .map_err(|error| {
+            let cure = match engine {
+                Engine::Candle => "on a machine with a GPU and nvcc: cargo build --features cuda",
+                Engine::Torch => "on a machine with a GPU and its driver: LIBTORCH=<a libtorch with CUDA> make setup",
+            };
+            (State::Absent, error, cure.into())
+        })
+}
+
+/// A product small enough to know by heart.
+fn compute(device: &Device) -> Result<(), String> {
+    let product = || {
+        let a = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], &[2, 2], device)?;
+        a.matmul(&a)?.to_f64_vec()
+    };
+    match product() {
+        Ok(found) if found == [7.0, 10.0, 15.0, 22.0] => Ok(()),
+        Ok(found) => Err(format!("a matrix product is {found:?}, wanted [7, 10, 15, 22]")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn python() -> Finding {
+    let cure = "install Python 3.9 or newer with pip (Debian: apt-get install python3-pip)";
+    let absent = |found: String| (State::Absent, found, cure.to_owned());
+    let check = "import sys, pip; assert sys.version_info >= (3, 9); print(sys.version.split()[0], 'with pip', pip.__version__)";
+    let output = Command::new("python3").args(["-c", check]).output().map_err(|error| {
+        absent(format!(
+            "python3 can't be run ({error}); it fetches libtorch and smollm2-135m"
+        ))
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let error = String::from_utf8_lossy(&output.stderr);
+    let last = error.lines().last().unwrap_or("no message");
+    Err(absent(format!(
+        "python3 says: {last}; it fetches libtorch and smollm2-135m"
+    )))
+}
+
+fn model() -> Finding {
+    let fetch = "prunebench fetch smollm2-135m".to_owned();
+    let path = smollm2_path().map_err(|error| (State::Absent, error.to_string(), fetch.clone()))?;
+    if !smollm2_is_cached() {
+        return Err((State::Absent, format!("not in the cache ({})", path.display()), fetch));
+    }
+    let hash = || ModelSource::SmolLm2.resolve()?.content_hash();
+    match hash() {
+        Ok(hash) => Ok(format!("{}, sha256 {hash}", path.display())),
+        Err(error) => Err((
+            State::Broken,
+            error.to_string(),
+            format!("remove {}, then {fetch}", path.display()),
+        )),
+    }
+}
+
+fn results(folder: &Path) -> Finding {
+    let probe = || -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        tempfile::tempfile_in(folder).map(|_| ())
+    };
+    match probe() {
+        Ok(()) => Ok(format!("{} can be written", folder.display())),
+        Err(error) => Err((
+            State::Broken,
+            format!("{} can't be written ({error})", folder.display()),
+            "give yourself write access, or name another folder with --results".into(),
+        )),
+    }
+}

@@ -1,0 +1,138 @@
+//! `prunebench list`.
+
+use clap::{Args, ValueEnum};
+use prunebench_datasets::Catalogue;
+use prunebench_methods::registry;
+use prunebench_sweep::engine_version;
+use prunebench_tensor::Engine;
+use serde_json::{Value, json};
+
+use crate::Outcome;
+use crate::output::{print, print_json};
+
+/// List methods, models, protocols and engines.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prunebench list
+  prunebench list methods --json")]
+pub struct List {
+    /// What to list; everything if left out
+    what: Option<What>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Methods,
+    Models,
+    Protocols,
+    Engines,
+}
+
+const MODELS: [(&str, &str); 5] = [
+    (
+        "smollm2-135m",
+        "SmolLM2-135M-Instruct (Q4_1, dequantised), from the Python package index",
+    ),
+    ("hf:org/name[@revision]", "a repository of the Hugging Face Hub"),
+    (
+        "FOLDER",
+        "a folder in HF layout: config.json, *.safetensors, tokenizer.json",
+    ),
+    ("FILE.gguf", "a GGUF file"),
+    (
+        "shape:NAME",
+        "random weights in the shape of a well-known model, for timing, such as shape:llama-2-7b",
+    ),
+];
+
+impl List {
+    pub fn run(self) -> Outcome {
+        let mut json = serde_json::Map::new();
+        let mut text = String::new();
+        for what in What::value_variants()
+            .iter()
+            .filter(|what| self.what.is_none_or(|wanted| wanted == **what))
+        {
+            let entries = entries(*what)?;
+            let heading = what
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().to_owned());
+            let width = entries
+                .iter()
+                .map(|(name, _, _)| name.chars().count())
+                .max()
+                .unwrap_or(0);
+            text += &format!("{heading}\n");
+            for (name, line, _) in &entries {
+                text += &format!("  {name:<width$}  {line}\n");
+            }
+            json.insert(heading, entries.into_iter().map(|(_, _, value)| value).collect());
+        }
+        if self.json {
+            print_json(&json)?
+        } else {
+            print(&text)?
+        }
+        Ok(true)
+    }
+}
+
+/// Name, line and JSON of each.
+fn entries(what: What) -> anyhow::Result<Vec<(String, String, Value)>> {
+    Ok(match what {
+        What::Methods => registry()
+            .iter()
+            .map(|entry| {
+                let card = entry.card;
+                let needs: Vec<String> = card.needs.iter().map(|need| format!("{need:?}")).collect();
+                let value = json!({
+                    "id": card.id, "title": card.title, "paper": card.paper, "changes": card.changes,
+                    "example": card.example, "needs": needs, "stochastic": card.stochastic,
+                    "version": card.version, "deviations": card.deviations,
+                });
+                (
+                    card.id.to_owned(),
+                    format!("{}; {}; {}", card.changes, card.example, card.paper),
+                    value,
+                )
+            })
+            .collect(),
+        What::Models => MODELS
+            .iter()
+            .map(|(name, line)| {
+                (
+                    (*name).to_owned(),
+                    (*line).to_owned(),
+                    json!({ "source": name, "what": line }),
+                )
+            })
+            .collect(),
+        What::Protocols => Catalogue::embedded()?
+            .protocols()
+            .map(|protocol| {
+                let line = format!("{} of {}: {}", protocol.split, protocol.data_set, protocol.scoring);
+                let value = json!({
+                    "id": protocol.id, "data_set": protocol.data_set, "split": protocol.split,
+                    "scoring": protocol.scoring.to_string(),
+                });
+                (protocol.id.clone(), line, value)
+            })
+            .collect(),
+        What::Engines => [Engine::Candle, Engine::Torch]
+            .iter()
+            .map(|&engine| {
+                let present = Engine::compiled().contains(&engine);
+                let line = if present {
+                    engine_version(engine)
+                } else {
+                    "not in this build".to_owned()
+                };
+                let value = json!({ "engine": engine, "in_this_build": present, "version": present.then_some(&line) });
+                (engine.to_string(), line, value)
+            })
+            .collect(),
+    })
+}

@@ -1,0 +1,187 @@
+//! One file per subcommand, and what they share.
+
+pub mod completions;
+pub mod compress;
+pub mod doctor;
+pub mod eval;
+pub mod fetch;
+pub mod list;
+pub mod report;
+pub mod run;
+pub mod throughput;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use prunebench_results::{Evaluation, Record, Status};
+use prunebench_sweep::{Calibration, Experiment, Launcher, Limits, Plan, RecipeText, baseline};
+use prunebench_tensor::Engine;
+
+use crate::Outcome;
+use crate::output::{print, print_json};
+use crate::progress::{Progress, name, summary};
+
+/// A model and what is done to it.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model: smollm2-135m, hf:org/name[@rev], a folder in HF layout, a .gguf file, or shape:NAME
+    #[arg(long, value_name = "SOURCE")]
+    model: String,
+    /// Method to apply, such as 'magnitude(ratio=0.5, scope=row)'; several are applied in order
+    #[arg(long, value_name = "METHOD")]
+    recipe: Vec<String>,
+    /// Seed of random choices and of the places of calibration windows
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Calibration text
+    #[arg(long, value_name = "TEXT/SPLIT", default_value = "wikitext2/validation")]
+    calibration: String,
+    /// Calibration windows
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    calibration_windows: usize,
+    /// Tokens in a calibration window
+    #[arg(long, value_name = "TOKENS", default_value_t = 512)]
+    calibration_window: usize,
+    /// Folder with texts (text/NAME/...); else PRUNEBENCH_DATA, else the Hub
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    fn recipe(&self) -> Vec<String> {
+        if self.recipe.is_empty() {
+            baseline()
+        } else {
+            self.recipe.clone()
+        }
+    }
+
+    fn calibration(&self) -> Calibration {
+        // Without a slash the split is empty, and the catalogue says which there are.
+        let (text, split) = self.calibration.split_once('/').unwrap_or((&self.calibration, ""));
+        Calibration {
+            text: text.to_owned(),
+            split: split.to_owned(),
+            windows: self.calibration_windows,
+            window: self.calibration_window,
+        }
+    }
+}
+
+/// Where a measurement runs.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Engines, separated by commas; all in this build if left out
+    #[arg(long, value_name = "ENGINE", value_delimiter = ',')]
+    engine: Vec<String>,
+    /// Device: cpu, cuda or cuda:INDEX
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Element type: f32, bf16, f16 or f64
+    #[arg(long, default_value = "f32")]
+    dtype: String,
+    /// Compute threads; all cores if left out
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print the records as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// This program as the process of a cell.
+fn launcher() -> anyhow::Result<Launcher> {
+    Ok(Launcher {
+        program: std::env::current_exe().context("this program's own file can't be found")?,
+        arguments: vec!["worker".to_owned()],
+    })
+}
+
+/// Measures one model on each engine, each in a process of its own, and prints what comes out. Nothing is kept.
+fn measure(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Evaluation) -> Outcome {
+    let engines = if place.engine.is_empty() {
+        Engine::compiled().iter().map(ToString::to_string).collect()
+    } else {
+        place.engine.clone()
+    };
+    let experiment = Experiment {
+        name: name_of_it.to_owned(),
+        description: String::new(),
+        models: vec![model.model.clone()],
+        recipes: vec![RecipeText::Several(model.recipe())],
+        engines,
+        devices: vec![place.device.clone()],
+        dtypes: vec![place.dtype.clone()],
+        seeds: vec![model.seed],
+        threads: place.threads,
+        calibration: Some(model.calibration()),
+        evaluation,
+        expect: Vec::new(),
+        limits: Limits::default(),
+    };
+    let mut plan = Plan::new(&experiment, model.data.as_deref())?;
+    // A plan always has the baseline, which only was asked for if nothing else is there.
+    if plan.cells.iter().any(|planned| !planned.is_baseline()) {
+        plan.cells.retain(|planned| !planned.is_baseline());
+    }
+    let launcher = launcher()?;
+    let mut progress = Progress::new(plan.cells.len());
+    let records: Vec<Record> = plan
+        .cells
+        .iter()
+        .map(|planned| plan.measure_only(planned, &launcher, &mut progress))
+        .collect::<Result<_, _>>()?;
+    drop(progress);
+    if place.json {
+        print_json(&records)?;
+    } else {
+        let lines: Vec<String> = records.iter().map(details).collect();
+        print(&lines.join("\n"))?;
+    }
+    Ok(records.iter().all(|record| record.status == Status::Ok))
+}
+
+/// Every number of a record that a reader would compare.
+fn details(record: &Record) -> String {
+    let head = format!("{} {}", record.cell.model, name(&record.cell));
+    let Some(metrics) = &record.metrics else {
+        return format!("{head}\n  {}\n", summary(record));
+    };
+    let mut text = format!("{head}\n");
+    for result in &metrics.perplexity {
+        let stderr = result
+            .stderr
+            .map_or_else(String::new, |stderr| format!(" ± {stderr:.4}"));
+        text += &format!(
+            "  {}: {:.6}{stderr} per token ({} of {} windows, {} tokens scored)\n",
+            result.protocol, result.value, result.windows, result.windows_available, result.tokens_scored
+        );
+    }
+    if let Some(t) = &metrics.throughput {
+        text += &format!(
+            "  prompt {}, generated {}, batch {}, threads {}, {} repeats, median ± MAD:\n",
+            t.prompt_tokens,
+            t.generated_tokens,
+            t.batch,
+            t.threads,
+            t.prefill.seconds.len()
+        );
+        for (what, samples) in [("prefill, logits of all positions", &t.prefill), ("decode", &t.decode)] {
+            text += &format!("    {what}: {:.1} ± {:.1} tokens/s\n", samples.median, samples.mad);
+        }
+    }
+    if let Some(memory) = &record.memory {
+        text += &format!(
+            "  peak memory: {} MiB ({})\n",
+            memory.peak_resident_bytes >> 20,
+            memory.how
+        );
+    }
+    text
+}
+
+/// Whether the user should mend the recipe, and not the machine or the model.
+pub fn is_usage(error: &prunebench_methods::Error) -> bool {
+    use prunebench_methods::Error::{Config, Recipe, UnknownMethod};
+    matches!(error, Config { .. } | Recipe { .. } | UnknownMethod { .. })
+}

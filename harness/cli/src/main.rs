@@ -1,0 +1,101 @@
+//! `prunebench`: compresses language models, measures them, and keeps what it measured.
+
+mod cmd;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use prunebench_sweep::Problems;
+
+/// Compress language models by published methods, on two tensor engines, and compare what is left.
+#[derive(Debug, Parser)]
+#[command(name = "prunebench", version, after_help = EXIT_CODES, after_long_help = LONG_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment file)";
+const LONG_HELP: &str = "\
+Examples:
+  prunebench doctor
+  prunebench run harness/experiments/quick.toml
+  prunebench eval --model smollm2-135m --protocol wikitext2/stream-512@1 --windows 16
+  prunebench compress --model smollm2-135m --recipe 'shortgpt(ratio=0.2)' --out smaller
+
+Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment file)";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(cmd::list::List),
+    Doctor(cmd::doctor::Doctor),
+    Fetch(cmd::fetch::Fetch),
+    Run(cmd::run::Run),
+    Eval(cmd::eval::Eval),
+    Compress(cmd::compress::Compress),
+    Throughput(cmd::throughput::Throughput),
+    Report(cmd::report::Report),
+    Completions(cmd::completions::Completions),
+    /// Measure one cell for `run`, which asks on standard input.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Whether everything that was asked for went well.
+type Outcome = anyhow::Result<bool>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::List(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+        Command::Fetch(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Eval(command) => command.run(),
+        Command::Compress(command) => command.run(),
+        Command::Throughput(command) => command.run(),
+        Command::Report(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Worker => prunebench_sweep::worker::serve().map(|()| true).map_err(Into::into),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            output::error(&error);
+            let usage = error.downcast_ref::<Problems>().is_some_and(Problems::is_usage)
+                || error
+                    .downcast_ref::<prunebench_methods::Error>()
+                    .is_some_and(cmd::is_usage);
+            if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                help.contains(&format!("prunebench {}", command.get_name())),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What goes to standard output and standard error.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use anyhow::Context;
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use prunebench_reports::{Alignment, Table};
+use serde::Serialize;
+
+/// Writes to standard output. A reader that has seen enough is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output can't be written"),
+    }
+}
+
+/// Writes a value as JSON to standard output.
+pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// Writes an error to standard error, causes included.
+pub fn error(error: &anyhow::Error) {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+}
+
+/// Writes a line to standard error.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A table as wide as the terminal; Markdown where there is none.
+pub fn table(table: &Table) -> String {
+    if !io::stdout().is_terminal() {
+        return table.to_markdown();
+    }
+    let mut drawn = comfy_table::Table::new();
+    drawn
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(table.columns.iter().map(ToString::to_string));
+    for row in &table.rows {
+        drawn.add_row(row.iter().map(ToString::to_string));
+    }
+    for (column, drawn) in table.columns.iter().zip(drawn.column_iter_mut()) {
+        drawn.set_cell_alignment(match column.alignment {
+            Alignment::Left => CellAlignment::Left,
+            Alignment::Right => CellAlignment::Right,
+        });
+    }
+    let notes: String = table.notes.iter().map(|note| format!("- {note}\n")).collect();
+    format!("{}\n{drawn}\n{notes}", table.caption)
+}

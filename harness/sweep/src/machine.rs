@@ -1,0 +1,97 @@
+//! Where a record comes from: program, machine, and time.
+
+use std::process::Command;
+
+use prunebench_results::{Cell, Provenance};
+use prunebench_tensor::{DeviceKind, Engine};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The version of an engine in this build, e.g. `candle 0.11.1`.
+pub fn engine_version(engine: Engine) -> String {
+    match engine {
+        Engine::Candle => format!("candle {}", env!("PRUNEBENCH_CANDLE")),
+        Engine::Torch => format!("libtorch {}", env!("PRUNEBENCH_LIBTORCH")),
+    }
+}
+
+/// Logical cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Now, RFC 3339 in UTC, to the second.
+pub(crate) fn now() -> String {
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0);
+    // Years beyond 9999 have no RFC 3339 form.
+    now.ok().and_then(|now| now.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+/// What stays the same for all cells of a run.
+pub(crate) struct Machine {
+    cpu: String,
+    memory_bytes: u64,
+    os: String,
+}
+
+impl Machine {
+    pub(crate) fn look() -> Self {
+        let wanted = RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing())
+            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        let system = System::new_with_specifics(wanted);
+        let cpu = system.cpus().first().map_or("", |cpu| cpu.brand()).trim();
+        let unknown = || "unknown".to_owned();
+        let os = System::long_os_version();
+        let kernel = System::kernel_version();
+        Self {
+            cpu: if cpu.is_empty() {
+                System::cpu_arch()
+            } else {
+                cpu.to_owned()
+            },
+            memory_bytes: system.total_memory(),
+            os: format!("{} ({})", os.unwrap_or_else(unknown), kernel.unwrap_or_else(unknown)),
+        }
+    }
+
+    /// The provenance of a cell that began at `started_at` and ends now.
+    pub(crate) fn provenance(&self, cell: &Cell, threads: usize, started_at: String) -> Provenance {
+        let revision = env!("PRUNEBENCH_GIT_REVISION");
+        let gpu = match cell.device.parse() {
+            Ok(DeviceKind::Cuda(index)) => gpu(index),
+            _ => None,
+        };
+        let (gpu, driver) = gpu.unzip();
+        Provenance {
+            git_revision: (!revision.is_empty()).then(|| revision.to_owned()),
+            git_dirty: env!("PRUNEBENCH_GIT_DIRTY") == "true",
+            prunebench_version: env!("CARGO_PKG_VERSION").to_owned(),
+            rustc: env!("PRUNEBENCH_RUSTC").to_owned(),
+            engine_version: cell.engine.parse().map_or_else(|_| cell.engine.clone(), engine_version),
+            cpu: self.cpu.clone(),
+            cores: cores(),
+            threads,
+            memory_bytes: self.memory_bytes,
+            gpu,
+            driver,
+            os: self.os.clone(),
+            started_at,
+            finished_at: now(),
+        }
+    }
+}
+
+/// Model and driver of a GPU, as its driver's own tool tells.
+fn gpu(index: usize) -> Option<(String, String)> {
+    let query = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
+    let output = Command::new("nvidia-smi")
+        .args(query)
+        .arg(format!("--id={index}"))
+        .output()
+        .ok()?;
+    let line = String::from_utf8(output.stdout).ok()?;
+    let (name, driver) = line.trim().split_once(", ")?;
+    Some((name.to_owned(), driver.to_owned()))
+}

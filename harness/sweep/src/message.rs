@@ -1,0 +1,35 @@
+//! What the process of a cell is told, and what it tells.
+
+use std::path::PathBuf;
+
+use prunebench_results::{Cell, Memory, Metrics};
+use serde::{Deserialize, Serialize};
+
+use crate::experiment::Calibration;
+
+/// The one line of JSON that a worker reads from standard input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) cell: Cell,
+    /// Where the model was found; absent for one that is drawn at random.
+    pub(crate) model: Option<PathBuf>,
+    /// Present if a method of the recipe reads calibration text.
+    pub(crate) calibration: Option<Calibration>,
+    /// The local mirror of the texts.
+    pub(crate) data: Option<PathBuf>,
+    /// Compute threads, which the worker's environment has set already.
+    pub(crate) threads: usize,
+}
+
+/// A line of JSON that a worker writes to standard output.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Message {
+    /// So far.
+    Progress { phase: String, done: usize, total: usize },
+    /// The last word of a cell that went well.
+    Measured { metrics: Box<Metrics>, memory: Memory },
+    /// The last word of one that did not.
+    Failed { error: String, memory: Option<Memory> },
+}

@@ -1,0 +1,373 @@
+//! The grid as cells with their keys, everything checked before anything runs.
+
+use std::path::{Path, PathBuf};
+
+use prunebench_datasets::{Catalogue, Places, text};
+use prunebench_methods::Recipe;
+use prunebench_model::source::{Location, ModelSource};
+use prunebench_results::{Cell, CellKey, Inputs, MODEL_INPUT};
+use prunebench_tensor::{DType, DeviceKind, Engine};
+
+use crate::experiment::{Expectation, Experiment, Limits};
+use crate::machine::{cores, engine_version};
+use crate::message::Request;
+use crate::problem::{Collector, Problems};
+use crate::recipe::{depends_on_seed, needs_calibration};
+
+/// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
+pub const BASELINE: &str = "dense";
+
+/// [`BASELINE`] as a recipe.
+pub fn baseline() -> Vec<String> {
+    vec![BASELINE.to_owned()]
+}
+
+/// A cell with everything that its process needs.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What is asked.
+    pub cell: Cell,
+    /// What else decides its numbers.
+    pub inputs: Inputs,
+    /// The hash of both.
+    pub key: CellKey,
+    pub(crate) request: Request,
+}
+
+impl Planned {
+    /// Whether this is the model as it is.
+    pub fn is_baseline(&self) -> bool {
+        self.cell.recipe == baseline()
+    }
+}
+
+/// The cells of an experiment, the baseline's first.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// In the order of their run.
+    pub cells: Vec<Planned>,
+    pub(crate) expect: Vec<Expectation>,
+    pub(crate) limits: Limits,
+}
+
+/// A model that was found.
+struct Model {
+    spec: String,
+    name: String,
+    path: Option<PathBuf>,
+    hash: String,
+}
+
+impl Plan {
+    /// Plans an experiment whose texts are at `data` if they aren't on the Hub. Models and texts that lie elsewhere are
+    /// fetched here, so that no cell waits for them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the experiment or missing on this machine, at once.
+    pub fn new(experiment: &Experiment, data: Option<&Path>) -> Result<Self, Problems> {
+        let mut problems = Collector::default();
+        check_shape(experiment, &mut problems);
+        let recipes = recipes(experiment, &mut problems);
+        let devices = devices(experiment, &mut problems);
+        let calibrated = recipes.iter().any(needs_calibration);
+        let texts = texts(experiment, data, calibrated, &mut problems);
+        let models = models(experiment, &mut problems);
+        problems.finish(&experiment.name)?;
+
+        let planner = Planner {
+            experiment,
+            data: data.map(Path::to_owned),
+            threads: experiment.threads.unwrap_or_else(cores),
+            texts,
+        };
+        let mut cells = Vec::new();
+        for model in &models {
+            for recipe in &recipes {
+                for (engine, device, dtype) in &devices {
+                    let seeds = if depends_on_seed(recipe) {
+                        experiment.seeds.as_slice()
+                    } else {
+                        &experiment.seeds[..1]
+                    };
+                    cells.extend(
+                        seeds
+                            .iter()
+                            .map(|&seed| planner.cell(model, recipe, (*engine, device, dtype), seed)),
+                    );
+                }
+            }
+        }
+        // The sort is stable: the rest stays recipe by recipe.
+        cells.sort_by_key(|planned| !planned.is_baseline());
+        Ok(Self {
+            experiment: experiment.name.clone(),
+            cells,
+            expect: experiment.expect.clone(),
+            limits: experiment.limits,
+        })
+    }
+}
+
+/// What the cells of a plan share.
+struct Planner<'a> {
+    experiment: &'a Experiment,
+    data: Option<PathBuf>,
+    threads: usize,
+    /// Split (`wikitext2/test`) and hash of every scored text, then of the calibration text.
+    texts: Texts,
+}
+
+#[derive(Default)]
+struct Texts {
+    scored: Vec<(String, String)>,
+    calibration: Option<(String, String)>,
+}
+
+impl Planner<'_> {
+    fn cell(&self, model: &Model, recipe: &Recipe, place: (Engine, &str, &str), seed: u64) -> Planned {
+        let (engine, device, dtype) = place;
+        let cell = Cell {
+            model: model.spec.clone(),
+            recipe: recipe.canonical(),
+            engine: engine.to_string(),
+            device: device.to_owned(),
+            dtype: dtype.to_owned(),
+            seed,
+            evaluation: self.experiment.evaluation.clone(),
+        };
+        let calibration = self
+            .experiment
+            .calibration
+            .as_ref()
+            .filter(|_| needs_calibration(recipe));
+        let mut inputs = Inputs::from([
+            (MODEL_INPUT.to_owned(), model.hash.clone()),
+            ("model name".to_owned(), model.name.clone()),
+            (format!("engine:{engine}"), engine_version(engine)),
+            ("prunebench".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("threads".to_owned(), self.threads.to_string()),
+        ]);
+        let data = |(split, hash): &(String, String)| (format!("data:{split}"), hash.clone());
+        inputs.extend(self.texts.scored.iter().map(data));
+        for method in recipe.methods() {
+            let card = method.card();
+            inputs.insert(format!("method:{}", card.id), format!("version {}", card.version));
+        }
+        if let Some(calibration) = calibration {
+            inputs.extend(self.texts.calibration.iter().map(data));
+            let windows = format!(
+                "{} windows of {} tokens of {}/{}, drawn by the seed",
+                calibration.windows, calibration.window, calibration.text, calibration.split
+            );
+            inputs.insert("calibration".to_owned(), windows);
+        }
+        Planned {
+            key: cell.key(&inputs),
+            inputs,
+            request: Request {
+                cell: cell.clone(),
+                model: model.path.clone(),
+                calibration: calibration.cloned(),
+                data: self.data.clone(),
+                threads: self.threads,
+            },
+            cell,
+        }
+    }
+}
+
+fn check_shape(experiment: &Experiment, problems: &mut Collector) {
+    let name = &experiment.name;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        problems.usage(format_args!(
+            "name `{name}` names a folder: letters, digits, `-`, `_` and `.` are wanted, and no `.` first"
+        ));
+    }
+    let axes = [
+        ("models", experiment.models.len()),
+        ("engines", experiment.engines.len()),
+        ("devices", experiment.devices.len()),
+        ("dtypes", experiment.dtypes.len()),
+        ("seeds", experiment.seeds.len()),
+    ];
+    for (axis, _) in axes.iter().filter(|(_, entries)| *entries == 0) {
+        problems.usage(format_args!("`{axis}` is empty; it needs at least one entry"));
+    }
+    let evaluation = &experiment.evaluation;
+    if evaluation.perplexity.is_empty() && evaluation.throughput.is_none() {
+        problems.usage("`evaluation` measures nothing; it needs `perplexity`, `throughput` or both");
+    }
+    if experiment.threads == Some(0) {
+        problems.usage("threads = 0 computes nothing; leave it out for all cores");
+    }
+    let limits = [
+        ("timeout_s", experiment.limits.timeout_s),
+        ("memory_gb", experiment.limits.memory_gb),
+    ];
+    for (limit, value) in limits {
+        if value.is_some_and(|value| !(value > 0.0 && value.is_finite())) {
+            problems.usage(format_args!(
+                "limits.{limit} must be a positive number; leave it out for no limit"
+            ));
+        }
+    }
+    for expect in &experiment.expect {
+        let asked = |expect: &Expectation| {
+            let mut requests = evaluation.perplexity.iter();
+            requests.any(|request| request.protocol == expect.protocol && request.windows == expect.windows)
+        };
+        if !experiment.models.contains(&expect.model) || !asked(expect) {
+            problems.usage(format_args!(
+                "expect: {} with {} and windows = {:?} is not measured here; it must repeat an entry of `models` and one \
+                 of `evaluation.perplexity`",
+                expect.model, expect.protocol, expect.windows
+            ));
+        }
+        if !(expect.value > 0.0 && expect.relative_tolerance > 0.0) {
+            problems.usage("expect: value and relative_tolerance must be positive");
+        }
+    }
+}
+
+fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<Recipe> {
+    let mut recipes: Vec<Recipe> = Vec::new();
+    let written = std::iter::once(Ok(baseline())).chain(experiment.expanded_recipes());
+    for methods in written {
+        match methods.and_then(|methods| Recipe::parse(&methods).map_err(|error| error.to_string())) {
+            Ok(recipe) if recipes.iter().any(|other| other.canonical() == recipe.canonical()) => {}
+            Ok(recipe) => recipes.push(recipe),
+            Err(error) => problems.usage(error),
+        }
+    }
+    recipes
+}
+
+fn devices<'a>(experiment: &'a Experiment, problems: &mut Collector) -> Vec<(Engine, String, &'a str)> {
+    for dtype in &experiment.dtypes {
+        match dtype.parse::<DType>() {
+            Ok(dtype) if !dtype.is_float() => problems.usage(format_args!("dtypes: a model can't compute in {dtype}")),
+            Ok(_) => {}
+            Err(error) => problems.usage(format_args!("dtypes: {error}")),
+        }
+    }
+    let kinds: Vec<DeviceKind> = experiment
+        .devices
+        .iter()
+        .filter_map(|device| {
+            device
+                .parse()
+                .map_err(|error| problems.usage(format_args!("devices: {error}")))
+                .ok()
+        })
+        .collect();
+    let mut devices = Vec::new();
+    for engine in &experiment.engines {
+        let engine: Engine = match engine.parse() {
+            Ok(engine) => engine,
+            Err(error) => {
+                problems.usage(format_args!("engines: {error}"));
+                continue;
+            }
+        };
+        if !Engine::compiled().contains(&engine) {
+            problems.machine(format_args!(
+                "engines: {engine} is not in this build; run `make setup` and build with the cargo feature `{engine}`, or \
+                 leave it out"
+            ));
+        }
+        for kind in &kinds {
+            devices.extend(
+                experiment
+                    .dtypes
+                    .iter()
+                    .map(|dtype| (engine, kind.to_string(), dtype.as_str())),
+            );
+        }
+    }
+    devices
+}
+
+fn texts(experiment: &Experiment, data: Option<&Path>, calibrated: bool, problems: &mut Collector) -> Texts {
+    let mut texts = Texts::default();
+    let catalogue = match Catalogue::embedded() {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            problems.machine(error);
+            return texts;
+        }
+    };
+    let places = Places::from_env(data.map(Path::to_owned));
+    let hash = |data_set: &str, split: &str, problems: &mut Collector| {
+        let known = catalogue.data_set(data_set).and_then(|set| set.split(split));
+        if let Err(error) = known {
+            problems.usage(error);
+            return None;
+        }
+        match text(&catalogue, data_set, split, &places) {
+            Ok(text) => Some((format!("{data_set}/{split}"), text.sha256)),
+            Err(error) => {
+                problems.machine(error);
+                None
+            }
+        }
+    };
+    for request in &experiment.evaluation.perplexity {
+        match catalogue.protocol(&request.protocol) {
+            Ok(protocol) => texts.scored.extend(hash(&protocol.data_set, &protocol.split, problems)),
+            Err(error) => problems.usage(error),
+        }
+        if request.windows == Some(0) {
+            problems.usage(format_args!(
+                "evaluation: windows = 0 scores nothing of {}",
+                request.protocol
+            ));
+        }
+    }
+    match &experiment.calibration {
+        Some(calibration) if calibrated => {
+            if calibration.windows == 0 || calibration.window < 2 {
+                problems.usage(format_args!(
+                    "calibration: {} windows of {} tokens are no text; at least 1 of at least 2 are wanted",
+                    calibration.windows, calibration.window
+                ));
+            }
+            texts.calibration = hash(&calibration.text, &calibration.split, problems);
+        }
+        None if calibrated => problems.usage(
+            "a recipe needs calibration text; add [calibration] with text, split, windows and window, such as \
+             text = \"wikitext2\", split = \"validation\", windows = 8, window = 512",
+        ),
+        _ => {}
+    }
+    texts
+}
+
+fn models(experiment: &Experiment, problems: &mut Collector) -> Vec<Model> {
+    let mut models: Vec<Model> = Vec::new();
+    for spec in &experiment.models {
+        if models.iter().any(|model| model.spec == *spec) {
+            continue;
+        }
+        let found = spec.parse::<ModelSource>().and_then(|source| {
+            let resolved = source.resolve()?;
+            let hash = resolved.content_hash()?;
+            Ok(Model {
+                spec: spec.clone(),
+                name: resolved.name,
+                hash,
+                path: match resolved.location {
+                    Location::Path(path) => Some(path),
+                    Location::Random(_) => None,
+                },
+            })
+        });
+        match found {
+            Ok(model) => models.push(model),
+            Err(error) => problems.machine(error),
+        }
+    }
+    models
+}

@@ -1,0 +1,270 @@
+//! One cell in a process of its own, with a time and a memory limit.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use prunebench_results::{Memory, Metrics, Record, SCHEMA, Status};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use crate::experiment::Limits;
+use crate::machine::{Machine, now};
+use crate::message::Message;
+use crate::plan::Planned;
+
+/// How often limits are checked.
+const TICK: Duration = Duration::from_millis(50);
+/// Lines of a crashed worker's standard error that its record keeps.
+const LAST_LINES: usize = 10;
+
+/// The command that [`crate::worker::serve`]s.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    /// Program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// What is heard of a running cell.
+pub trait Watch {
+    /// Its process began.
+    fn started(&mut self, planned: &Planned, process: u32);
+    /// Its process works on `phase`.
+    fn progress(&mut self, phase: &str, done: usize, total: usize);
+}
+
+/// How a process ended, and what it said.
+struct Ending {
+    status: Status,
+    error: Option<String>,
+    metrics: Option<Metrics>,
+    memory: Option<Memory>,
+}
+
+impl Launcher {
+    /// Measures a cell in a process of its own. Whatever happens to that process is the record's status.
+    ///
+    /// # Errors
+    /// If the process can't be started.
+    pub(crate) fn record(
+        &self,
+        planned: &Planned,
+        experiment: &str,
+        limits: Limits,
+        machine: &Machine,
+        watch: &mut dyn Watch,
+    ) -> io::Result<Record> {
+        let started_at = now();
+        let ending = self.execute(planned, limits, watch)?;
+        Ok(Record {
+            schema: SCHEMA,
+            key: planned.key.clone(),
+            cell: planned.cell.clone(),
+            inputs: planned.inputs.clone(),
+            experiment: experiment.to_owned(),
+            status: ending.status,
+            error: ending.error,
+            metrics: ending.metrics,
+            memory: ending.memory,
+            provenance: machine.provenance(&planned.cell, planned.request.threads, started_at),
+        })
+    }
+
+    fn execute(&self, planned: &Planned, limits: Limits, watch: &mut dyn Watch) -> io::Result<Ending> {
+        let threads = planned.request.threads.to_string();
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"].map(|name| (name, &threads)))
+            // A waiting OpenMP thread would spin on a core that the other pool of threads needs.
+            .env("OMP_WAIT_POLICY", "passive")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        watch.started(planned, child.id());
+        // Held open until the end: the worker lives as long as its standard input.
+        let mut stdin = child.stdin.take();
+        let request = serde_json::to_string(&planned.request)?;
+        // A worker that is gone already is met below, with its status.
+        let _ = stdin.as_mut().map(|stdin| writeln!(stdin, "{request}"));
+        let (sender, messages) = channel();
+        let output = child
+            .stdout
+            .take()
+            .map(|out| thread::spawn(move || receive(out, &sender)));
+        let errors = child.stderr.take().map(|err| thread::spawn(move || last_lines(err)));
+
+        let (last, stopped) = wait(&mut child, &messages, limits, watch);
+        if stopped.is_some() {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        drop(stdin);
+        let errors = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        drop(output);
+        Ok(match stopped {
+            Some(ending) => ending,
+            None => judge(last, status, &errors, limits),
+        })
+    }
+}
+
+fn receive(out: impl Read, sender: &Sender<Message>) {
+    for line in BufReader::new(out).lines().map_while(Result::ok) {
+        // A library may print; what is no message says nothing about the cell.
+        if let Ok(message) = serde_json::from_str(&line)
+            && sender.send(message).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn last_lines(err: impl Read) -> String {
+    let mut last = VecDeque::new();
+    for line in BufReader::new(err).split(b'\n').map_while(Result::ok) {
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+    Vec::from(last).join("\n")
+}
+
+/// Follows the process until it closes its output, and gives its last word; or until it is beyond a limit, and gives the
+/// ending that it shall have.
+fn wait(
+    child: &mut Child,
+    messages: &Receiver<Message>,
+    limits: Limits,
+    watch: &mut dyn Watch,
+) -> (Option<Message>, Option<Ending>) {
+    let start = Instant::now();
+    let mut memory = ResidentMemory::of(child.id());
+    let mut last = None;
+    loop {
+        match messages.recv_timeout(TICK) {
+            Ok(Message::Progress { phase, done, total }) => watch.progress(&phase, done, total),
+            Ok(word) => last = Some(word),
+            Err(RecvTimeoutError::Disconnected) => return (last, None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let beyond = |status, error| Ending {
+            status,
+            error: Some(error),
+            metrics: None,
+            memory: None,
+        };
+        if let Some(seconds) = limits.timeout_s
+            && start.elapsed().as_secs_f64() > seconds
+        {
+            let error = format!("ended after limits.timeout_s = {seconds} s; raise it, or measure less");
+            return (None, Some(beyond(Status::TimedOut, error)));
+        }
+        if let Some(limit) = limits.memory_gb
+            && let Some(found) = memory.bytes().filter(|bytes| *bytes as f64 > limit * 1e9)
+        {
+            let ending = Ending {
+                memory: Some(Memory {
+                    peak_resident_bytes: found,
+                    how: "resident memory when the process was ended".to_owned(),
+                }),
+                ..beyond(Status::OutOfMemory, over_limit(found, limit))
+            };
+            return (None, Some(ending));
+        }
+    }
+}
+
+fn over_limit(found: u64, limit: f64) -> String {
+    format!(
+        "took {:.3} GB, limits.memory_gb is {limit}; raise it, or take a smaller model",
+        found as f64 / 1e9
+    )
+}
+
+/// What the last word and the exit status of a process mean together.
+fn judge(last: Option<Message>, status: ExitStatus, errors: &str, limits: Limits) -> Ending {
+    let failed = |status, error: String, memory| Ending {
+        status,
+        error: Some(error),
+        metrics: None,
+        memory,
+    };
+    // The engines' and the allocator's own words.
+    let of_memory = |text: &str| {
+        let text = text.to_lowercase();
+        text.contains("out of memory")
+            || text.contains("memory allocation of")
+            || text.contains("can't allocate memory")
+    };
+    match last {
+        Some(Message::Measured { metrics, memory }) if status.success() => {
+            let peak = memory.peak_resident_bytes;
+            match limits.memory_gb {
+                // Shorter than a tick.
+                Some(limit) if peak as f64 > limit * 1e9 => {
+                    failed(Status::OutOfMemory, over_limit(peak, limit), Some(memory))
+                }
+                _ => Ending {
+                    status: Status::Ok,
+                    error: None,
+                    metrics: Some(*metrics),
+                    memory: Some(memory),
+                },
+            }
+        }
+        Some(Message::Failed { error, memory }) if status.success() => {
+            let status = if of_memory(&error) {
+                Status::OutOfMemory
+            } else {
+                Status::Failed
+            };
+            failed(status, error, memory)
+        }
+        _ => {
+            let kind = if of_memory(errors) {
+                Status::OutOfMemory
+            } else {
+                Status::Crashed
+            };
+            let errors = if errors.is_empty() {
+                "it said nothing on standard error"
+            } else {
+                errors
+            };
+            failed(kind, format!("the process ended with {status}; {errors}"), None)
+        }
+    }
+}
+
+/// Resident memory of a process as the operating system counts it now.
+struct ResidentMemory {
+    system: System,
+    process: Pid,
+}
+
+impl ResidentMemory {
+    fn of(process: u32) -> Self {
+        Self {
+            system: System::new(),
+            process: Pid::from_u32(process),
+        }
+    }
+
+    fn bytes(&mut self) -> Option<u64> {
+        let wanted = ProcessRefreshKind::nothing().with_memory().without_tasks();
+        let this = ProcessesToUpdate::Some(&[self.process]);
+        self.system.refresh_processes_specifics(this, true, wanted);
+        Some(self.system.process(self.process)?.memory())
+    }
+}
+
+#[cfg(all(test, unix))]
+#[path = "process_tests.rs"]
+mod tests;

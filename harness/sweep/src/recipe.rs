@@ -1,0 +1,131 @@
+//! A recipe applied to a model, and what it took away.
+
+use prunebench_datasets::{Catalogue, Places, calibration_windows, text};
+use prunebench_methods::{Need, Recipe, Run};
+use prunebench_model::checkpoint::LoadedModel;
+use prunebench_model::{Accounting, Decoder};
+use prunebench_results as results;
+
+use crate::experiment::Calibration;
+use crate::worker::CellError;
+
+/// A compressed model with what the recipe says of itself.
+pub struct Compressed {
+    /// The model.
+    pub decoder: Decoder,
+    /// What was removed.
+    pub compression: results::Compression,
+    /// The size that is left.
+    pub accounting: results::Accounting,
+    /// What it cost.
+    pub budget: results::Budget,
+}
+
+/// Whether a method of the recipe reads calibration text.
+pub(crate) fn needs_calibration(recipe: &Recipe) -> bool {
+    recipe.needs(Need::CalibrationText)
+}
+
+/// Whether another seed gives another model, by the method's own draws or by those of calibration windows.
+pub(crate) fn depends_on_seed(recipe: &Recipe) -> bool {
+    needs_calibration(recipe) || recipe.is_stochastic()
+}
+
+/// Applies `recipe` to a model, on windows that `seed` draws from the calibration text if a method reads some.
+///
+/// # Errors
+/// A recipe that can't be parsed or applied, or calibration text that can't be had.
+pub fn compress(
+    model: &LoadedModel,
+    recipe: &[String],
+    calibration: Option<&Calibration>,
+    places: &Places,
+    seed: u64,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Compressed, CellError> {
+    let recipe = Recipe::parse(recipe)?;
+    let windows = match calibration {
+        Some(calibration) if needs_calibration(&recipe) => {
+            let text = text(&Catalogue::embedded()?, &calibration.text, &calibration.split, places)?;
+            let ids = model.tokenizer()?.encode(&text.content)?;
+            let windows = calibration_windows(&ids, calibration.window, calibration.windows, seed)?;
+            windows.into_iter().map(<[u32]>::to_vec).collect()
+        }
+        _ => Vec::new(),
+    };
+    let dense = &model.decoder;
+    let before = dense.accounting()?;
+    let mut heard = |done, total, what: &str| progress(what, done, total);
+    let mut run = Run::new(dense, &windows, seed, &mut heard);
+    let reports = recipe.apply(&mut run)?;
+    let budget = run.budget();
+    let decoder = run.model;
+    let after = decoder.accounting()?;
+    Ok(Compressed {
+        compression: compression(&recipe, reports, &before, &after),
+        accounting: accounting(&after),
+        budget: results::Budget {
+            calibration_tokens: budget.calibration_tokens,
+            forward_passes: budget.forward_passes,
+            cpu_seconds: budget.cpu_seconds,
+            wall_seconds: budget.wall_seconds,
+            update_seconds: budget.update_seconds,
+        },
+        decoder,
+    })
+}
+
+fn compression(
+    recipe: &Recipe,
+    reports: Vec<prunebench_methods::MethodReport>,
+    before: &Accounting,
+    after: &Accounting,
+) -> results::Compression {
+    let method_reports: Vec<results::MethodReport> = reports
+        .into_iter()
+        .map(|report| results::MethodReport {
+            method: report.method.to_owned(),
+            config: report.config,
+            nominal: report.nominal_ratio,
+            achieved: report.achieved_ratio,
+            basis: report.basis.to_owned(),
+            stochastic: report.stochastic || needs_calibration(recipe),
+            details: report.details,
+        })
+        .collect();
+    let mut removing = method_reports.iter().filter(|report| report.achieved > 0.0);
+    let (nominal_ratio, achieved_ratio) = match (removing.next(), removing.next()) {
+        (None, _) => (None, 0.0),
+        (Some(one), None) => (one.nominal, one.achieved),
+        // Shares of different bases don't add up: what is left is counted instead.
+        _ => (None, 1.0 - share(nonzero(after), nonzero(before))),
+    };
+    results::Compression {
+        nominal_ratio,
+        achieved_ratio,
+        achieved_parameter_ratio: 1.0 - share(after.stored_parameters, before.stored_parameters),
+        mask_sparsity: after.mask_sparsity(),
+        method_reports,
+    }
+}
+
+fn accounting(counts: &Accounting) -> results::Accounting {
+    results::Accounting {
+        stored_parameters: counts.stored_parameters,
+        executed_parameters: counts.executed_parameters,
+        nonzero_parameters: nonzero(counts),
+        stored_bytes: counts.stored_bytes,
+        flops_per_token: counts.flops_per_token,
+        kv_bytes_per_token: counts.kv_bytes_per_token,
+        effective_depth: counts.effective_depth,
+    }
+}
+
+/// Stored parameters but the blocks' weights that are zero.
+fn nonzero(counts: &Accounting) -> u64 {
+    counts.stored_parameters - counts.zero_weights
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}

@@ -1,0 +1,158 @@
+//! The process of one cell: loads the model, applies the recipe, measures, and says so on standard output.
+
+use std::io::{self, BufRead, Write};
+use std::time::{Duration, Instant};
+
+use prunebench_datasets::{Catalogue, Places, text};
+use prunebench_eval::{peak_resident, perplexity, throughput};
+use prunebench_model::source::{Location, ModelSource, ResolvedModel};
+use prunebench_results::Metrics;
+use prunebench_tensor::{DType, Device};
+
+use crate::message::{Message, Request};
+use crate::recipe::{Compressed, compress};
+
+/// Progress closer together than this is not sent.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// What kept a cell from being measured.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// The model or a tensor operation failed.
+    #[error(transparent)]
+    Model(#[from] prunebench_model::ModelError),
+    /// A method failed.
+    #[error(transparent)]
+    Method(#[from] prunebench_methods::Error),
+    /// A text can't be had or cut.
+    #[error(transparent)]
+    Data(#[from] prunebench_datasets::Error),
+    /// A measurement failed.
+    #[error(transparent)]
+    Evaluation(#[from] prunebench_eval::Error),
+    /// A name in the cell that is none.
+    #[error("{0}")]
+    Name(String),
+}
+
+/// Serves one cell: reads a request from standard input and writes messages to standard output. Returns at the end of the
+/// cell, measured or not.
+///
+/// Standard input stays open as long as whoever asked is there. Once it closes nobody waits for the answer, and the process
+/// ends, so that no worker outlives its run.
+///
+/// # Errors
+/// Standard input without a request, or standard output that is closed.
+pub fn serve() -> io::Result<()> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let request: Request = serde_json::from_str(&line).map_err(|error| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("no request of `prunebench run` on standard input ({error})"),
+        )
+    })?;
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        std::process::exit(1);
+    });
+
+    let mut last: Option<(String, Instant)> = None;
+    let mut progress = |phase: &str, done: usize, total: usize| {
+        let recent = last
+            .as_ref()
+            .is_some_and(|(same, at)| same == phase && at.elapsed() < QUIET);
+        if recent && done < total {
+            return;
+        }
+        last = Some((phase.to_owned(), Instant::now()));
+        let phase = phase.to_owned();
+        // Nothing is lost with a progress message; the last message must arrive, and is checked.
+        let _ = send(&Message::Progress { phase, done, total });
+    };
+    let outcome = measure(&request, &mut progress).and_then(|metrics| Ok((metrics, peak_resident()?)));
+    send(&match outcome {
+        Ok((metrics, memory)) => Message::Measured {
+            metrics: Box::new(metrics),
+            memory,
+        },
+        Err(error) => Message::Failed {
+            error: error.to_string(),
+            memory: peak_resident().ok(),
+        },
+    })
+}
+
+fn send(message: &Message) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, message)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+fn measure(request: &Request, progress: &mut dyn FnMut(&str, usize, usize)) -> Result<Metrics, CellError> {
+    let cell = &request.cell;
+    let device = Device {
+        engine: cell.engine.parse().map_err(CellError::Name)?,
+        kind: cell.device.parse().map_err(CellError::Name)?,
+    };
+    let dtype: DType = cell.dtype.parse().map_err(CellError::Name)?;
+    let source = match &request.model {
+        Some(path) => ResolvedModel {
+            name: cell.model.clone(),
+            location: Location::Path(path.clone()),
+        },
+        None => cell.model.parse::<ModelSource>()?.resolve()?,
+    };
+    progress("load", 0, 1);
+    let mut model = source.load(&device, dtype)?;
+    let places = Places::from_env(request.data.clone());
+    let Compressed {
+        decoder,
+        compression,
+        accounting,
+        budget,
+    } = compress(
+        &model,
+        &cell.recipe,
+        request.calibration.as_ref(),
+        &places,
+        cell.seed,
+        progress,
+    )?;
+    // The dense weights that the recipe replaced are not held through the evaluation.
+    model.decoder = decoder;
+
+    let catalogue = Catalogue::embedded()?;
+    let mut perplexities = Vec::new();
+    for wanted in &cell.evaluation.perplexity {
+        let protocol = catalogue.protocol(&wanted.protocol)?;
+        let text = text(&catalogue, &protocol.data_set, &protocol.split, &places)?;
+        perplexities.push(perplexity(
+            &model.decoder,
+            model.tokenizer()?,
+            &text.content,
+            protocol,
+            wanted.windows,
+            &mut |done, total| progress("perplexity", done, total),
+        )?);
+    }
+    let throughput = cell.evaluation.throughput.as_ref().map(|wanted| {
+        throughput(
+            &model.decoder,
+            wanted,
+            request.threads,
+            cell.seed,
+            &mut |done, total| {
+                progress("throughput", done, total);
+            },
+        )
+    });
+    Ok(Metrics {
+        perplexity: perplexities,
+        throughput: throughput.transpose()?,
+        compression,
+        accounting,
+        budget,
+    })
+}

@@ -1,0 +1,150 @@
+//! Every wrong input is refused with what was found, what was wanted, and the exit code for it.
+
+use crate::support::Sandbox;
+
+const GOOD: &str = r#"
+name = "a"
+models = ["small"]
+recipes = ["magnitude(ratio=0.5)"]
+engines = ["candle"]
+[evaluation]
+throughput = { prompt_tokens = 4, generated_tokens = 2, batch = 1, repeats = 1, warmup = 1 }
+"#;
+
+/// Runs the good experiment with one change.
+fn run_with(from: &str, to: &str) -> crate::support::Ran {
+    let sandbox = Sandbox::new();
+    let changed = GOOD.replacen(from, to, 1);
+    assert_ne!(changed, GOOD);
+    sandbox.write("a.toml", &changed);
+    let ran = sandbox.run(&["run", "a.toml"]);
+    assert!(
+        !sandbox.path("results/runs/a/records").exists(),
+        "something ran: {}",
+        ran.err
+    );
+    ran
+}
+
+#[test]
+fn an_unknown_key_of_an_experiment_is_named_with_its_near_miss() {
+    run_with("recipes", "recipies").expect_error(2, &["a.toml", "recipies", "did you mean `recipes`"]);
+    run_with("prompt_tokens", "promt_tokens").expect_error(2, &["promt_tokens", "did you mean `prompt_tokens`"]);
+}
+
+#[test]
+fn an_unknown_method_or_key_of_a_method_is_named_with_its_near_miss() {
+    run_with("magnitude(ratio=0.5)", "magnitud(ratio=0.5)").expect_error(2, &["did you mean `magnitude`"]);
+    run_with("magnitude(ratio=0.5)", "magnitude(rato=0.5)").expect_error(2, &["rato", "did you mean `ratio`"]);
+}
+
+#[test]
+fn a_ratio_that_removes_everything_is_refused() {
+    run_with("ratio=0.5", "ratio=1.0").expect_error(2, &["ratio", "removes everything"]);
+    run_with("ratio=0.5", "ratio=nan").expect_error(2, &["ratio"]);
+    let sandbox = Sandbox::new();
+    let arguments = [
+        "compress",
+        "--model",
+        "small",
+        "--recipe",
+        "magnitude(ratio=1)",
+        "--out",
+        "out",
+    ];
+    sandbox.run(&arguments).expect_error(2, &["removes everything"]);
+    assert!(!sandbox.path("out").exists());
+}
+
+#[test]
+fn unknown_names_are_refused() {
+    run_with("candle", "cnadle").expect_error(2, &["cnadle", "candle"]);
+    run_with("engines", "devices = [\"gpu\"]\nengines").expect_error(2, &["gpu", "cpu"]);
+    run_with("engines", "dtypes = [\"f31\"]\nengines").expect_error(2, &["f31", "f32"]);
+    run_with("name = \"a\"", "name = \"../a\"").expect_error(2, &["../a"]);
+    let perplexity = "[evaluation]\nperplexity = [{ protocol = \"wikitext2/stream-521@1\" }]";
+    run_with("[evaluation]", perplexity).expect_error(2, &["did you mean \"wikitext2/stream-512@1\""]);
+}
+
+#[test]
+fn every_problem_of_an_experiment_is_reported_at_once() {
+    let ran = run_with("\"candle\"]", "\"cnadle\"]\ndtypes = [\"f31\"]\nseeds = []");
+    ran.expect_error(2, &["3 problems", "cnadle", "f31", "`seeds` is empty"]);
+}
+
+#[test]
+fn a_model_source_that_does_not_exist_is_named_with_its_near_miss() {
+    run_with("\"small\"", "\"smal\"").expect_error(1, &["smal", "does not exist", "did you mean `small`"]);
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["throughput", "--model", "no/where"])
+        .expect_error(1, &["no/where", "does not exist"]);
+    sandbox
+        .run(&["fetch", "smollm2-135"])
+        .expect_error(1, &["did you mean `smollm2-135m`"]);
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_written_is_refused_before_the_work() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", GOOD);
+    sandbox.write("file", "");
+    for results in ["file/results", "/proc/results"] {
+        let ran = sandbox.run(&["run", "a.toml", "--results", results]);
+        ran.expect_error(1, &[results, "results folder"]);
+        assert!(!ran.err.contains("process"), "{}", ran.err);
+    }
+    let compress = [
+        "compress",
+        "--model",
+        "small",
+        "--recipe",
+        "magnitude(ratio=0.5)",
+        "--out",
+        "file/out",
+    ];
+    sandbox.run(&compress).expect_error(1, &["file"]);
+}
+
+#[test]
+fn a_text_that_is_not_the_pinned_one_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("data/text/wikitext2/wiki.test.hfjoined.txt", "Another text.");
+    let evaluate = [
+        "eval",
+        "--model",
+        "small",
+        "--protocol",
+        "wikitext2/stream-512@1",
+        "--data",
+        "data",
+    ];
+    sandbox
+        .run(&evaluate)
+        .expect_error(1, &["wiki.test.hfjoined.txt", "sha256", "wanted"]);
+}
+
+#[test]
+fn a_text_that_is_nowhere_names_the_ways_to_get_it() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["eval", "--model", "small", "--protocol", "wikitext2/stream-512@1"]);
+    ran.expect_error(1, &["HF_HUB_OFFLINE", "--data"]);
+}
+
+#[test]
+fn wrong_usage_has_its_own_exit_code() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["rnu"]).code, Some(2));
+    assert_eq!(sandbox.run(&["eval", "--model", "small"]).code, Some(2));
+    sandbox.run(&["run", "none.toml"]).expect_error(2, &["none.toml"]);
+    sandbox.write("a.toml", "name = ");
+    sandbox.run(&["run", "a.toml"]).expect_error(2, &["a.toml", "line 1"]);
+}
+
+#[test]
+fn a_folder_that_no_run_made_has_no_report() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["report", "small"])
+        .expect_error(1, &["cells.json", "prunebench run"]);
+}

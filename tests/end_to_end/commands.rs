@@ -1,0 +1,145 @@
+//! The commands beside `run`.
+
+use serde_json::Value;
+
+use crate::support::Sandbox;
+use prunebench_tensor::Engine;
+
+#[test]
+fn doctor_says_what_is_there_and_how_to_mend_the_rest() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["doctor"]);
+    ran.expect(0, &[]);
+    for word in [
+        "candle on the CPU",
+        "torch on the CPU",
+        "text wikitext2/test",
+        "results folder",
+        "to mend: prunebench fetch",
+    ] {
+        assert!(ran.out.contains(word), "{word}:\n{}", ran.out);
+    }
+    let ran = sandbox.run(&["doctor", "--json"]);
+    let checks: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    for engine in Engine::compiled() {
+        let check = checks
+            .iter()
+            .find(|check| check["name"] == format!("{engine} on the CPU"))
+            .unwrap();
+        assert_eq!(check["state"], "ok");
+    }
+    assert!(
+        checks
+            .iter()
+            .filter(|check| check["state"] != "ok")
+            .all(|check| check["cure"].is_string())
+    );
+}
+
+#[test]
+fn doctor_fails_on_what_is_broken() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "");
+    let ran = sandbox.run(&["doctor", "--results", "file/results"]);
+    ran.expect(1, &[]);
+    assert!(ran.out.contains("BROKEN  results folder"), "{}", ran.out);
+}
+
+#[test]
+fn list_names_everything_that_an_experiment_can() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["list"]);
+    ran.expect(0, &[]);
+    for word in ["dense", "magnitude", "smollm2-135m", "wikitext2/stream-512@1", "candle"] {
+        assert!(ran.out.contains(word), "{word}:\n{}", ran.out);
+    }
+    let methods: Value = serde_json::from_str(&sandbox.run(&["list", "methods", "--json"]).out).unwrap();
+    assert!(
+        methods["methods"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|method| method["id"] == "wanda")
+    );
+}
+
+#[test]
+fn throughput_gives_raw_times_on_every_engine() {
+    let sandbox = Sandbox::new();
+    let arguments = [
+        "throughput",
+        "--model",
+        "small",
+        "--prompt-tokens",
+        "8",
+        "--generate",
+        "4",
+        "--repeats",
+        "3",
+        "--json",
+    ];
+    let ran = sandbox.run(&arguments);
+    ran.expect(0, &[]);
+    let records: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(records.len(), Engine::compiled().len());
+    for record in records {
+        let throughput = &record["metrics"]["throughput"];
+        assert_eq!(throughput["decode"]["seconds"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            (&throughput["prefill"]["tokens"], &throughput["decode"]["tokens"]),
+            (&8.into(), &3.into())
+        );
+    }
+    assert!(!sandbox.path("results").exists());
+}
+
+#[test]
+fn a_compressed_model_is_written_and_measures_like_the_recipe() {
+    let Some(shared) = prunebench_testing::shared() else {
+        return;
+    };
+    let data = shared.join("data");
+    let data = data.to_str().unwrap();
+    let sandbox = Sandbox::new();
+    let recipe = "shortgpt(ratio=0.5)";
+    let ran = sandbox.run(&[
+        "compress", "--model", "small", "--recipe", recipe, "--out", "half", "--data", data,
+    ]);
+    ran.expect(0, &[]);
+    assert!(ran.out.contains("parameters stored"), "{}", ran.out);
+    let perplexity = |arguments: &[&str]| -> f64 {
+        let common = [
+            "eval",
+            "--protocol",
+            "wikitext2/stream-128@1",
+            "--windows",
+            "2",
+            "--json",
+            "--data",
+            data,
+        ];
+        let ran = sandbox.run(&[&common, arguments].concat());
+        ran.expect(0, &[]);
+        let records: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+        records[0]["metrics"]["perplexity"][0]["value"].as_f64().unwrap()
+    };
+    let written = perplexity(&["--model", "half"]);
+    let applied = perplexity(&["--model", "small", "--recipe", recipe]);
+    assert!((written / applied - 1.0).abs() < 1e-6, "{written} {applied}");
+    let again = sandbox.run(&[
+        "compress", "--model", "small", "--recipe", recipe, "--out", "half", "--data", data,
+    ]);
+    again.expect_error(1, &["half"]);
+}
+
+#[test]
+fn completions_and_help_are_there() {
+    let sandbox = Sandbox::new();
+    assert!(sandbox.run(&["completions", "bash"]).out.contains("_prunebench"));
+    let help = sandbox.run(&["--help"]).out;
+    assert!(
+        help.contains("Exit codes: 0 ok, 1 something failed, 2 wrong usage"),
+        "{help}"
+    );
+    assert!(!help.contains('\u{1b}'), "colours in a pipe");
+}

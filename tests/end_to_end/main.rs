@@ -1,0 +1,6 @@
+//! The program as a user meets it: exit codes, messages, records and tables.
+
+mod bad_input;
+mod commands;
+mod support;
+mod sweep;

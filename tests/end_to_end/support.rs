@@ -1,0 +1,167 @@
+//! A folder with a small model, and the program run in it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use prunebench_model::Decoder;
+use prunebench_model::checkpoint::save;
+use prunebench_model::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step};
+use prunebench_tensor::{DType, Device, Engine, Tensor};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Engines of this build as an experiment lists them.
+pub fn engines() -> String {
+    let engines: Vec<String> = Engine::compiled()
+        .iter()
+        .map(|engine| format!("\"{engine}\""))
+        .collect();
+    engines.join(", ")
+}
+
+/// A temporary folder in which the program runs, and which holds the model `small`.
+pub struct Sandbox(TempDir);
+
+/// What a run of the program left.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        save(&small_decoder(), None, &folder.path().join("small")).unwrap();
+        fs::write(folder.path().join("small/tokenizer.json"), byte_tokenizer()).unwrap();
+        Self(folder)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The program with nothing of the user's about it, and no way out of the machine.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prunebench"));
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_remove("PRUNEBENCH_DATA")
+            .env("HF_HUB_OFFLINE", "1")
+            .env("HF_HOME", self.path("hub"));
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// The records of an experiment under `results/runs`, as JSON, ordered by file name.
+    pub fn records(&self, experiment: &str) -> Vec<Value> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(self.path(&format!("results/runs/{experiment}/records")))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .collect();
+        paths.sort();
+        paths
+            .iter()
+            .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+            .collect()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ran {
+    /// Checks exit code and the words that standard error must have.
+    #[track_caller]
+    pub fn expect(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        for word in words {
+            assert!(self.err.contains(word), "`{word}` is not in:\n{}", self.err);
+        }
+    }
+
+    /// Checks that the program failed with one `error:` line that has these words.
+    #[track_caller]
+    pub fn expect_error(&self, code: i32, words: &[&str]) {
+        self.expect(code, words);
+        let errors = self.err.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "{}", self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+    }
+}
+
+fn small_decoder() -> Decoder {
+    let block = BlockShape {
+        attention: Some(AttentionShape {
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 8,
+            qkv_bias: false,
+            qk_norm: false,
+            window: None,
+        }),
+        ffn: Some(FfnShape { width: 32 }),
+    };
+    let graph = Graph {
+        architecture: Architecture::Llama,
+        vocab_size: 256,
+        hidden_size: 16,
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 1024,
+        tie_word_embeddings: true,
+        bos_token_id: None,
+        eos_token_ids: vec![0],
+        rope: Rope {
+            theta: 1e4,
+            scaling: RopeScaling::None,
+        },
+        blocks: vec![block; 4],
+        steps: (0..4).map(Step::Block).collect(),
+    };
+    let device = Device::cpu(Engine::compiled()[0]);
+    let mut seed = 0;
+    Decoder::from_parameters(graph, |_, shape| {
+        seed += 1;
+        Ok(Tensor::randn(shape, seed, DType::F32, &device)?.mul_scalar(0.2)?)
+    })
+    .unwrap()
+}
+
+/// One token for each byte, as `tokenizer.json`.
+fn byte_tokenizer() -> String {
+    // The letters that byte-level tokenizers write for bytes: printable ones stand for themselves, the rest from U+0100 on.
+    let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let rest = (0..=255).filter(|byte| !printable(byte)).count() as u32;
+    let letters = (0..=255).filter(printable).chain(256..256 + rest);
+    let vocabulary: serde_json::Map<String, Value> = letters
+        .enumerate()
+        .map(|(id, letter)| (char::from_u32(letter).unwrap().to_string(), id.into()))
+        .collect();
+    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": [] },
+    });
+    tokenizer.to_string()
+}

@@ -1,0 +1,315 @@
+//! Sweeps: what is done stays done, what fails is a row, and a baseline that is wrong stops everything.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use prunebench_tensor::Engine;
+
+use crate::support::{Ran, Sandbox, engines};
+
+/// An experiment of the small model with no text in it.
+fn experiment(recipes: &str, rest: &str) -> String {
+    format!(
+        r#"
+        name = "a"
+        models = ["small"]
+        recipes = [{recipes}]
+        engines = [{}]
+        {rest}
+        [evaluation]
+        throughput = {{ prompt_tokens = 8, generated_tokens = 4, batch = 1, repeats = 2, warmup = 1 }}
+        "#,
+        engines()
+    )
+}
+
+/// Starts the run of `a.toml`, ends the process that `which` picks when a cell of `recipe` starts, and waits.
+fn run_and_kill(sandbox: &Sandbox, recipe: &str, which: impl Fn(u32, u32) -> u32) -> (Ran, u32) {
+    let mut run = sandbox
+        .command(&["run", "a.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = String::new();
+    let mut worker = None;
+    for line in BufReader::new(run.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some((cell, process)) = line.split_once(": process ")
+            && cell.contains(recipe)
+            && worker.is_none()
+        {
+            let process: u32 = process.parse().unwrap();
+            worker = Some(process);
+            let victim = which(run.id(), process).to_string();
+            assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
+        }
+        err += &format!("{line}\n");
+    }
+    let output = run.wait_with_output().unwrap();
+    let ran = Ran { err, ..output.into() };
+    (ran, worker.expect("the cell started"))
+}
+
+fn statuses(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let records = sandbox.records("a");
+    records
+        .iter()
+        .map(|record| (text(&record["cell"]["recipe"][0]), text(&record["status"])))
+        .collect()
+}
+
+fn record_files(sandbox: &Sandbox) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(sandbox.path("results/runs/a/records"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_table_has_every_engine_and_a_second_run_measures_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "a.toml",
+        &experiment(
+            r#""magnitude(ratio={0.25,0.5})", "random(ratio=0.25, unit=blocks)""#,
+            "seeds = [1, 2]",
+        ),
+    );
+    let engines = Engine::compiled().len();
+    // The baseline, two magnitudes, and one random for each seed.
+    let cells = engines * 5;
+    let first = sandbox.run(&["run", "a.toml"]);
+    first.expect(0, &[&format!("measured {cells} of {cells} cells now")]);
+    let markdown = fs::read_to_string(sandbox.path("results/runs/a/table.md")).unwrap();
+    assert_eq!(first.out, markdown);
+    let csv = fs::read_to_string(sandbox.path("results/runs/a/table.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + cells);
+    for engine in Engine::compiled() {
+        for recipe in [
+            "dense",
+            "magnitude(ratio=0.25)",
+            "magnitude(ratio=0.5)",
+            "random(ratio=0.25, unit=blocks)",
+        ] {
+            let row = markdown
+                .lines()
+                .find(|line| line.contains(recipe) && line.contains(&format!("{engine} cpu f32")));
+            assert!(
+                row.is_some_and(|row| row.contains("| ok |")),
+                "{recipe} on {engine}:\n{markdown}"
+            );
+        }
+    }
+    let row = markdown
+        .lines()
+        .find(|line| line.contains("magnitude(ratio=0.5)"))
+        .unwrap();
+    assert!(row.contains("| 50.0 % | 50.0 % | 50.0 % |"), "{row}");
+
+    let files = record_files(&sandbox);
+    assert_eq!(files.len(), cells);
+    let second = sandbox.run(&["run", "a.toml"]);
+    second.expect(0, &[&format!("measured 0 of {cells} cells now"), "done before"]);
+    assert!(!second.err.contains(": process "), "{}", second.err);
+    assert_eq!(second.out, first.out);
+    assert_eq!(record_files(&sandbox), files);
+
+    let report = sandbox.run(&["report", "results/runs/a"]);
+    report.expect(0, &["table.md"]);
+    assert_eq!(report.out, first.out);
+}
+
+#[test]
+fn a_dry_run_lists_the_cells_and_runs_none() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment(r#""magnitude(ratio=0.5)""#, ""));
+    let ran = sandbox.run(&["run", "a.toml", "--dry-run"]);
+    ran.expect(0, &[]);
+    assert_eq!(
+        ran.out.lines().filter(|line| line.contains("to do")).count(),
+        2 * Engine::compiled().len()
+    );
+    assert!(!sandbox.path("results").exists());
+}
+
+#[test]
+fn the_record_of_a_cell_says_where_it_comes_from() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment(r#""dense""#, "threads = 1"));
+    sandbox.run(&["run", "a.toml"]).expect(0, &[]);
+    let record = &sandbox.records("a")[0];
+    assert_eq!(record["inputs"]["threads"], "1");
+    assert_eq!(record["inputs"]["model"].as_str().unwrap().len(), 64);
+    assert_eq!(record["inputs"]["method:dense"], "version 1");
+    assert!(record["provenance"]["finished_at"].as_str().unwrap().ends_with('Z'));
+    assert!(record["memory"]["peak_resident_bytes"].as_u64().unwrap() > 1 << 20);
+    assert_eq!(
+        record["metrics"]["throughput"]["prefill"]["seconds"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_killed_worker_is_a_crashed_row_and_is_tried_again() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "a.toml",
+        &experiment(r#""magnitude(ratio=0.5)", "magnitude(ratio=0.25)""#, ""),
+    );
+    let (ran, _) = run_and_kill(&sandbox, "magnitude(ratio=0.5)", |_, worker| worker);
+    ran.expect(1, &["crashed", "signal: 9"]);
+    assert!(
+        ran.out.contains("crashed: the process ended with signal: 9"),
+        "{}",
+        ran.out
+    );
+    let crashed = statuses(&sandbox).into_iter().filter(|(_, status)| status == "crashed");
+    assert_eq!(crashed.count(), 1);
+    // The sweep went on after it.
+    let expected = 3 * Engine::compiled().len();
+    assert_eq!(
+        statuses(&sandbox).iter().filter(|(_, status)| status == "ok").count(),
+        expected - 1
+    );
+
+    sandbox
+        .run(&["run", "a.toml"])
+        .expect(0, &[&format!("measured 1 of {expected} cells now")]);
+    assert!(statuses(&sandbox).iter().all(|(_, status)| status == "ok"));
+}
+
+#[test]
+fn a_killed_run_takes_its_worker_along_and_leaves_the_folder_usable() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment(r#""magnitude(ratio=0.5)""#, ""));
+    let (ran, worker) = run_and_kill(&sandbox, "magnitude(ratio=0.5)", |run, _| run);
+    assert_eq!(ran.code, None);
+    // The worker hears of it through its standard input.
+    let gone = (0..600).any(|_| {
+        sleep(Duration::from_millis(50));
+        !Path::new(&format!("/proc/{worker}")).exists()
+    });
+    assert!(gone, "process {worker} is still there");
+    sandbox.run(&["run", "a.toml"]).expect(0, &["done before"]);
+}
+
+#[test]
+fn a_cell_beyond_its_limits_is_a_row_with_that_status() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment(r#""dense""#, ""));
+    sandbox.run(&["run", "a.toml"]).expect(0, &[]);
+    for (limit, status, row) in [
+        ("timeout_s = 1e-3", "timed_out", "timed out: ended after"),
+        ("memory_gb = 1e-6", "out_of_memory", "out of memory: took"),
+    ] {
+        let limited = experiment(r#""magnitude(ratio=0.5)""#, &format!("limits = {{ {limit} }}"));
+        sandbox.write("a.toml", &limited);
+        let ran = sandbox.run(&["run", "a.toml"]);
+        ran.expect(1, &[]);
+        assert!(ran.out.contains(row), "{}", ran.out);
+        let found: Vec<_> = statuses(&sandbox)
+            .into_iter()
+            .filter(|(recipe, _)| recipe.starts_with("magnitude"))
+            .collect();
+        assert!(found.iter().all(|(_, found)| found == status), "{found:?}");
+    }
+}
+
+#[test]
+fn a_method_that_cannot_be_applied_is_a_failed_row_and_the_table_is_printed() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "a.toml",
+        &experiment(r#""random(ratio=0.01, unit=blocks)", "magnitude(ratio=0.5)""#, ""),
+    );
+    let ran = sandbox.run(&["run", "a.toml"]);
+    ran.expect(1, &[]);
+    assert!(
+        ran.out.contains("failed: ") && ran.out.contains("4 blocks"),
+        "{}",
+        ran.out
+    );
+    let magnitude = statuses(&sandbox)
+        .into_iter()
+        .filter(|(recipe, _)| recipe.starts_with("magnitude"));
+    assert!(magnitude.map(|(_, status)| status).all(|status| status == "ok"));
+}
+
+#[test]
+fn a_baseline_that_fails_stops_the_sweep() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "a.toml",
+        &experiment(r#""magnitude(ratio=0.5)""#, "limits = { timeout_s = 1e-3 }"),
+    );
+    let ran = sandbox.run(&["run", "a.toml"]);
+    ran.expect_error(1, &["dense", "timed out", "sweep stops here"]);
+    assert!(ran.out.contains("timed out"), "{}", ran.out);
+    assert_eq!(statuses(&sandbox).len(), 1);
+}
+
+#[test]
+fn a_baseline_off_its_expected_value_stops_the_sweep() {
+    let Some(shared) = prunebench_testing::shared() else {
+        return;
+    };
+    let data = shared.join("data");
+    let sandbox = Sandbox::new();
+    let with = |value: &str| {
+        format!(
+            r#"
+            name = "a"
+            models = ["small"]
+            recipes = ["magnitude(ratio=0.5)"]
+            engines = [{}]
+            [evaluation]
+            perplexity = [{{ protocol = "wikitext2/stream-128@1", windows = 2 }}]
+            [[expect]]
+            model = "small"
+            protocol = "wikitext2/stream-128@1"
+            windows = 2
+            value = {value}
+            relative_tolerance = 1e-3
+            "#,
+            engines()
+        )
+    };
+    let run = || sandbox.run(&["run", "a.toml", "--data", data.to_str().unwrap()]);
+    sandbox.write("a.toml", &with("2.0"));
+    run().expect_error(1, &["wanted 2 within 1e-3", "sweep stops here"]);
+    assert_eq!(statuses(&sandbox).len(), 1);
+    // Not by measuring again until it fits.
+    run().expect_error(1, &["measured 0 of", "sweep stops here"]);
+
+    let found = sandbox.records("a")[0]["metrics"]["perplexity"][0]["value"].clone();
+    sandbox.write("a.toml", &with(&found.to_string()));
+    let ran = run();
+    ran.expect(0, &["done before"]);
+    assert!(ran.out.contains("perplexity wikitext2/stream-128@1"), "{}", ran.out);
+    assert_eq!(statuses(&sandbox).len(), 2 * Engine::compiled().len());
+}
+
+#[test]
+fn a_folder_in_use_by_another_run_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment(r#""dense""#, ""));
+    let store = prunebench_results::Store::open(sandbox.path("results/runs/a/records")).unwrap();
+    sandbox
+        .run(&["run", "a.toml"])
+        .expect_error(1, &["in use by the process"]);
+    drop(store);
+    sandbox.run(&["run", "a.toml"]).expect(0, &[]);
+}
