@@ -1,6 +1,7 @@
 //! Decoders whose graph is data: checkpoints, tokenizers, the forward pass, generation, and size accounting.
 
 mod accounting;
+mod block;
 mod cache;
 pub mod checkpoint;
 mod decoder;
@@ -9,13 +10,15 @@ mod error;
 mod generate;
 pub mod graph;
 mod likelihood;
+mod parameters;
 mod rope;
 pub mod source;
 pub mod tokenizer;
 
 pub use accounting::Accounting;
+pub use block::{Attention, Block, Ffn, Linear, LinearName};
 pub use cache::KvCache;
-pub use decoder::{Attention, Block, Decoder, Ffn, Linear, LinearName, Place, Tap};
+pub use decoder::{Decoder, Place, Tap};
 pub use error::{ModelError, Result};
 pub use generate::Sampling;
 pub use graph::Graph;

@@ -121,7 +121,10 @@ impl Doctor {
                     Ok(text) => Ok(format!("{}, sha256 as pinned", text.origin)),
                     Err(prunebench_datasets::Error::Hub { problem, .. }) => Err((
                         State::Absent,
-                        format!("not in a data folder, and not from the Hub: {problem}"),
+                        match self.online {
+                            true => format!("not in a data folder, and not from the Hub: {problem}"),
+                            false => "in no data folder and not in the Hub's cache".into(),
+                        },
                         format!(
                             "prunebench fetch {}, or name a data folder with --data or PRUNEBENCH_DATA",
                             set.name

@@ -32,20 +32,7 @@ impl Tensor {
         const OP: &str = "gather";
         self.check_dim(OP, dim)?;
         ids.check_indices(OP)?;
-        let (mut a, mut b) = (self.shape(), ids.shape());
-        if a.len() == b.len() {
-            (a[dim], b[dim]) = (0, 0);
-        }
-        if a != b {
-            return shape_error(
-                OP,
-                format!(
-                    "{:?} and the indices' {:?} differ outside dimension {dim}",
-                    self.shape(),
-                    ids.shape()
-                ),
-            );
-        }
+        self.check_alike_outside(OP, dim, ids)?;
         ids.check_index_range(OP, self.dim(dim)?)?;
         binary!(
             self,

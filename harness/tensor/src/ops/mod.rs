@@ -91,6 +91,25 @@ impl Tensor {
         })
     }
 
+    /// `other` has the same shape but for dimension `dim`.
+    fn check_alike_outside(&self, op: &'static str, dim: usize, other: &Tensor) -> Result<()> {
+        let (mut lhs, mut rhs) = (self.shape(), other.shape());
+        if lhs.len() == rhs.len() {
+            (lhs[dim], rhs[dim]) = (0, 0);
+        }
+        if lhs == rhs {
+            return Ok(());
+        }
+        shape_error(
+            op,
+            format!(
+                "{:?} and {:?} differ outside dimension {dim}",
+                self.shape(),
+                other.shape()
+            ),
+        )
+    }
+
     /// Extent of the last dimension; a scalar has none.
     fn last_dim(&self, op: &'static str) -> Result<usize> {
         self.shape().last().copied().map_or_else(

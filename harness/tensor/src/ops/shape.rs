@@ -84,20 +84,7 @@ impl Tensor {
         first.check_dim(OP, dim)?;
         for other in rest {
             first.check_same(OP, other)?;
-            let (mut a, mut b) = (first.shape(), other.shape());
-            if a.len() == b.len() {
-                (a[dim], b[dim]) = (0, 0);
-            }
-            if a != b {
-                return shape_error(
-                    OP,
-                    format!(
-                        "{:?} and {:?} differ outside dimension {dim}",
-                        first.shape(),
-                        other.shape()
-                    ),
-                );
-            }
+            first.check_alike_outside(OP, dim, other)?;
         }
         match &first.repr {
             #[cfg(feature = "candle")]
