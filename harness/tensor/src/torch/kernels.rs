@@ -66,10 +66,12 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
         return bias.map_or(Ok(y.shallow_clone()), |bias| y.f_add(bias));
     }
     if rows as usize >= ONEDNN_ROWS && *ONEDNN_IS_FASTER {
+        // oneDNN reads a bias as if it were contiguous.
+        let bias = bias.map(Tensor::f_contiguous).transpose()?;
         return x
             .f_contiguous()?
             .f_to_mkldnn(None::<Kind>)?
-            .f_mkldnn_linear(weight, bias)?
+            .f_mkldnn_linear(&weight.f_contiguous()?, bias.as_ref())?
             .f_to_dense(None::<Kind>, false);
     }
     x.f_linear(weight, bias)
