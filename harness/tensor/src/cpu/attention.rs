@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::exp::exp;
+use super::matvec::dot;
 
 /// Queries that share one pass over the keys.
 const BLOCK: usize = 64;
@@ -92,7 +93,26 @@ pub(crate) fn attention(q: Strided, k: Strided, v: Strided, sizes: AttentionSize
             let start = sizes.visible(first).0;
             let width = sizes.visible(first + rows - 1).1 - start;
             let mut scores = vec![0f32; rows * width];
-            let (q_rows, k_rows) = (q.rows_from(batch, head, first), k.rows_from(batch, kv_head, start));
+            let q_rows = q.rows_from(batch, head, first);
+            let (k_rows, v_rows) = (k.rows_from(batch, kv_head, start), v.rows_from(batch, kv_head, start));
+            if rows == 1 {
+                // The matrix product's set-up costs more than one query's scores.
+                arch.dispatch(
+                    #[inline(always)]
+                    || {
+                        attend_one(
+                            &q_rows[..head_dim],
+                            k_rows,
+                            v_rows,
+                            [k.strides[2], v.strides[2]],
+                            sizes.scale,
+                            &mut scores,
+                            out,
+                        )
+                    },
+                );
+                return;
+            }
             product(
                 [rows, width, head_dim],
                 &mut scores,
@@ -110,9 +130,31 @@ pub(crate) fn attention(q: Strided, k: Strided, v: Strided, sizes: AttentionSize
                     }
                 },
             );
-            let v_rows = v.rows_from(batch, kv_head, start);
             product([rows, head_dim, width], out, &scores, width, v_rows, [v.strides[2], 1]);
         });
+}
+
+/// Attention of one query over the `scores.len()` keys that it sees.
+#[inline(always)]
+fn attend_one(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    [k_row, v_row]: [usize; 2],
+    scale: f32,
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    for (key, score) in scores.iter_mut().enumerate() {
+        *score = dot(q, &k[key * k_row..][..q.len()]);
+    }
+    softmax(scores, 0, scores.len(), scale);
+    out.fill(0.0);
+    for (key, weight) in scores.iter().enumerate() {
+        for (out, v) in out.iter_mut().zip(&v[key * v_row..][..q.len()]) {
+            *out += weight * v;
+        }
+    }
 }
 
 /// `dst = lhs rhs` on this thread, for `[m, n, inner]`, lhs with contiguous rows `lhs_row` apart, rhs with the strides

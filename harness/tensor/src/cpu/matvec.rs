@@ -6,7 +6,7 @@ use rayon::prelude::*;
 const LANES: usize = 64;
 
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let tail: f32 = a_chunks
@@ -20,7 +20,15 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[lane] += a[lane] * b[lane];
         }
     }
-    sums.iter().sum::<f32>() + tail
+    // Halving keeps the reduction in vector registers; a sum in order would be a chain of 64 additions.
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0] + tail
 }
 
 /// `out[n] = Σ_k weight[n, k] · x[k]` for a row-major weight of `x.len()` columns.
