@@ -203,6 +203,14 @@ fn a_killed_run_takes_its_worker_along_and_leaves_the_folder_usable() {
         !Path::new(&format!("/proc/{worker}")).exists()
     });
     assert!(gone, "process {worker} is still there");
+    // What was measured before can be read.
+    let report = sandbox.run(&["report", "results/runs/a"]);
+    report.expect(0, &[]);
+    assert!(
+        report.out.contains("dense") && !report.out.contains("magnitude"),
+        "{}",
+        report.out
+    );
     sandbox.run(&["run", "a.toml"]).expect(0, &["done before"]);
 }
 

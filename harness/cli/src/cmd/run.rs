@@ -49,10 +49,11 @@ impl Run {
             return self.show(&plan, &records);
         }
         let store = Store::open(&records)?;
+        // Before the first cell, so that the tables of a run that was cut off can be made.
+        plan.write_order(&folder)?;
         let mut progress = Progress::new(plan.cells.len());
         let outcome = plan.run(&store, &launcher()?, &mut progress)?;
         drop(progress);
-        plan.write_order(&folder)?;
         let tables = Tables::new(&outcome.records)?;
         let [markdown, csv] = tables.write(&folder)?;
         if self.json {
