@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use prunebench_tensor::{AttentionMask, DType, Device, Tensor};
+use prunebench_tensor::{AttentionMask, DType, Device, Segment, Tensor};
 
 use crate::graph::{AttentionShape, Graph, Step};
-use crate::{Block, KvCache, Linear, ModelError, Result, rope};
+use crate::{Block, KvCache, Linear, ModelError, Packed, Result, rope};
 
 /// A place in the forward pass whose activation a [`Tap`] can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub struct Decoder {
 /// What one forward pass carries along.
 struct Pass<'a> {
     cache: Option<&'a KvCache>,
+    /// Who attends to whom in packed sequences; absent if the tokens are those of whole sequences.
+    segments: Option<&'a [Segment]>,
     tap: Tap<'a>,
     /// Cosines and sines by head size.
     rope: HashMap<usize, (Tensor, Tensor)>,
@@ -112,16 +114,40 @@ impl Decoder {
         if let Some(cache) = &cache {
             cache.check(batch, tokens)?;
         }
-        let mut pass = self.pass(tokens, cache.as_deref(), tap)?;
+        let start = cache.as_deref().map_or(0, KvCache::len);
+        let positions: Vec<usize> = (start..start + tokens).collect();
+        let hidden = self.run(ids, self.pass(&positions, cache.as_deref(), None, tap)?)?;
+        if let Some(cache) = cache {
+            cache.advance(tokens);
+        }
+        Ok(hidden)
+    }
+
+    /// Final hidden states `[1, rows, hidden]`, after the last norm, of packed sequences: those that continue what the cache
+    /// holds, or whole ones without a cache. The cache keeps what it holds, and needs room for the rows besides.
+    pub fn hidden_packed(&self, packed: &Packed, prefix: Option<&KvCache>) -> Result<Tensor> {
+        if let Some(cache) = prefix {
+            cache.check(1, packed.ids.len())?;
+        }
+        let held = prefix.map_or(0, KvCache::len);
+        if held != packed.prefix {
+            return Err(ModelError::Graph(format!(
+                "sequences packed without their first {} tokens don't fit a KV cache that holds {held}",
+                packed.prefix
+            )));
+        }
+        let tap: Tap = &mut |_, _| Ok(());
+        let pass = self.pass(&packed.positions, prefix, Some(&packed.segments), tap)?;
+        self.run(&self.ids(&[&packed.ids])?, pass)
+    }
+
+    fn run(&self, ids: &Tensor, mut pass: Pass) -> Result<Tensor> {
         let mut x = self.embed(ids)?;
         for (index, step) in self.graph.steps.iter().enumerate() {
             (pass.tap)(Place::Residual(index), &x)?;
             x = self.step(step, x, &mut pass)?;
         }
         (pass.tap)(Place::Residual(self.graph.steps.len()), &x)?;
-        if let Some(cache) = cache {
-            cache.advance(tokens);
-        }
         Ok(x.rms_norm(&self.final_norm, self.graph.rms_norm_eps)?)
     }
 
@@ -133,11 +159,17 @@ impl Decoder {
                 self.graph.steps.len()
             )));
         };
-        self.step(step, x.clone(), &mut self.pass(x.dim(1)?, None, tap)?)
+        let positions: Vec<usize> = (0..x.dim(1)?).collect();
+        self.step(step, x.clone(), &mut self.pass(&positions, None, None, tap)?)
     }
 
-    fn pass<'a>(&self, tokens: usize, cache: Option<&'a KvCache>, tap: Tap<'a>) -> Result<Pass<'a>> {
-        let start = cache.map_or(0, KvCache::len);
+    fn pass<'a>(
+        &self,
+        positions: &[usize],
+        cache: Option<&'a KvCache>,
+        segments: Option<&'a [Segment]>,
+        tap: Tap<'a>,
+    ) -> Result<Pass<'a>> {
         let mut rope = HashMap::new();
         for shape in self.graph.blocks.iter().filter_map(|block| block.attention.as_ref()) {
             if let Entry::Vacant(entry) = rope.entry(shape.head_dim) {
@@ -145,8 +177,7 @@ impl Decoder {
                 entry.insert(rope::tables(
                     &self.graph.rope,
                     shape.head_dim,
-                    start,
-                    tokens,
+                    positions,
                     dtype,
                     &device,
                 )?);
@@ -154,6 +185,7 @@ impl Decoder {
         }
         Ok(Pass {
             cache,
+            segments,
             tap,
             rope,
             attentions: 0,
@@ -213,8 +245,11 @@ impl Decoder {
             None => (k, v),
         };
         pass.attentions += 1;
-        let mask = AttentionMask { causal: true, window };
-        let mixed = Tensor::attention(&q, &k, &v, &mask, 1.0 / (head_dim as f64).sqrt())?;
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        let mixed = match pass.segments {
+            Some(segments) => Tensor::segment_attention(&q, &k, &v, segments, window, scale)?,
+            None => Tensor::attention(&q, &k, &v, &AttentionMask { causal: true, window }, scale)?,
+        };
         let mixed = mixed.transpose(1, 2)?.reshape(&[batch, tokens, heads * head_dim])?;
         (pass.tap)(Place::AttentionOutput(index), &mixed)?;
         attention.o.forward(&mixed).map(Some)

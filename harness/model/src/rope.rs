@@ -38,19 +38,20 @@ fn inverse_frequencies(rope: &Rope, head_dim: usize) -> Result<Vec<f32>> {
     })
 }
 
-/// Cosines and sines `[positions, head_dim / 2]` of the positions `start..start + positions`.
+/// Cosines and sines `[positions, head_dim / 2]` of the given positions.
 pub(crate) fn tables(
     rope: &Rope,
     head_dim: usize,
-    start: usize,
-    positions: usize,
+    positions: &[usize],
     dtype: DType,
     device: &Device,
 ) -> Result<(Tensor, Tensor)> {
     let frequencies = inverse_frequencies(rope, head_dim)?;
-    let angles = (start..start + positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
+    let angles = positions
+        .iter()
+        .flat_map(|&position| frequencies.iter().map(move |f| position as f32 * f));
     let (cos, sin): (Vec<f32>, Vec<f32>) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
-    let table = |values: &[f32]| Tensor::from_slice(values, &[positions, head_dim / 2], device)?.to_dtype(dtype);
+    let table = |values: &[f32]| Tensor::from_slice(values, &[positions.len(), head_dim / 2], device)?.to_dtype(dtype);
     Ok((table(&cos)?, table(&sin)?))
 }
 

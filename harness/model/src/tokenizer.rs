@@ -70,6 +70,14 @@ impl Tokenizer {
             .map_err(|e| ModelError::tokenizer(format!("cannot encode a text of {} bytes: {e}", text.len())))
     }
 
+    /// Token ids of `text` with the special tokens that the tokenizer's own files put around a text, such as BOS.
+    pub fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>> {
+        self.inner
+            .encode_fast(text, true)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|e| ModelError::tokenizer(format!("cannot encode a text of {} bytes: {e}", text.len())))
+    }
+
     /// Text of `ids`, special tokens spelt out. Bytes that form no UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         if let Some(unknown) = ids.iter().find(|&&id| self.inner.id_to_token(id).is_none()) {

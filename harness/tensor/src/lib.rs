@@ -20,5 +20,5 @@ pub use autograd::no_grad;
 pub use device::{Device, DeviceKind, Engine};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use ops::attention::AttentionMask;
+pub use ops::attention::{AttentionMask, Segment};
 pub use tensor::Tensor;

@@ -131,6 +131,22 @@ pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     chosen.squeeze(1)?.neg()
 }
 
+/// [`cpu::row_likelihoods`] where it applies.
+pub(crate) fn row_likelihoods(logits: &Tensor) -> Result<Option<Vec<(f32, i64)>>> {
+    if !host_f32(&[logits]) {
+        return Ok(None);
+    }
+    let logits = logits.contiguous()?;
+    let (storage, layout) = logits.storage_and_layout();
+    match &*storage {
+        candle_core::Storage::Cpu(storage) => Ok(Some(cpu::row_likelihoods(
+            slice(storage, layout)?,
+            logits.dim(1)?.max(1),
+        ))),
+        _ => Ok(None),
+    }
+}
+
 /// Softmax over the last dimension.
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
     if x.track_op() {
@@ -193,7 +209,7 @@ pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     }
 }
 
-struct Attention(cpu::AttentionSizes);
+struct Attention<'a>(&'a cpu::AttentionSizes);
 
 fn strided<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<cpu::Strided<'a>> {
     match cpu::Strided::new(&storage.as_slice()?[layout.start_offset()..], layout.stride()) {
@@ -202,7 +218,7 @@ fn strided<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<cpu::Strid
     }
 }
 
-impl CustomOp3 for Attention {
+impl CustomOp3 for Attention<'_> {
     fn name(&self) -> &'static str {
         "attention"
     }
@@ -227,7 +243,7 @@ pub(crate) fn attention(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
-    sizes: cpu::AttentionSizes,
+    sizes: &cpu::AttentionSizes,
     scale: f64,
     mask: impl FnOnce() -> Result<Option<Tensor>>,
 ) -> Result<Tensor> {

@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use super::exp::exp;
 use super::matvec::dot;
+use crate::Segment;
 
 /// Queries that share one pass over the keys.
 const BLOCK: usize = 64;
 
-/// Sizes of an attention call; see [`attention`].
-#[derive(Clone, Copy)]
+/// Sizes and mask of an attention call; see [`attention`].
+#[derive(Clone)]
 pub(crate) struct AttentionSizes {
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,
@@ -19,13 +20,16 @@ pub(crate) struct AttentionSizes {
     pub(crate) causal: bool,
     pub(crate) window: Option<usize>,
     pub(crate) scale: f32,
+    /// Who sees whom, segments in the order of their queries, which they cover.
+    pub(crate) segments: Vec<Segment>,
 }
 
 impl AttentionSizes {
-    /// Keys that query `i` sees: `start..end`. Query `i` sits at position `keys − queries + i`.
-    fn visible(&self, i: usize) -> (usize, usize) {
-        let position = self.keys - self.queries + i;
-        let end = if self.causal { position + 1 } else { self.keys };
+    /// Positions that query `i` of a segment sees: `start..end`.
+    pub(crate) fn visible(&self, segment: &Segment, i: usize) -> (usize, usize) {
+        let keys = segment.key_count();
+        let position = keys - segment.queries.len() + i;
+        let end = if self.causal { position + 1 } else { keys };
         let start = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
         (start, end)
     }
@@ -61,114 +65,142 @@ impl<'a> Strided<'a> {
 }
 
 /// `out = softmax(scale · q kᵀ + mask) v` for q `[batch, heads, queries, head_dim]` and k, v `[batch, kv_heads, keys,
-/// head_dim]`, where `kv_heads` divides `heads` and `queries ≤ keys`; `out` is contiguous in the shape of q.
-pub(crate) fn attention(q: Strided, k: Strided, v: Strided, sizes: AttentionSizes, out: &mut [f32]) {
-    let AttentionSizes {
+/// head_dim]`, where `kv_heads` divides `heads`; `out` is contiguous in the shape of q.
+pub(crate) fn attention(q: Strided, k: Strided, v: Strided, sizes: &AttentionSizes, out: &mut [f32]) {
+    let &AttentionSizes {
         heads,
         kv_heads,
         queries,
         head_dim,
         ..
     } = sizes;
-    // A block never crosses a head.
-    let tasks: Vec<(usize, usize, &mut [f32])> = out
-        .chunks_mut(queries * head_dim)
-        .enumerate()
-        .flat_map(|(head, out)| {
-            out.chunks_mut(BLOCK * head_dim)
-                .enumerate()
-                .map(move |(index, out)| (head, index * BLOCK, out))
-        })
-        .collect();
+    // A block crosses neither a head nor a segment.
+    let mut tasks = Vec::new();
+    for (head, mut rest) in out.chunks_mut(queries * head_dim).enumerate() {
+        for segment in &sizes.segments {
+            let (out, after) = rest.split_at_mut(segment.queries.len() * head_dim);
+            rest = after;
+            let blocks = out.chunks_mut(BLOCK * head_dim).enumerate();
+            tasks.extend(blocks.map(|(index, out)| (head, segment, index * BLOCK, out)));
+        }
+    }
     let arch = pulp::Arch::new();
+    // Blocks of short segments are little work each: a thread takes several at a time.
+    let at_once = (tasks.len() / (8 * rayon::current_num_threads())).clamp(1, 8);
     // Later blocks see more keys: largest first keeps the threads evenly loaded.
     tasks
         .into_par_iter()
         .rev()
-        .with_max_len(1)
-        .for_each(|(head, first, out)| {
+        .with_max_len(at_once)
+        .for_each_init(Vec::new, |scores, (head, segment, first, out)| {
             let (batch, head) = (head / heads, head % heads);
             let kv_head = head * kv_heads / heads;
             let rows = out.len() / head_dim;
-            let start = sizes.visible(first).0;
-            let width = sizes.visible(first + rows - 1).1 - start;
-            let mut scores = vec![0f32; rows * width];
-            let q_rows = q.rows_from(batch, head, first);
-            let (k_rows, v_rows) = (k.rows_from(batch, kv_head, start), v.rows_from(batch, kv_head, start));
+            let start = sizes.visible(segment, first).0;
+            let end = sizes.visible(segment, first + rows - 1).1;
+            let width = end - start;
+            scores.clear();
+            scores.resize(rows * width, 0f32);
+            let q_rows = q.rows_from(batch, head, segment.queries.start + first);
+            let parts = || {
+                segment.between(start, end).map(|(position, keys)| {
+                    let (k, v) = (
+                        k.rows_from(batch, kv_head, keys.start),
+                        v.rows_from(batch, kv_head, keys.start),
+                    );
+                    (position - start, keys.len(), k, v)
+                })
+            };
             if rows == 1 {
                 // The matrix product's set-up costs more than one query's scores.
                 arch.dispatch(
                     #[inline(always)]
                     || {
-                        attend_one(
-                            &q_rows[..head_dim],
-                            k_rows,
-                            v_rows,
-                            [k.strides[2], v.strides[2]],
-                            sizes.scale,
-                            &mut scores,
-                            out,
-                        )
+                        for (at, keys, k_rows, _) in parts() {
+                            score_one(&q_rows[..head_dim], k_rows, k.strides[2], &mut scores[at..at + keys]);
+                        }
+                        softmax(scores, 0, width, sizes.scale);
+                        out.fill(0.0);
+                        for (at, keys, _, v_rows) in parts() {
+                            mix_one(&scores[at..at + keys], v_rows, v.strides[2], out);
+                        }
                     },
                 );
                 return;
             }
-            product(
-                [rows, width, head_dim],
-                &mut scores,
-                q_rows,
-                q.strides[2],
-                k_rows,
-                [1, k.strides[2]],
-            );
+            for (at, keys, k_rows, _) in parts() {
+                let dst = Rows {
+                    data: &mut scores[at..],
+                    row: width,
+                };
+                product(
+                    [rows, keys, head_dim],
+                    dst,
+                    false,
+                    (q_rows, q.strides[2]),
+                    (k_rows, [1, k.strides[2]]),
+                );
+            }
             arch.dispatch(
                 #[inline(always)]
                 || {
                     for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-                        let (from, to) = sizes.visible(first + i);
+                        let (from, to) = sizes.visible(segment, first + i);
                         softmax(row, from - start, to - start, sizes.scale);
                     }
                 },
             );
-            product([rows, head_dim, width], out, &scores, width, v_rows, [v.strides[2], 1]);
+            for (at, keys, _, v_rows) in parts() {
+                let dst = Rows {
+                    data: out,
+                    row: head_dim,
+                };
+                product(
+                    [rows, head_dim, keys],
+                    dst,
+                    at > 0,
+                    (&scores[at..], width),
+                    (v_rows, [v.strides[2], 1]),
+                );
+            }
         });
 }
 
-/// Attention of one query over the `scores.len()` keys that it sees.
+/// `scores[i] = q · k[i]`, keys `row` apart.
 #[inline(always)]
-fn attend_one(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    [k_row, v_row]: [usize; 2],
-    scale: f32,
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
+fn score_one(q: &[f32], k: &[f32], row: usize, scores: &mut [f32]) {
     for (key, score) in scores.iter_mut().enumerate() {
-        *score = dot(q, &k[key * k_row..][..q.len()]);
+        *score = dot(q, &k[key * row..][..q.len()]);
     }
-    softmax(scores, 0, scores.len(), scale);
-    out.fill(0.0);
-    for (key, weight) in scores.iter().enumerate() {
-        for (out, v) in out.iter_mut().zip(&v[key * v_row..][..q.len()]) {
+}
+
+/// `out += Σ weights[i] v[i]`, values `row` apart.
+#[inline(always)]
+fn mix_one(weights: &[f32], v: &[f32], row: usize, out: &mut [f32]) {
+    for (key, weight) in weights.iter().enumerate() {
+        for (out, v) in out.iter_mut().zip(&v[key * row..]) {
             *out += weight * v;
         }
     }
 }
 
-/// `dst = lhs rhs` on this thread, for `[m, n, inner]`, lhs with contiguous rows `lhs_row` apart, rhs with the strides
-/// `[row, column]`, and a contiguous dst.
+/// A matrix to write, its contiguous rows `row` apart.
+struct Rows<'a> {
+    data: &'a mut [f32],
+    row: usize,
+}
+
+/// `dst = lhs rhs` on this thread, or `dst += lhs rhs`, for `[m, n, inner]`, lhs with contiguous rows at a distance, and rhs
+/// with the strides `[row, column]`.
 fn product(
     [m, n, inner]: [usize; 3],
-    dst: &mut [f32],
-    lhs: &[f32],
-    lhs_row: usize,
-    rhs: &[f32],
-    [rhs_row, rhs_column]: [usize; 2],
+    dst: Rows,
+    add: bool,
+    (lhs, lhs_row): (&[f32], usize),
+    (rhs, [rhs_row, rhs_column]): (&[f32], [usize; 2]),
 ) {
     assert!(
-        dst.len() >= m * n
+        dst.data.len() >= (m - 1) * dst.row + n
             && lhs.len() >= (m - 1) * lhs_row + inner
             && rhs.len() > (inner - 1) * rhs_row + (n - 1) * rhs_column
     );
@@ -178,17 +210,17 @@ fn product(
             m,
             n,
             inner,
-            dst.as_mut_ptr(),
+            dst.data.as_mut_ptr(),
             1,
-            n as isize,
-            false,
+            dst.row as isize,
+            add,
             lhs.as_ptr(),
             1,
             lhs_row as isize,
             rhs.as_ptr(),
             rhs_column as isize,
             rhs_row as isize,
-            0.0,
+            if add { 1.0 } else { 0.0 },
             1.0,
             false,
             false,

@@ -1,4 +1,4 @@
-//! Negative log-likelihood of one target a row, without materialising the softmax.
+//! Log-likelihoods of some targets of each row, without materialising the softmax.
 
 use rayon::prelude::*;
 
@@ -45,4 +45,37 @@ pub(crate) fn cross_entropy(logits: &[f32], vocab: usize, targets: &[i64], out: 
                 || log_sum_exp(row),
             ) - row[target as usize];
         });
+}
+
+/// Of each row, the logarithm of Σ_v exp(logits[v]) and the place of the first largest logit.
+pub(crate) fn row_likelihoods(logits: &[f32], vocab: usize) -> Vec<(f32, i64)> {
+    let arch = pulp::Arch::new();
+    logits
+        .par_chunks(vocab)
+        .map(|row| {
+            arch.dispatch(
+                #[inline(always)]
+                || (log_sum_exp(row), first_largest(row)),
+            )
+        })
+        .collect()
+}
+
+#[inline(always)]
+fn first_largest(row: &[f32]) -> i64 {
+    let max = row
+        .iter()
+        .copied()
+        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    // A block at a time: comparing is vectorised, finding out where is not.
+    let block = row.chunks(1024).position(|block| {
+        let mut found = false;
+        for &x in block {
+            found |= x == max;
+        }
+        found
+    });
+    let start = 1024 * block.unwrap_or(0);
+    let place = row[start..].iter().position(|&x| x == max).unwrap_or(0);
+    (start + place) as i64
 }

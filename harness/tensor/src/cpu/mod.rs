@@ -3,7 +3,6 @@
 //! Each runs under `pulp`'s dispatch, so that the compiler vectorises it for the widest instructions the machine has.
 
 mod attention;
-#[cfg(feature = "candle")]
 mod cross_entropy;
 mod exp;
 mod matvec;
@@ -13,6 +12,7 @@ mod swiglu;
 pub(crate) use attention::{AttentionSizes, Strided, attention};
 #[cfg(feature = "candle")]
 pub(crate) use cross_entropy::cross_entropy;
+pub(crate) use cross_entropy::row_likelihoods;
 pub(crate) use matvec::matvec;
 #[cfg(feature = "candle")]
 pub(crate) use swiglu::swiglu;

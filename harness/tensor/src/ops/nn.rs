@@ -194,4 +194,49 @@ impl Tensor {
             |x, targets| crate::torch::kernels::cross_entropy(x, targets)
         )
     }
+
+    /// Of logits `[R, V]`: the log-likelihood in nats of each (row, token) of `pairs`, in f32 (f64 for f64 logits), and the
+    /// first most likely token of each row, as i64 `[R]`. Not differentiable.
+    pub fn token_log_likelihoods(&self, pairs: &[(usize, usize)]) -> Result<(Tensor, Tensor)> {
+        const OP: &str = "token_log_likelihoods";
+        self.check_float(OP)?;
+        let &[rows, vocab] = self.shape().as_slice() else {
+            return shape_error(OP, format!("logits [R,V] wanted, found {:?}", self.shape()));
+        };
+        if let Some(pair) = pairs.iter().find(|&&(row, token)| row >= rows || token >= vocab) {
+            return shape_error(
+                OP,
+                format!("(row, token) {pair:?} lies outside logits [{rows},{vocab}]"),
+            );
+        }
+        let device = self.device();
+        let select = |elements: &Tensor, places: Vec<i64>| {
+            let places = Tensor::from_slice(&places, &[places.len()], &device)?;
+            elements.reshape(&[elements.elem_count()])?.index_select(0, &places)
+        };
+        let places = || pairs.iter().map(|&(row, token)| (row * vocab + token) as i64).collect();
+        if let Some(row_likelihoods) = self.host_row_likelihoods()? {
+            let (sums, largest): (Vec<f32>, Vec<i64>) = row_likelihoods.into_iter().unzip();
+            let sums: Vec<f32> = pairs.iter().map(|&(row, _)| sums[row]).collect();
+            let sums = Tensor::from_slice(&sums, &[pairs.len()], &device)?;
+            let largest = Tensor::from_slice(&largest, &[rows], &device)?;
+            return Ok((select(self, places())?.sub(&sums)?, largest));
+        }
+        let wide = match self.dtype() {
+            crate::DType::F64 => self.clone(),
+            _ => self.to_dtype(crate::DType::F32)?,
+        };
+        Ok((select(&wide.log_softmax()?, places())?, wide.argmax(1)?))
+    }
+
+    /// [`crate::cpu::row_likelihoods`] of logits that are in f32 on the host.
+    fn host_row_likelihoods(&self) -> Result<Option<Vec<(f32, i64)>>> {
+        const OP: &str = "token_log_likelihoods";
+        match &self.repr {
+            #[cfg(feature = "candle")]
+            Repr::Candle(t) => crate::candle::kernels::row_likelihoods(t).map_err(|e| crate::candle::error(OP, e)),
+            #[cfg(feature = "torch")]
+            Repr::Torch(t) => crate::torch::kernels::row_likelihoods(t).map_err(|e| crate::torch::error(OP, e)),
+        }
+    }
 }

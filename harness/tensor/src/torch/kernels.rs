@@ -80,7 +80,7 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
 /// Attention as in [`crate::Tensor::attention`]; `bias` is an additive mask, and `causal` says that a plain causal mask does.
 pub(crate) fn attention(
     [q, k, v]: [&Tensor; 3],
-    sizes: cpu::AttentionSizes,
+    sizes: &cpu::AttentionSizes,
     scale: f64,
     causal: bool,
     bias: impl FnOnce() -> crate::Result<Option<crate::Tensor>>,
@@ -120,4 +120,13 @@ pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result {
     logits
         .f_to_kind(wide)?
         .f_cross_entropy_loss(targets, None::<&Tensor>, tch::Reduction::None, i64::MIN, 0.0)
+}
+
+/// [`cpu::row_likelihoods`] where it applies.
+pub(crate) fn row_likelihoods(logits: &Tensor) -> std::result::Result<Option<Vec<(f32, i64)>>, TchError> {
+    if !host_f32(&[logits]) {
+        return Ok(None);
+    }
+    let vocab = logits.size()[1].max(1) as usize;
+    Ok(Some(cpu::row_likelihoods(slice(&logits.f_contiguous()?), vocab)))
 }

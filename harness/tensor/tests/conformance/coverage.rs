@@ -35,7 +35,16 @@ const OWN_TESTS: &[&str] = &[
 ];
 
 /// Operations whose result is piecewise constant, an index, or cut off on purpose.
-const NOT_DIFFERENTIABLE: &[&str] = &["argmax", "detach", "eq", "ge", "gt", "le", "lt"];
+const NOT_DIFFERENTIABLE: &[&str] = &[
+    "argmax",
+    "detach",
+    "eq",
+    "ge",
+    "gt",
+    "le",
+    "lt",
+    "token_log_likelihoods",
+];
 
 /// Names of the documented functions in a source file: `pub fn name`, or a row `name, ...` of a macro that makes one.
 fn documented_functions(source: &str) -> impl Iterator<Item = String> {
@@ -43,7 +52,8 @@ fn documented_functions(source: &str) -> impl Iterator<Item = String> {
     source.lines().filter_map(move |line| {
         let line = line.trim();
         let was_documented = std::mem::replace(&mut documented, line.starts_with("///"));
-        let row = line.strip_prefix("pub fn ").or(was_documented.then_some(line))?;
+        let public = was_documented && !line.starts_with("pub(");
+        let row = line.strip_prefix("pub fn ").or(public.then_some(line))?;
         let end = row.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))?;
         let is_name = end > 0 && matches!(&row[end..end + 1], "(" | "<" | ",");
         is_name.then(|| row[..end].to_string())

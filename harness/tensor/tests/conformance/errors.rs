@@ -1,6 +1,8 @@
 //! Bad input gives the right typed error on every engine, and never a panic.
 
-use prunebench_tensor::{AttentionMask, DType, Device, DeviceKind, Engine, Error, Result, Tensor};
+use std::ops::Range;
+
+use prunebench_tensor::{AttentionMask, DType, Device, DeviceKind, Engine, Error, Result, Segment, Tensor};
 
 type Attempt = fn(&Device) -> Result<Tensor>;
 
@@ -23,6 +25,19 @@ fn attend(shapes: [&[usize]; 3], device: &Device) -> Result<Tensor> {
         window: None,
     };
     Tensor::attention(&q?, &k?, &v?, &mask, 1.0)
+}
+
+/// Attention of three queries over three keys.
+fn segments(device: &Device, list: &[(Range<usize>, Vec<Range<usize>>)]) -> Result<Tensor> {
+    let x = f32s(&[1, 1, 3, 4], device)?;
+    let segments: Vec<Segment> = list
+        .iter()
+        .map(|(queries, keys)| Segment {
+            queries: queries.clone(),
+            keys: keys.clone(),
+        })
+        .collect();
+    Tensor::segment_attention(&x, &x, &x, &segments, None, 1.0)
 }
 
 const WRONG_SHAPES: &[(&str, Attempt)] = &[
@@ -101,6 +116,27 @@ const WRONG_SHAPES: &[(&str, Attempt)] = &[
         attend([&[1, 2, 2, 4], &[1, 2, 2, 6], &[1, 2, 2, 6]], d)
     }),
     ("attention of matrices", |d| attend([&[2, 4], &[2, 4], &[2, 4]], d)),
+    ("segment_attention with a query in no segment", |d| {
+        segments(d, &[(0..2, vec![0..3])])
+    }),
+    ("segment_attention with segments out of order", |d| {
+        segments(d, &[(1..3, vec![0..3]), (0..1, vec![0..3])])
+    }),
+    ("segment_attention with fewer keys than queries", |d| {
+        segments(d, &[(0..3, vec![0..2])])
+    }),
+    ("segment_attention with keys that aren't there", |d| {
+        segments(d, &[(0..3, vec![0..4])])
+    }),
+    ("segment_attention with a key twice", |d| {
+        segments(d, &[(0..3, vec![0..2, 1..3])])
+    }),
+    ("token_log_likelihoods of a row that isn't there", |d| {
+        Ok(f32s(&[2, 3], d)?.token_log_likelihoods(&[(2, 0)])?.0)
+    }),
+    ("token_log_likelihoods of a token that isn't there", |d| {
+        Ok(f32s(&[2, 3], d)?.token_log_likelihoods(&[(0, 3)])?.0)
+    }),
     ("cross_entropy with too few targets", |d| {
         f32s(&[2, 3], d)?.cross_entropy(&indices(&[0], d)?)
     }),

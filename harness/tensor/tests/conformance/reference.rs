@@ -1,6 +1,6 @@
 //! Every operation that needs more than [`Array`]'s general forms, written naively from its definition.
 
-use prunebench_tensor::AttentionMask;
+use prunebench_tensor::{AttentionMask, Segment};
 
 use crate::array::Array;
 
@@ -152,6 +152,43 @@ pub fn attention(q: &Array, k: &Array, v: &Array, mask: &AttentionMask, scale: f
         }
     }
     Array::new(&q.shape, data)
+}
+
+/// Attention one segment at a time, over the keys of that segment.
+pub fn segment_attention(
+    q: &Array,
+    k: &Array,
+    v: &Array,
+    segments: &[Segment],
+    window: Option<usize>,
+    scale: f64,
+) -> Array {
+    let mask = AttentionMask { causal: true, window };
+    let parts: Vec<Array> = segments
+        .iter()
+        .map(|segment| {
+            let ids: Vec<f64> = segment.keys.iter().cloned().flatten().map(|key| key as f64).collect();
+            let ids = Array::new(&[ids.len()], ids);
+            let q = q.narrow(2, segment.queries.start, segment.queries.len());
+            attention(&q, &index_select(k, 2, &ids), &index_select(v, 2, &ids), &mask, scale)
+        })
+        .collect();
+    cat(&parts.iter().collect::<Vec<_>>(), 2)
+}
+
+/// Log-likelihood in nats of each target in its row.
+pub fn token_log_likelihoods(logits: &Array, rows: &Array, targets: &Array) -> Array {
+    let log_probabilities = log_softmax(logits);
+    Array::from_fn(&targets.shape, |i| {
+        log_probabilities.at(&[rows.at(i) as usize, targets.at(i) as usize])
+    })
+}
+
+/// Place of the first largest element of each row.
+pub fn largest_places(x: &Array) -> Array {
+    x.reduce(1, false, |lane| {
+        lane.iter().position(|&x| x == largest(lane)).expect("an element") as f64
+    })
 }
 
 /// Negative log-likelihood in nats of each row's target.

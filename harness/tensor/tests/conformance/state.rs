@@ -97,7 +97,7 @@ fn no_grad_returns_the_value_and_autograd_works_after_it() {
 fn nan_in_an_input_reaches_the_output() {
     type Spread = fn(&Tensor) -> Result<Tensor>;
     // Each takes a [4, 32] matrix.
-    let spreads: [(&str, Spread); 16] = [
+    let spreads: [(&str, Spread); 17] = [
         ("add", |x| x.add(x)),
         ("maximum", |x| {
             x.maximum(&Tensor::ones(&[4, 32], x.dtype(), &x.device())?)
@@ -119,6 +119,9 @@ fn nan_in_an_input_reaches_the_output() {
         }),
         ("matmul", |x| x.matmul(&x.transpose(0, 1)?)),
         ("cross_entropy", |x| x.cross_entropy(&Tensor::arange(4, &x.device())?)),
+        ("token_log_likelihoods", |x| {
+            Ok(x.token_log_likelihoods(&[(0, 3), (1, 3), (2, 3), (3, 3)])?.0)
+        }),
         ("attention", |x| {
             let x = x.reshape(&[1, 1, 4, 32])?;
             let mask = AttentionMask {

@@ -4,7 +4,9 @@ use prunebench_tensor::{Result, Tensor};
 
 use crate::array::Array;
 use crate::case::{Case, Output, Values, case, input, normal};
-use crate::reference::{cross_entropy, layer_norm, log_softmax, rms_norm, rope, silu, softmax};
+use crate::reference::{
+    cross_entropy, largest_places, layer_norm, log_softmax, rms_norm, rope, silu, softmax, token_log_likelihoods,
+};
 
 const SHAPES: &[&[usize]] = &[&[5], &[1, 1], &[3, 33], &[2, 3, 7], &[2, 1, 64], &[2, 576]];
 
@@ -122,5 +124,45 @@ pub fn cases() -> Vec<Case> {
         .output(Output::AtLeastF32)
         .forward_only(),
     );
+    for (rows, vocabulary, pairs) in [(1, 2, 1), (4, 7, 9), (2, 5000, 3), (65, 10, 40)] {
+        let inputs = || {
+            vec![
+                normal(&[rows, vocabulary]),
+                input(&[pairs], Values::Index(rows)),
+                input(&[pairs], Values::Index(vocabulary)),
+            ]
+        };
+        cases.push(
+            case(
+                "token_log_likelihoods",
+                inputs(),
+                |x| Ok(x[0].token_log_likelihoods(&pairs_of(x)?)?.0),
+                |x| token_log_likelihoods(&x[0], &x[1], &x[2]),
+            )
+            .output(Output::AtLeastF32)
+            .forward_only(),
+        );
+        cases.push(
+            case(
+                "token_log_likelihoods",
+                inputs(),
+                |x| Ok(x[0].token_log_likelihoods(&pairs_of(x)?)?.1),
+                |x| largest_places(&x[0]),
+            )
+            .note("most likely")
+            .output(Output::Index)
+            .forward_only(),
+        );
+    }
     cases
+}
+
+/// Rows and tokens of the last two inputs.
+fn pairs_of(x: &[Tensor]) -> Result<Vec<(usize, usize)>> {
+    let (rows, tokens) = (x[1].to_vec::<i64>()?, x[2].to_vec::<i64>()?);
+    Ok(rows
+        .iter()
+        .zip(&tokens)
+        .map(|(&row, &token)| (row as usize, token as usize))
+        .collect())
 }
