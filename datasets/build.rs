@@ -1,19 +1,26 @@
-//! Lists `catalogue/*.toml` for embedding, so that a data set is added by its TOML file alone.
+//! Lists `catalogue/*/*.toml` for embedding, so that a text, task or suite is added by its TOML file alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=catalogue");
     let variable = |name| env::var_os(name).map(PathBuf::from).unwrap_or_default();
-    let mut files: Vec<PathBuf> = fs::read_dir(variable("CARGO_MANIFEST_DIR").join("catalogue"))?
+    let mut rows = String::new();
+    for folder in ["texts", "tasks", "suites"] {
+        for path in toml_files(&variable("CARGO_MANIFEST_DIR").join("catalogue").join(folder))? {
+            let name = format!("{folder}/{}", path.file_stem().unwrap_or_default().to_string_lossy());
+            rows += &format!("({name:?}, include_str!({path:?})),");
+        }
+    }
+    fs::write(variable("OUT_DIR").join("catalogue.rs"), format!("&[{rows}]"))
+}
+
+fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<io::Result<_>>()?;
     files.retain(|path| path.extension().is_some_and(|kind| kind == "toml"));
     files.sort();
-    let rows: String = files
-        .iter()
-        .map(|path| format!("({:?}, include_str!({path:?})),", path.file_stem().unwrap_or_default()))
-        .collect();
-    fs::write(variable("OUT_DIR").join("catalogue.rs"), format!("&[{rows}]"))
+    Ok(files)
 }

@@ -1,6 +1,7 @@
 //! What can go wrong between a data set's name and its tokens.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -11,7 +12,7 @@ pub enum Error {
     /// A catalogue file breaks the catalogue's rules.
     #[error("catalogue/{file}.toml: {reason}")]
     Catalogue {
-        /// Stem of the file.
+        /// Folder and stem of the file.
         file: String,
         /// What is wrong with it.
         reason: String,
@@ -28,10 +29,37 @@ pub enum Error {
         /// Every name there is.
         known: Vec<String>,
     },
+    /// The task is there, but in another version.
+    #[error(
+        "there is no {task}@{asked}, only {task}@{version}: numbers of two versions can't be compared; name the task \
+         without a version, or take the program that had it"
+    )]
+    WrongVersion {
+        /// Name of the task.
+        task: String,
+        /// Version asked for.
+        asked: String,
+        /// Version there is.
+        version: u32,
+    },
+    /// A template or expression is wrong, or does not fit a row.
+    #[error("catalogue/{file}.toml, line {line}, {key}{}: {problem}", at(row))]
+    Template {
+        /// Folder and stem of the file.
+        file: String,
+        /// Line of the file.
+        line: usize,
+        /// Its key in the file.
+        key: &'static str,
+        /// The row it was applied to, if any.
+        row: Option<String>,
+        /// What is wrong.
+        problem: TemplateProblem,
+    },
     /// The data folder the user named is not there.
     #[error(
-        "the data folder {path} is not a folder; name one laid out as text/<data set>/... with --data or \
-         PRUNEBENCH_DATA, or name none to use the Hub"
+        "the data folder {path} is not a folder; name one laid out as text/<data set>/... and tasks/<task>/... with \
+         --data or PRUNEBENCH_DATA, or name none to use the Hub"
     )]
     NoMirror {
         /// The folder named.
@@ -81,6 +109,82 @@ pub enum Error {
         /// What the reader met.
         reason: String,
     },
+    /// A line of a JSON file is no row.
+    #[error("{path}, line {line}: {reason}; correct the line, or remove the file and fetch it again")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file whose rows can't be read.
+    #[error("{path} is neither .jsonl nor .parquet; the catalogue must name a file of rows")]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A split without rows.
+    #[error("{origin} has no rows; remove the file and fetch it again")]
+    NoRows {
+        /// Where it came from.
+        origin: String,
+    },
+    /// A row without a field of text that is needed.
+    #[error("row {row} of {origin} (the first is 0) has no text {field:?}, which the catalogue names as its field")]
+    NoText {
+        /// Where the row came from.
+        origin: String,
+        /// Number of the row.
+        row: usize,
+        /// The field.
+        field: String,
+    },
+    /// Few-shot examples that can't be had.
+    #[error(
+        "{task}: no few-shot examples, as its split {split:?} is missing: {cause}. Or take the examples from another \
+         split with --shots-from ({})",
+        others.join(", ")
+    )]
+    NoShots {
+        /// The task.
+        task: String,
+        /// The split the examples were to come from.
+        split: String,
+        /// The task's other splits.
+        others: Vec<String>,
+        /// Why it can't be read.
+        cause: Box<Error>,
+    },
+    /// More examples than the split has.
+    #[error(
+        "{task}: {wanted} row(s) of {split}{} are needed to choose few-shot examples from, but there are {available}; \
+         ask for fewer, or take another split with --shots-from",
+        group.as_ref().map_or_else(String::new, |group| format!(" of {group}"))
+    )]
+    TooFewShots {
+        /// The task.
+        task: String,
+        /// The split.
+        split: String,
+        /// The group of the rows, if the task has groups.
+        group: Option<String>,
+        /// Rows needed.
+        wanted: usize,
+        /// Rows there are.
+        available: usize,
+    },
+    /// A protocol that scores something else than what is asked of it.
+    #[error("{protocol} scores {scoring}; it can't be read as {wanted}")]
+    WrongScoring {
+        /// Id of the protocol.
+        protocol: String,
+        /// What it does.
+        scoring: String,
+        /// What was asked.
+        wanted: &'static str,
+    },
     /// A window in which nothing is predicted.
     #[error("a window of {window} tokens predicts nothing; it must hold at least 2")]
     WindowTooSmall {
@@ -106,20 +210,77 @@ pub enum Error {
 /// Why a file did not come from the Hub.
 #[derive(Debug, thiserror::Error)]
 pub enum HubProblem {
-    /// 401 or 403.
-    #[error(
-        "the Hub refused it (HTTP {0}); accept the data set's terms there and set HF_TOKEN, or log in with `hf auth login`"
-    )]
-    Refused(u16),
+    /// 401.
+    #[error("the Hub refused it (HTTP 401); check the name, and set HF_TOKEN or log in with `hf auth login`")]
+    Refused,
+    /// 403.
+    #[error("the Hub guards it (HTTP 403); accept its terms at {page} with the account of your HF_TOKEN")]
+    Gated {
+        /// Where the terms are.
+        page: String,
+    },
     /// 404.
     #[error("the Hub has no such file at that revision (HTTP 404); check HF_ENDPOINT")]
     Missing,
     /// Offline mode and nothing in the cache.
     #[error("HF_HUB_OFFLINE is set and the file is not in the cache {0}; unset it once to fetch the file")]
     Offline(PathBuf),
+    /// 429.
+    #[error("the Hub got too many requests (HTTP 429); wait some minutes, or set HF_TOKEN, which is allowed more")]
+    Busy {
+        /// How long the Hub asks to wait.
+        wait: Option<Duration>,
+    },
+    /// The file came, but shorter or longer than announced.
+    #[error("it came with {found} bytes instead of {wanted} and was thrown away")]
+    Length {
+        /// Bytes that came.
+        found: u64,
+        /// Bytes announced.
+        wanted: u64,
+    },
     /// No usable answer.
     #[error("{0}; check the network and HF_ENDPOINT")]
     Failed(#[from] hf_hub::api::sync::ApiError),
+    /// A fault that stayed.
+    #[error("{attempts} attempts failed, the last so: {last}")]
+    GaveUp {
+        /// How often it was tried.
+        attempts: usize,
+        /// What the last attempt met.
+        last: Box<HubProblem>,
+    },
+}
+
+/// What is wrong with a template, or with what it made of a row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateProblem {
+    /// It uses a field the row does not have.
+    #[error("`{expression}` is undefined; the row has other fields than the catalogue expects")]
+    Undefined {
+        /// The part that is undefined.
+        expression: String,
+    },
+    /// A syntax error, or an operation that failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The choices are no list of texts.
+    #[error("gives {found}, wanted a list of texts")]
+    NoTexts {
+        /// What it gave.
+        found: String,
+    },
+    /// The list of choices is empty.
+    #[error("gives an empty list, wanted at least one choice")]
+    NoChoices,
+    /// The answer is no index of a choice.
+    #[error("gives {found}, wanted the index of one of {choices} choices (0 to {})", choices.saturating_sub(1))]
+    WrongGold {
+        /// What it gave.
+        found: String,
+        /// Choices there are.
+        choices: usize,
+    },
 }
 
 impl Error {
@@ -139,6 +300,10 @@ impl Error {
             known,
         }
     }
+}
+
+fn at(row: &Option<String>) -> String {
+    row.as_ref().map_or_else(String::new, |row| format!(", at {row}"))
 }
 
 fn hint(near: &Option<String>) -> String {

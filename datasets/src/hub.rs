@@ -1,13 +1,21 @@
 //! Files of data repositories on the Hub, through the cache every Hub client shares.
 
-use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs, io, thread};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError};
+use hf_hub::api::Progress;
+use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
 use crate::catalogue::HubSource;
 use crate::error::HubProblem;
+
+/// How often a fault that may pass is met before it is believed.
+const ATTEMPTS: usize = 5;
+
+/// The longest wait the Hub can ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How the Hub is reached.
 #[derive(Debug, Clone)]
@@ -20,6 +28,8 @@ pub struct Hub {
     pub token: Option<String>,
     /// Use the cache only.
     pub offline: bool,
+    /// Wait before a second attempt, doubled before each further one.
+    pub first_wait: Duration,
 }
 
 impl Hub {
@@ -32,17 +42,20 @@ impl Hub {
             cache: cache.path().clone(),
             token: variable("HF_TOKEN").or_else(|| cache.token()),
             offline: variable("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
+            first_wait: Duration::from_secs(1),
         }
     }
 
     /// Path in the cache of `file` of `source`, fetched first if it is not there.
-    pub(crate) fn file(&self, source: &HubSource, file: &str) -> std::result::Result<PathBuf, HubProblem> {
+    pub(crate) fn file(&self, source: &HubSource, file: &str) -> Result<PathBuf, HubProblem> {
         let cache = Cache::new(self.cache.clone());
-        let repo = Repo::with_revision(source.repository.clone(), RepoType::Dataset, source.revision.clone());
-        // The revision is a commit, so a file in its snapshot can't be stale, whichever client put it there.
-        let cached = cache.repo(repo.clone()).pointer_path(&source.revision).join(file);
-        if cached.exists() {
-            return Ok(cached);
+        let revision = source.revision();
+        let repo = Repo::with_revision(source.repository.clone(), RepoType::Dataset, revision.to_owned());
+        let cached = cache.repo(repo.clone());
+        // The snapshot of a commit can't be stale, whichever client put it there. What `main` was is in a reference.
+        let snapshot = cached.pointer_path(revision).join(file);
+        if let Some(path) = Some(snapshot).filter(|path| path.exists()).or_else(|| cached.get(file)) {
+            return Ok(path);
         }
         if self.offline {
             return Err(HubProblem::Offline(self.cache.clone()));
@@ -53,12 +66,138 @@ impl Hub {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
         }
-        let fetched = builder.build().and_then(|api| api.repo(repo).download(file));
-        fetched.map_err(|error| match status(&error) {
-            Some(code @ (401 | 403)) => HubProblem::Refused(code),
-            Some(404) => HubProblem::Missing,
-            _ => HubProblem::Failed(error),
+        let api = builder.build()?.repo(repo);
+        let blobs = cached.blob_path("blobs").with_file_name("");
+        let mut wait = self.first_wait;
+        for _ in 1..ATTEMPTS {
+            match self.attempt(&api, source, file, &blobs) {
+                Err(problem) if may_pass(&problem) => {
+                    thread::sleep(asked_wait(&problem).unwrap_or(wait));
+                    wait *= 2;
+                }
+                settled => return settled,
+            }
+        }
+        self.attempt(&api, source, file, &blobs).map_err(|problem| {
+            if !may_pass(&problem) {
+                return problem;
+            }
+            HubProblem::GaveUp {
+                attempts: ATTEMPTS,
+                last: Box::new(problem),
+            }
         })
+    }
+
+    fn attempt(&self, api: &ApiRepo, source: &HubSource, file: &str, blobs: &Path) -> Result<PathBuf, HubProblem> {
+        let mut announced = 0;
+        let fetched = api.download_with_progress(file, Announced(&mut announced));
+        let path = fetched.map_err(|error| match status(&error) {
+            Some(401) => HubProblem::Refused,
+            Some(403) => HubProblem::Gated {
+                page: format!("https://huggingface.co/datasets/{}", source.repository),
+            },
+            Some(404) => HubProblem::Missing,
+            Some(429) => HubProblem::Busy {
+                wait: self.retry_after(&api.url(file)),
+            },
+            _ => {
+                // What came so far is longer than the file, or all of it: there is nothing to resume.
+                if matches!(error, ApiError::InvalidResume) || status(&error) == Some(416) {
+                    remove_parts(blobs);
+                }
+                HubProblem::Failed(error)
+            }
+        })?;
+        let length = |path: &Path| fs::metadata(path).map(|found| found.len());
+        let (found, wanted) = (length(&path).map_err(ApiError::from)?, announced as u64);
+        if found != wanted {
+            // The client takes what came for whole; the pointer in the snapshot is a link to it.
+            for wrong in [fs::canonicalize(&path).map_err(ApiError::from)?, path] {
+                match fs::remove_file(wrong) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ApiError::from(error).into()),
+                    _ => {}
+                }
+            }
+            return Err(HubProblem::Length { found, wanted });
+        }
+        Ok(path)
+    }
+
+    /// How long the Hub asks to wait, which the client does not tell.
+    fn retry_after(&self, url: &str) -> Option<Duration> {
+        let mut request = ureq::get(url)
+            .config()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build();
+        request = request.header("Range", "bytes=0-0");
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let response = request.call().ok()?;
+        let seconds = response.headers().get("Retry-After")?.to_str().ok()?.parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+/// Remembers the length the client was told.
+struct Announced<'a>(&'a mut usize);
+
+impl Progress for Announced<'_> {
+    fn init(&mut self, size: usize, _: &str) {
+        *self.0 = size;
+    }
+
+    fn update(&mut self, _: usize) {}
+
+    fn finish(&mut self) {}
+}
+
+fn remove_parts(blobs: &Path) {
+    let files = fs::read_dir(blobs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    for part in files.filter(|path| path.extension().is_some_and(|kind| kind == "part")) {
+        // A part that stays shows as the same problem once more.
+        let _ = fs::remove_file(part);
+    }
+}
+
+/// Whether another attempt can go better.
+fn may_pass(problem: &HubProblem) -> bool {
+    match problem {
+        HubProblem::Busy { .. } | HubProblem::Length { .. } => true,
+        HubProblem::Failed(error) => match error {
+            ApiError::LockAcquisition(_) | ApiError::InvalidResume => true,
+            ApiError::IoError(error) => is_cut(error),
+            ApiError::RequestError(request) => match &**request {
+                ureq::Error::StatusCode(code) => *code == 416 || *code >= 500,
+                ureq::Error::Io(error) => is_cut(error),
+                ureq::Error::Timeout(_) => true,
+                _ => false,
+            },
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether a connection that was there went away.
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof
+    )
+}
+
+fn asked_wait(problem: &HubProblem) -> Option<Duration> {
+    match problem {
+        HubProblem::Busy { wait } => wait.map(|wait| wait.min(LONGEST_WAIT)),
+        _ => None,
     }
 }
 
@@ -75,4 +214,31 @@ fn status(error: &ApiError) -> Option<u16> {
 /// The spellings of "yes" that the Hub's own client takes.
 fn is_true(value: &str) -> bool {
     ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_the_hub_asks_for_is_kept_but_not_for_ever() {
+        let busy = |seconds: Option<u64>| {
+            asked_wait(&HubProblem::Busy {
+                wait: seconds.map(Duration::from_secs),
+            })
+        };
+        assert_eq!(busy(Some(7)), Some(Duration::from_secs(7)));
+        assert_eq!(busy(Some(86_400)), Some(LONGEST_WAIT));
+        assert_eq!(busy(None), None);
+        assert_eq!(asked_wait(&HubProblem::Missing), None);
+    }
+
+    #[test]
+    fn only_what_can_pass_is_met_again() {
+        let failed = |kind| HubProblem::Failed(ApiError::IoError(io::Error::from(kind)));
+        assert!(may_pass(&failed(io::ErrorKind::ConnectionReset)));
+        assert!(!may_pass(&failed(io::ErrorKind::StorageFull)));
+        assert!(!may_pass(&failed(io::ErrorKind::ConnectionRefused)));
+        assert!(!may_pass(&HubProblem::Refused));
+    }
 }

@@ -1,34 +1,16 @@
-//! The exact text of a data set's split, from a local mirror or the Hub.
+//! The exact text of a data set's split, and its documents, from a local mirror or the Hub.
 
-use std::path::{Path, PathBuf};
-use std::{env, fmt, fs};
+use std::fs;
 
+use rayon::prelude::*;
+use regex::Regex;
 use sha2::{Digest, Sha256};
 
-use crate::catalogue::{Catalogue, HubSource, Split};
+use crate::catalogue::{Catalogue, Protocol, Split};
 use crate::error::{Error, Result};
-use crate::hub::Hub;
+use crate::fetch::{Origin, Places, check, hexadecimal};
 use crate::rows;
-
-/// Where texts are looked for, in this order.
-#[derive(Debug, Clone)]
-pub struct Places {
-    /// A folder laid out as `text/<data set>/...`.
-    pub mirror: Option<PathBuf>,
-    /// The Hub.
-    pub hub: Hub,
-}
-
-impl Places {
-    /// The folder of `--data`, else the one `PRUNEBENCH_DATA` names, and the Hub as its own variables say.
-    pub fn from_env(data: Option<PathBuf>) -> Self {
-        let named = || env::var_os("PRUNEBENCH_DATA").filter(|value| !value.is_empty());
-        Self {
-            mirror: data.or_else(|| named().map(PathBuf::from)),
-            hub: Hub::from_env(),
-        }
-    }
-}
+use crate::template::{Engine, Place, values};
 
 /// A text whose content was checked against the catalogue.
 #[derive(Debug, Clone)]
@@ -41,35 +23,6 @@ pub struct Text {
     pub origin: Origin,
 }
 
-/// Where a text came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A file of the local mirror.
-    Mirror(PathBuf),
-    /// A file of a Hub repository at a commit, now at `path` in the cache.
-    Hub {
-        /// `owner/name`.
-        repository: String,
-        /// Commit.
-        revision: String,
-        /// Its file in the cache.
-        path: PathBuf,
-    },
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mirror(path) => write!(f, "{}", path.display()),
-            Self::Hub {
-                repository,
-                revision,
-                path,
-            } => write!(f, "{repository}@{revision} ({})", path.display()),
-        }
-    }
-}
-
 /// The text of `split` of the data set `name`: the mirror's file if the mirror has it, else the Hub's.
 ///
 /// # Errors
@@ -78,7 +31,7 @@ impl fmt::Display for Origin {
 pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> Result<Text> {
     let data_set = catalogue.data_set(name)?;
     let split = data_set.split(split)?;
-    let (content, origin) = match mirrored(split, places.mirror.as_deref())? {
+    let (content, origin) = match places.mirrored(&split.mirror)? {
         Some(path) => {
             let content = fs::read_to_string(&path).map_err(|source| Error::Read {
                 path: path.clone(),
@@ -86,19 +39,13 @@ pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> 
             })?;
             (content, Origin::Mirror(path))
         }
-        None => from_hub(&data_set.hub, split, &places.hub)?,
+        None => {
+            let (path, origin) = places.hubbed(&data_set.hub, &split.file, &split.mirror)?;
+            (joined(rows::parquet::texts(&path, &split.column)?, split), origin)
+        }
     };
-    let sha256: String = Sha256::digest(content.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if sha256 != split.sha256 {
-        return Err(Error::WrongText {
-            origin: origin.to_string(),
-            found: sha256,
-            wanted: split.sha256.clone(),
-        });
-    }
+    let sha256 = hexadecimal(Sha256::new_with_prefix(&content));
+    check(&sha256, &split.sha256, &origin)?;
     Ok(Text {
         content,
         sha256,
@@ -106,34 +53,84 @@ pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> 
     })
 }
 
-fn mirrored(split: &Split, mirror: Option<&Path>) -> Result<Option<PathBuf>> {
-    let Some(folder) = mirror else {
-        return Ok(None);
-    };
-    if !folder.is_dir() {
-        return Err(Error::NoMirror {
-            path: folder.to_owned(),
-        });
-    }
-    let path = folder.join(&split.mirror);
-    Ok(path.exists().then_some(path))
-}
-
-fn from_hub(source: &HubSource, split: &Split, hub: &Hub) -> Result<(String, Origin)> {
-    let path = hub.file(source, &split.file).map_err(|problem| Error::Hub {
-        repository: source.repository.clone(),
-        file: split.file.clone(),
-        problem,
-        mirror: split.mirror.clone(),
-    })?;
-    let mut rows = rows::read(&path, &split.column)?;
+fn joined(mut rows: Vec<String>, split: &Split) -> String {
     for row in rows.iter_mut().filter(|row| row.is_empty()) {
         row.push_str(&split.empty_row);
     }
-    let origin = Origin::Hub {
-        repository: source.repository.clone(),
-        revision: source.revision.clone(),
-        path,
-    };
-    Ok((rows.join(&split.separator), origin))
+    rows.join(&split.separator)
+}
+
+/// A document of a rolling protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextDocument {
+    /// What is scored: the document made plain text.
+    pub text: String,
+    /// Words of the document as published: its pieces between runs of white space, as Python's `re.split` counts them.
+    pub words: usize,
+    /// UTF-8 bytes of the document as published.
+    pub bytes: usize,
+}
+
+/// The documents of a rolling protocol.
+#[derive(Debug, Clone)]
+pub struct TextDocuments {
+    /// In the order of the rows.
+    pub documents: Vec<TextDocument>,
+    /// Hash of every document's text and counts, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Where they came from.
+    pub origin: Origin,
+}
+
+/// The documents `protocol` scores.
+///
+/// # Errors
+/// [`Error::WrongScoring`] for a protocol of one text; a file that can't be fetched, read or is not the catalogue's; a row
+/// without the document.
+pub fn text_documents(catalogue: &Catalogue, protocol: &Protocol, places: &Places) -> Result<TextDocuments> {
+    protocol.rolling_window()?;
+    let split = catalogue
+        .data_set(&protocol.data_set)?
+        .document_split(&protocol.split)?;
+    let (rows, origin) = places.rows(&split.hub, &split.rows)?;
+    let engine = Engine::new(&format!("texts/{}", protocol.data_set))?;
+    let detokeniser = engine.template(&split.detokeniser)?;
+    // Python's white space has four separators that Unicode's property has not.
+    let space = Regex::new(r"[\s\x1c-\x1f]+").map_err(|error| Error::Catalogue {
+        file: protocol.data_set.clone(),
+        reason: error.to_string(),
+    })?;
+    let documents: Vec<TextDocument> = rows
+        .par_iter()
+        .enumerate()
+        .map(|(row, fields)| {
+            let place = Place {
+                split: &protocol.split,
+                row,
+            };
+            let text = detokeniser.render(&values(fields), &place)?;
+            let published = fields[&split.field].as_str().ok_or_else(|| Error::NoText {
+                origin: origin.to_string(),
+                row,
+                field: split.field.clone(),
+            })?;
+            Ok(TextDocument {
+                text,
+                words: space.split(published).count(),
+                bytes: published.len(),
+            })
+        })
+        .collect::<Result<_>>()?;
+    let mut hash = Sha256::new();
+    for document in &documents {
+        for number in [document.text.len(), document.words, document.bytes] {
+            hash.update((number as u64).to_le_bytes());
+        }
+        hash.update(&document.text);
+    }
+    Ok(TextDocuments {
+        documents,
+        sha256: hexadecimal(hash),
+        origin,
+    })
 }

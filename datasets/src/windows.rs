@@ -56,6 +56,41 @@ pub fn calibration_windows(ids: &[u32], window: usize, count: usize, seed: u64) 
         .collect())
 }
 
+/// A window of a document: the model reads `tokens`, and its last `scored` are predicted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollingWindow {
+    /// Context and predicted tokens, at most one more than the model is given at once.
+    pub tokens: Vec<u32>,
+    /// How many of the last tokens are predicted.
+    pub scored: usize,
+}
+
+/// The windows over which every token of a document is predicted once (lm-eval, `get_rolling_token_windows` with one token
+/// of context, then `make_disjoint_window`). The first opens with `prefix`, each later one with the token before it; the
+/// last reaches back so far that the model still reads `window` tokens. None for an empty document.
+///
+/// # Errors
+/// [`Error::WindowTooSmall`] below 2 tokens.
+pub fn rolling_windows(ids: &[u32], prefix: u32, window: usize) -> Result<Vec<RollingWindow>> {
+    if window < 2 {
+        return Err(Error::WindowTooSmall { window });
+    }
+    Ok((0..ids.len())
+        .step_by(window)
+        .map(|start| {
+            let end = ids.len().min(start + window);
+            let tokens = match start {
+                0 => [&[prefix], &ids[..end]].concat(),
+                _ => ids[end - window - 1..end].to_vec(),
+            };
+            RollingWindow {
+                tokens,
+                scored: end - start,
+            }
+        })
+        .collect())
+}
+
 fn check(ids: &[u32], window: usize, count: usize) -> Result<()> {
     if window < 2 {
         return Err(Error::WindowTooSmall { window });
@@ -126,6 +161,34 @@ mod tests {
             .map(|window| window[0])
             .collect();
         assert_eq!(starts, [22_293, 67_841, 14_563, 94_541]);
+    }
+
+    // The expected windows are those of lm-eval 0.4.13.
+    #[test]
+    fn rolling_windows_predict_every_token_once_and_fill_the_last() {
+        let windows = |count: u32, window| -> Vec<(Vec<u32>, usize)> {
+            let ids: Vec<u32> = (1..=count).collect();
+            let windows = rolling_windows(&ids, 99, window).expect("wide enough");
+            windows
+                .into_iter()
+                .map(|window| (window.tokens, window.scored))
+                .collect()
+        };
+        assert_eq!(windows(0, 4), []);
+        assert_eq!(windows(1, 4), [(vec![99, 1], 1)]);
+        assert_eq!(windows(4, 4), [(vec![99, 1, 2, 3, 4], 4)]);
+        assert_eq!(windows(5, 4), [(vec![99, 1, 2, 3, 4], 4), (vec![1, 2, 3, 4, 5], 1)]);
+        assert_eq!(windows(8, 4), [(vec![99, 1, 2, 3, 4], 4), (vec![4, 5, 6, 7, 8], 4)]);
+        assert_eq!(
+            windows(10, 4),
+            [
+                (vec![99, 1, 2, 3, 4], 4),
+                (vec![4, 5, 6, 7, 8], 4),
+                (vec![6, 7, 8, 9, 10], 2)
+            ]
+        );
+        assert_eq!(windows(7, 2).last(), Some(&(vec![5, 6, 7], 1)));
+        assert!(rolling_windows(&[1, 2], 99, 1).is_err());
     }
 
     #[test]

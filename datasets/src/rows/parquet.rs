@@ -1,12 +1,13 @@
-//! One text column of a parquet file.
+//! Parquet files: one text column, or whole rows.
 
 use std::fs::File;
-use std::panic;
+use std::panic::{self, UnwindSafe};
 use std::path::Path;
 
 use parquet::column::reader::ColumnReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -14,15 +15,30 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Parquet`] if the file is cut off or damaged, has no such column, or the column is not flat text without nulls.
-pub(crate) fn read(path: &Path, column: &str) -> Result<Vec<String>> {
+pub(crate) fn texts(path: &Path, column: &str) -> Result<Vec<String>> {
+    read(path, |file| read_column(file, column))
+}
+
+/// The rows of `path`, in order, each an object of its fields.
+///
+/// # Errors
+/// [`Error::Parquet`] if the file is cut off or damaged.
+pub(super) fn rows(path: &Path) -> Result<Vec<Value>> {
+    read(path, |file| {
+        let reader = SerializedFileReader::new(file)?;
+        reader.get_row_iter(None)?.map(|row| Ok(row?.to_json_value())).collect()
+    })
+}
+
+fn read<T>(path: &Path, read: impl FnOnce(File) -> ParquetResult<T> + UnwindSafe) -> Result<T> {
     let file = File::open(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })?;
     // The reader asserts some numbers of the file's own footer instead of checking them.
-    let rows = panic::catch_unwind(|| read_column(file, column))
+    let content = panic::catch_unwind(|| read(file))
         .unwrap_or_else(|_| Err(ParquetError::General("its footer is damaged".into())));
-    rows.map_err(|error| Error::Parquet {
+    content.map_err(|error| Error::Parquet {
         path: path.to_owned(),
         reason: error.to_string(),
     })

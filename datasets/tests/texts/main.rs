@@ -1,11 +1,14 @@
 //! Texts come from the mirror, else the Hub, and are the pinned ones or an error that says what to do.
 
+mod faults;
 mod hub;
+mod pages;
 mod wikitext2;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use hub::{Answer, Server, parquet, serve};
 use prunebench_datasets::{Catalogue, Error, Hub, HubProblem, Origin, Places, text};
@@ -36,7 +39,7 @@ fn catalogue() -> Catalogue {
         sha256 = "360741a9884dd1809429976f5d357968d219aad5771d0a86750920d508890fc5"
         "#
     );
-    Catalogue::parse([("sample", entry.as_str())]).expect("valid")
+    Catalogue::parse([("texts/sample", entry.as_str())]).expect("valid")
 }
 
 /// The Hub at `endpoint` with a cache of its own.
@@ -48,6 +51,7 @@ fn places(cache: &Path, endpoint: &str) -> Places {
             cache: cache.join("hub"),
             token: None,
             offline: false,
+            first_wait: Duration::ZERO,
         },
     }
 }
@@ -165,7 +169,7 @@ fn other_rows_than_the_pinned_ones_are_an_error() {
 fn each_refusal_of_the_hub_has_its_cure() {
     for (status, cure) in [
         (401, "HF_TOKEN"),
-        (403, "HF_TOKEN"),
+        (403, "accept its terms at https://huggingface.co/datasets/some/texts"),
         (404, "HF_ENDPOINT"),
         (500, "network"),
     ] {
@@ -183,8 +187,8 @@ fn each_refusal_of_the_hub_has_its_cure() {
             "{message}"
         );
         let right = match (problem(error), status) {
-            (HubProblem::Refused(code), 401 | 403) => code == status,
-            (HubProblem::Missing, 404) | (HubProblem::Failed(_), 500) => true,
+            (HubProblem::Refused, 401) | (HubProblem::Gated { .. }, 403) | (HubProblem::Missing, 404) => true,
+            (HubProblem::GaveUp { attempts: 5, last }, 500) => matches!(*last, HubProblem::Failed(_)),
             _ => false,
         };
         assert!(right, "{message}");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use prunebench_datasets::{Catalogue, Hub, Places, text};
 
@@ -16,6 +17,7 @@ fn places(mirror: Option<PathBuf>, endpoint: &str, cache: &Path) -> Places {
             cache: cache.to_owned(),
             token: None,
             offline: false,
+            first_wait: Duration::ZERO,
         },
     }
 }
@@ -37,7 +39,7 @@ fn the_mirror_and_the_hub_give_the_same_pinned_texts() {
             .collect();
         let bytes = parquet("text", &rows, 1000);
         let file = &set.split(split).expect("present").file;
-        let path = format!("/datasets/{}/resolve/{}/{file}", set.hub.repository, set.hub.revision);
+        let path = format!("/datasets/{}/resolve/{}/{file}", set.hub.repository, set.hub.revision());
         let server = serve(HashMap::from([(path, Answer::File(bytes))]));
         let cache = tempfile::tempdir().expect("temporary folder");
 
