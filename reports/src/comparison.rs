@@ -42,7 +42,7 @@ impl<'a> Comparison<'a> {
     ///
     /// # Errors
     /// If there is no record, or records differ in what must be equal: model, evaluation, protocols
-    /// and their windows, thread count, or the value of an input that they share.
+    /// and their windows, tasks and their documents, thread count, or the value of an input that they share.
     pub fn new(records: &'a [Record], baseline: &'a [String]) -> Result<Self, ComparisonError> {
         check_comparable(records)?;
         let mut groups: Vec<Group> = Vec::new();
@@ -87,25 +87,66 @@ impl<'a> Comparison<'a> {
     /// The perplexity under the cell's `index`th protocol over the given records, which are of one
     /// group; `None` if none of them succeeded.
     pub(crate) fn perplexity(&self, records: &[&Record], index: usize) -> Option<PerplexityEstimate> {
-        let model = window_means(records, index);
-        let model = slices(&model);
-        Some(PerplexityEstimate {
-            value: perplexity(&model)?,
-            stderr: perplexity_stderr(&model),
-            seed_sd: statistics::sample_sd(&seed_perplexities(&model)),
-        })
+        Losses::of_protocol(records, index)?.estimate()
     }
 
     /// That perplexity over the baseline's; `None` if either is missing.
     pub(crate) fn ratio(&self, records: &[&Record], index: usize) -> Option<RatioEstimate> {
         let first = records.first()?;
-        let model = window_means(records, index);
-        let baseline = window_means(&self.baseline_of(first)?.records, index);
-        let (model, baseline) = (slices(&model), slices(&baseline));
+        let model = Losses::of_protocol(records, index)?;
+        let baseline = Losses::of_protocol(&self.baseline_of(first)?.records, index)?;
+        model.ratio_to(&baseline, !self.is_baseline(first))
+    }
+}
+
+/// The losses of the same windows under several seeds.
+pub(crate) struct Losses {
+    pub(crate) seeds: Vec<Vec<f64>>,
+    pub(crate) units: Vec<f64>,
+}
+
+impl Losses {
+    /// Of the records that succeeded, if any; means over each window's tokens where all windows have equally many.
+    fn of_protocol(records: &[&Record], index: usize) -> Option<Self> {
+        let results: Vec<&PerplexityResult> = records
+            .iter()
+            .filter_map(|record| record.metrics.as_ref()?.perplexity.get(index))
+            .collect();
+        let first = results.first()?;
+        let losses = |result: &&PerplexityResult| {
+            let tokens = result.tokens_scored as f64 / result.windows as f64;
+            let unit = if result.units.is_empty() { tokens } else { 1.0 };
+            result.window_nll.iter().map(|nll| nll / unit).collect()
+        };
+        Some(Self {
+            seeds: results.iter().map(losses).collect(),
+            units: if first.units.is_empty() {
+                vec![1.0; first.windows]
+            } else {
+                first.units.iter().map(|&units| units as f64).collect()
+            },
+        })
+    }
+
+    fn slices(&self) -> Vec<&[f64]> {
+        self.seeds.iter().map(Vec::as_slice).collect()
+    }
+
+    pub(crate) fn estimate(&self) -> Option<PerplexityEstimate> {
+        let seeds = self.slices();
+        Some(PerplexityEstimate {
+            value: perplexity(&seeds, &self.units)?,
+            stderr: perplexity_stderr(&seeds, &self.units),
+            seed_sd: statistics::sample_sd(&seed_perplexities(&seeds, &self.units)),
+        })
+    }
+
+    pub(crate) fn ratio_to(&self, baseline: &Self, interval: bool) -> Option<RatioEstimate> {
+        let (model, baseline) = (self.slices(), baseline.slices());
         Some(RatioEstimate {
-            value: perplexity(&model)? / perplexity(&baseline)?,
-            interval: (!self.is_baseline(first))
-                .then(|| perplexity_ratio_interval(&model, &baseline))
+            value: perplexity(&model, &self.units)? / perplexity(&baseline, &self.units)?,
+            interval: interval
+                .then(|| perplexity_ratio_interval(&model, &baseline, &self.units))
                 .flatten(),
         })
     }
@@ -146,21 +187,6 @@ fn same_place(a: &Record, b: &Record) -> bool {
     (&a.engine, &a.device, &a.dtype) == (&b.engine, &b.device, &b.dtype)
 }
 
-fn window_means(records: &[&Record], index: usize) -> Vec<Vec<f64>> {
-    let results = records
-        .iter()
-        .filter_map(|record| record.metrics.as_ref()?.perplexity.get(index));
-    let means = |result: &PerplexityResult| {
-        let tokens = result.tokens_scored as f64 / result.windows as f64;
-        result.window_nll.iter().map(|nll| nll / tokens).collect()
-    };
-    results.map(means).collect()
-}
-
-fn slices(seeds: &[Vec<f64>]) -> Vec<&[f64]> {
-    seeds.iter().map(Vec::as_slice).collect()
-}
-
 /// How errors and notes call a cell.
 pub(crate) fn name(record: &Record) -> String {
     let cell = &record.cell;
@@ -197,6 +223,9 @@ fn check_comparable(records: &[Record]) -> Result<(), ComparisonError> {
             for index in 0..metrics.perplexity.len() {
                 equal("set of scored windows", first, record, |record| windows(record, index))?;
             }
+            for index in 0..metrics.tasks.len() {
+                equal("set of documents", first, record, |record| documents(record, index))?;
+            }
             equal("throughput setting", first, record, throughput_name)?;
         }
     }
@@ -208,10 +237,18 @@ fn check_complete(record: &Record, metrics: &Metrics) -> Result<(), ComparisonEr
     let evaluation = &record.cell.evaluation;
     let asked = evaluation.perplexity.iter().map(|request| &request.protocol);
     let whole = asked.eq(metrics.perplexity.iter().map(|result| &result.protocol))
-        && metrics
-            .perplexity
+        && metrics.perplexity.iter().all(|result| {
+            result.window_nll.len() == result.windows
+                && (result.units.is_empty() || result.units.len() == result.windows)
+        })
+        && evaluation
+            .tasks
             .iter()
-            .all(|result| result.window_nll.len() == result.windows)
+            .eq(metrics.tasks.iter().map(|result| &result.request))
+        && evaluation
+            .suites
+            .iter()
+            .all(|suite| suite.mean(&metrics.tasks).is_some())
         && evaluation.throughput.is_some() == metrics.throughput.is_some();
     if whole {
         Ok(())
@@ -229,6 +266,31 @@ fn windows(record: &Record, index: usize) -> String {
         format!(
             "{}: {} of {} windows, {} tokens scored",
             result.protocol, result.windows, result.windows_available, result.tokens_scored
+        ) + &match result.units.iter().sum::<usize>() {
+            0 => String::new(),
+            units => format!(", {units} {}s", result.unit),
+        }
+    })
+}
+
+fn documents(record: &Record, index: usize) -> String {
+    let result = record.metrics.as_ref().and_then(|metrics| metrics.tasks.get(index));
+    result.map_or_else(String::new, |result| {
+        let rows: Vec<usize> = result.items.iter().map(|item| item.document).collect();
+        let runs = rows.chunk_by(|a, b| a + 1 == *b);
+        let runs: Vec<String> = runs
+            .map(|run| match run {
+                [row] => row.to_string(),
+                _ => format!("{}-{}", run[0], run[run.len() - 1]),
+            })
+            .collect();
+        format!(
+            "{}: {} of {} documents, {} requests, rows {}",
+            result.request.task,
+            result.items.len(),
+            result.documents_available,
+            result.scoring.requests,
+            runs.join(", ")
         )
     })
 }
@@ -309,4 +371,4 @@ pub enum ComparisonError {
 
 #[cfg(test)]
 #[path = "comparison_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ fn losses(nll: f64) -> Vec<f64> {
         .collect()
 }
 
-fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record {
+pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record {
     let cell = Cell {
         model: "tiny".into(),
         recipe: vec![method.into()],
@@ -34,6 +34,7 @@ fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record {
                 repeats: 3,
                 warmup: 1,
             }),
+            ..Evaluation::default()
         },
     };
     let inputs = Inputs::from([("model".into(), "ab".repeat(32)), ("threads".into(), "2".into())]);
@@ -49,6 +50,7 @@ fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record {
             decode: Samples::new(10, vec![1.0, 2.0, 4.0]).unwrap(),
             first_call_s: 1.5,
         }),
+        tasks: Vec::new(),
         compression: Compression {
             nominal_ratio: Some(0.5),
             achieved_ratio: 0.4996,
@@ -114,7 +116,7 @@ fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record {
 }
 
 /// The uncompressed model: nothing removed, nothing spent.
-fn dense(engine: &str) -> Record {
+pub(crate) fn dense(engine: &str) -> Record {
     let mut record = record("dense", engine, 1, 3.0);
     let metrics = record.metrics.as_mut().unwrap();
     metrics.compression = Compression {
@@ -129,7 +131,7 @@ fn dense(engine: &str) -> Record {
     record
 }
 
-fn failed(method: &str, engine: &str, seed: u64) -> Record {
+pub(crate) fn failed(method: &str, engine: &str, seed: u64) -> Record {
     Record {
         status: Status::OutOfMemory,
         error: Some("asked for 9 GiB\nand a long trace".into()),
@@ -138,7 +140,7 @@ fn failed(method: &str, engine: &str, seed: u64) -> Record {
     }
 }
 
-fn baseline() -> Vec<String> {
+pub(crate) fn baseline() -> Vec<String> {
     vec!["dense".into()]
 }
 

@@ -2,12 +2,16 @@
 //!
 //! This crate reads records and nothing else, and names no method, protocol or model of its own.
 
+mod accuracy;
+mod accuracy_tables;
 mod comparison;
 mod display;
 mod notes;
 mod raw;
+mod raw_tasks;
 pub mod statistics;
 mod table;
+mod task_notes;
 
 pub use comparison::{Comparison, ComparisonError};
 pub use table::{Alignment, Column, Entry, Table};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use prunebench_results::{MODEL_INPUT, Record};
+use prunebench_results::{MODEL_INPUT, PerplexityResult, Record};
 
 use crate::{
     comparison::{Comparison, method, place},
@@ -12,9 +12,13 @@ use crate::{
 };
 
 pub(crate) fn caption(comparison: &Comparison) -> String {
-    let cell = &comparison.first().cell;
+    caption_of(comparison, "compressed and measured")
+}
+
+pub(crate) fn caption_of(comparison: &Comparison, what: &str) -> String {
+    let model = &comparison.first().cell.model;
     let experiments = distinct(comparison, |record| Some(record.experiment.clone()));
-    format!("{}, compressed and measured; experiment {experiments}", cell.model)
+    format!("{model}, {what}; experiment {experiments}")
 }
 
 pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
@@ -56,15 +60,31 @@ fn perplexity(comparison: &Comparison) -> Vec<String> {
     let Some(metrics) = comparison.groups.iter().find_map(|group| group.metrics().next()) else {
         return Vec::new();
     };
-    let note = |result: &prunebench_results::PerplexityResult| {
+    let note = |result: &PerplexityResult| {
+        let (n, tokens) = (result.windows, grouped(result.tokens_scored as u64));
+        let available = result.windows_available;
+        let (samples, counts) = match result.window {
+            None => {
+                let dropped = grouped(result.tail_tokens_dropped as u64);
+                (
+                    "windows",
+                    format!("{n} of {available} windows, {tokens} tokens scored, {dropped} tail tokens dropped"),
+                )
+            }
+            Some(window) => {
+                let units = grouped(result.units.iter().sum::<usize>() as u64);
+                let unit = result.unit;
+                (
+                    "documents",
+                    format!(
+                        "{n} of {available} documents, {units} {unit}s, {tokens} tokens scored in windows of at most {window}"
+                    ),
+                )
+            }
+        };
         format!(
-            "Perplexity {}: per token, n = {} of {} windows, {} tokens scored, {} tail tokens \
-             dropped; ± is the standard error over windows (delta method).",
-            result.protocol,
-            result.windows,
-            result.windows_available,
-            grouped(result.tokens_scored as u64),
-            grouped(result.tail_tokens_dropped as u64),
+            "Perplexity {}: per {}, n = {counts}; ± is the standard error over {samples} (delta method).",
+            result.protocol, result.unit,
         )
     };
     metrics.perplexity.iter().map(note).collect()

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use prunebench_results::{MODEL_INPUT, Record};
+use prunebench_results::{MODEL_INPUT, PerplexityResult, PerplexityUnit, Record};
 use serde::Serialize;
 
 use crate::comparison::{Comparison, method};
@@ -36,6 +36,10 @@ struct Row<'a> {
     windows_available: Option<usize>,
     tokens_scored: Option<usize>,
     total_nll: Option<f64>,
+    perplexity_unit: Option<PerplexityUnit>,
+    units: Option<usize>,
+    byte_perplexity: Option<f64>,
+    bits_per_byte: Option<f64>,
     baseline: String,
     ratio_to_baseline: Option<f64>,
     ratio_low: Option<f64>,
@@ -129,6 +133,10 @@ impl Comparison<'_> {
             windows_available: result.map(|r| r.windows_available),
             tokens_scored: result.map(|r| r.tokens_scored),
             total_nll: result.map(|r| r.total_nll),
+            perplexity_unit: result.map(|r| r.unit),
+            units: result.map(units),
+            byte_perplexity: result.and_then(|r| r.byte_perplexity()),
+            bits_per_byte: result.and_then(|r| r.bits_per_byte()),
             baseline: self.baseline.join(" + "),
             ratio_to_baseline: ratio.map(|r| r.value),
             ratio_low: interval.map(|i| i.low),
@@ -167,5 +175,14 @@ impl Comparison<'_> {
             model_hash: record.inputs.get(MODEL_INPUT).map(String::as_str),
             key: record.key.as_str(),
         }
+    }
+}
+
+/// What the loss is spread over, in units of the result's.
+fn units(result: &PerplexityResult) -> usize {
+    if result.units.is_empty() {
+        result.tokens_scored
+    } else {
+        result.units.iter().sum()
     }
 }

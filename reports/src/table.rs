@@ -75,6 +75,22 @@ pub enum Entry {
         /// The range that it plausibly lies in.
         interval: Option<Interval>,
     },
+    /// A value around one, shown with four decimals.
+    Fraction {
+        /// The value.
+        value: f64,
+        /// Its standard error or deviation.
+        spread: Option<f64>,
+        /// Items whose answer was no number, which the value rests on all the same.
+        nan_items: usize,
+    },
+    /// How far such a value is from the baseline's.
+    Difference {
+        /// The value less the baseline's.
+        value: f64,
+        /// The range that it plausibly lies in.
+        interval: Option<Interval>,
+    },
     /// There is no number.
     Missing,
 }
@@ -99,6 +115,27 @@ impl fmt::Display for Entry {
                     Some(Interval { low, high }) => {
                         write!(f, " [{}, {}]", ratio(*low), ratio(*high))
                     }
+                    None => Ok(()),
+                }
+            }
+            Self::Fraction {
+                value,
+                spread,
+                nan_items,
+            } => {
+                write!(f, "{value:.4}")?;
+                if let Some(spread) = spread {
+                    write!(f, " ± {}", rounded_spread(*spread, Some(4)))?;
+                }
+                match nan_items {
+                    0 => Ok(()),
+                    items => write!(f, " ({items} NaN)"),
+                }
+            }
+            Self::Difference { value, interval } => {
+                write!(f, "{value:+.4}")?;
+                match interval {
+                    Some(Interval { low, high }) => write!(f, " [{low:+.4}, {high:+.4}]"),
                     None => Ok(()),
                 }
             }
@@ -233,6 +270,24 @@ mod tests {
         assert_eq!(Entry::Count(134_515_008).to_string(), "134,515,008");
         assert_eq!((grouped(7), grouped(1000)), ("7".into(), "1,000".into()));
         assert_eq!(Entry::Missing.to_string(), "—");
+    }
+
+    #[test]
+    fn accuracies_have_four_decimals_a_sign_for_changes_and_name_answers_without_a_number() {
+        let fraction = |spread, nan_items| {
+            Entry::Fraction {
+                value: 0.475,
+                spread,
+                nan_items,
+            }
+            .to_string()
+        };
+        assert_eq!(fraction(Some(0.0799), 0), "0.4750 ± 0.0799");
+        assert_eq!(fraction(Some(1e-6), 3), "0.4750 ± <0.0001 (3 NaN)");
+        let interval = Some(Interval { low: -0.05, high: 0.01 });
+        let difference = |value, interval| Entry::Difference { value, interval }.to_string();
+        assert_eq!(difference(-0.02, interval), "-0.0200 [-0.0500, +0.0100]");
+        assert_eq!(difference(0.0, None), "+0.0000");
     }
 
     #[test]

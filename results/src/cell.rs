@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::record::SCHEMA;
+use crate::{
+    record::SCHEMA,
+    task::{SuiteRequest, TaskRequest},
+};
 
 /// Everything outside the cell's own text that decides its numbers, by name: content hashes of the
 /// model and the data, versions of the protocols and methods, the thread count, engine versions.
@@ -48,6 +51,13 @@ pub struct Evaluation {
     /// Speed of prefill and decode.
     #[serde(default)]
     pub throughput: Option<ThroughputRequest>,
+    /// Accuracies, one per task and number of shots. Left out of the canonical text if there is none, so that the keys
+    /// of cells from before there were tasks still hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskRequest>,
+    /// Means over `tasks`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suites: Vec<SuiteRequest>,
 }
 
 /// One perplexity to measure.
@@ -56,7 +66,7 @@ pub struct Evaluation {
 pub struct PerplexityRequest {
     /// The protocol with its version, e.g. `wikitext2/stream-512@1`.
     pub protocol: String,
-    /// Score only the first so many windows; all of them if absent.
+    /// Score only the first so many windows or documents; all of them if absent.
     #[serde(default)]
     pub windows: Option<usize>,
 }
@@ -181,7 +191,7 @@ mod tests {
                     protocol: "wikitext2/stream-512@1".into(),
                     windows: Some(16),
                 }],
-                throughput: None,
+                ..Evaluation::default()
             },
         }
     }
@@ -210,6 +220,14 @@ mod tests {
     #[test]
     fn everything_that_decides_the_numbers_changes_the_key() {
         let key = cell().key(&inputs());
+        let task = |shots| TaskRequest {
+            task: "t@1".into(),
+            shots,
+            shots_split: None,
+            shots_seed: 1234,
+            limit: None,
+            divergence: false,
+        };
         let changes: [fn(&mut Cell); 7] = [
             |c| c.model.push('x'),
             |c| c.recipe.reverse(),
@@ -224,6 +242,11 @@ mod tests {
             change(&mut other);
             assert_ne!(other.key(&inputs()), key, "{other:?}");
         }
+        let mut tasks = cell();
+        tasks.evaluation.tasks = vec![task(0)];
+        let zero_shot = tasks.key(&inputs());
+        tasks.evaluation.tasks = vec![task(5)];
+        assert!(zero_shot != key && tasks.key(&inputs()) != zero_shot);
         let mut other = inputs();
         other.insert("model".into(), "abd".into());
         assert_ne!(cell().key(&other), key);

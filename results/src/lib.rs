@@ -9,6 +9,8 @@ mod measurement;
 mod record;
 pub mod statistics;
 mod store;
+mod task;
+mod task_items;
 
 pub use cell::{Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, ThroughputRequest};
 pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult};
@@ -16,3 +18,8 @@ pub use record::{
     Accounting, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA, Status,
 };
 pub use store::{Store, StoreError, read_records};
+pub use task::{
+    Divergence, MetricName, ScoringCounts, SuiteMember, SuiteRequest, TaskGroup, TaskItem, TaskMetric, TaskRequest,
+    TaskResult,
+};
+pub use task_items::{ChoiceLength, ScoredItem};

@@ -1,10 +1,12 @@
 //! Results computed from raw samples, which they keep.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::statistics;
+use crate::{statistics, task::MetricName};
 
-/// Perplexity under one protocol, with the NLL of every window.
+/// Perplexity under one protocol, with the NLL of every sample: of every window of a stream, or of every document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerplexityResult {
@@ -12,23 +14,33 @@ pub struct PerplexityResult {
     pub protocol: String,
     /// What the loss is spread over.
     pub unit: PerplexityUnit,
-    /// `exp(total_nll / tokens_scored)`.
+    /// `exp(total_nll / units in all)`.
     pub value: f64,
-    /// The standard error of `value` over windows, absent with a single window:
-    /// `value · sd(window mean NLL) / sqrt(windows)` (delta method; the windows are equally long).
+    /// The standard error of `value` over windows or documents, absent with a single one: that of
+    /// [`statistics::ratio_of_sums`] times `value` (delta method), which with equally long windows is
+    /// `value · sd(window mean NLL) / sqrt(windows)`.
     pub stderr: Option<f64>,
-    /// Windows scored.
+    /// Windows or documents scored.
     pub windows: usize,
-    /// Windows that the text holds.
+    /// Windows or documents that the text holds.
     pub windows_available: usize,
-    /// Tokens scored in all windows together.
+    /// Tokens scored in all of them together.
     pub tokens_scored: usize,
     /// Summed negative log-likelihood of all scored tokens, in nats.
     pub total_nll: f64,
-    /// Summed negative log-likelihood of each window's scored tokens, in nats, in the text's order.
+    /// Summed negative log-likelihood of the scored tokens of each window or document, in nats, in the text's order.
     pub window_nll: Vec<f64>,
     /// Tokens after the last whole window, which are never scored.
     pub tail_tokens_dropped: usize,
+    /// What each of `window_nll` is spread over, in units of `unit`; empty if all windows have equally many tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<usize>,
+    /// UTF-8 bytes of the documents scored; absent of a stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<usize>,
+    /// Most tokens that a document's windows take; absent of a stream, whose protocol says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
 }
 
 /// What a perplexity's loss is spread over.
@@ -37,6 +49,17 @@ pub struct PerplexityResult {
 pub enum PerplexityUnit {
     /// Per token of the model's own tokenizer.
     Token,
+    /// Per word of the original text, whatever the tokenizer.
+    Word,
+}
+
+impl fmt::Display for PerplexityUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Token => "token",
+            Self::Word => "word",
+        })
+    }
 }
 
 impl PerplexityResult {
@@ -56,17 +79,8 @@ impl PerplexityResult {
         if tokens_scored == 0 {
             return Err(MeasurementError::Nothing { what: protocol });
         }
-        if let Some(index) = window_nll.iter().position(|nll| !nll.is_finite()) {
-            let value = window_nll[index];
-            return Err(MeasurementError::Loss { protocol, index, value });
-        }
-        let total_nll: f64 = window_nll.iter().sum();
-        let mean_nll = total_nll / tokens_scored as f64;
-        let value = mean_nll.exp();
-        if !value.is_finite() {
-            return Err(MeasurementError::Overflow { protocol, mean_nll });
-        }
         let means: Vec<f64> = window_nll.iter().map(|nll| nll / tokens_per_window as f64).collect();
+        let (total_nll, value) = totals(&protocol, &window_nll, tokens_scored)?;
         Ok(Self {
             protocol,
             unit: PerplexityUnit::Token,
@@ -78,6 +92,81 @@ impl PerplexityResult {
             total_nll,
             window_nll,
             tail_tokens_dropped,
+            units: Vec::new(),
+            bytes: None,
+            window: None,
+        })
+    }
+
+    /// The result of scoring `tokens` tokens in documents of so many words and UTF-8 bytes, of `available` documents, in
+    /// windows of at most `window` tokens. The perplexity is that of a word.
+    ///
+    /// # Errors
+    /// If there is no document, word or byte, the lists are not equally long, or a loss or the perplexity isn't finite.
+    pub fn from_documents(
+        protocol: String,
+        document_nll: Vec<f64>,
+        words: Vec<usize>,
+        bytes: Vec<usize>,
+        tokens: usize,
+        available: usize,
+        window: usize,
+    ) -> Result<Self, MeasurementError> {
+        let documents = document_nll.len();
+        let (total_words, total_bytes) = (words.iter().sum(), bytes.iter().sum());
+        if total_words == 0 || total_bytes == 0 || tokens == 0 || [words.len(), bytes.len()] != [documents; 2] {
+            return Err(MeasurementError::Nothing { what: protocol });
+        }
+        let (total_nll, value) = totals(&protocol, &document_nll, total_words)?;
+        let units: Vec<f64> = words.iter().map(|&words| words as f64).collect();
+        let stderr = statistics::ratio_of_sums(&document_nll, &units).and_then(|(_, stderr)| stderr);
+        Ok(Self {
+            protocol,
+            unit: PerplexityUnit::Word,
+            value,
+            stderr: stderr.map(|stderr| value * stderr),
+            windows: documents,
+            windows_available: available,
+            tokens_scored: tokens,
+            total_nll,
+            window_nll: document_nll,
+            tail_tokens_dropped: 0,
+            units: words,
+            bytes: Some(total_bytes),
+            window: Some(window),
+        })
+    }
+
+    /// `exp(total_nll / bytes)`; absent of a stream.
+    pub fn byte_perplexity(&self) -> Option<f64> {
+        Some((self.total_nll / self.bytes? as f64).exp())
+    }
+
+    /// `total_nll / (bytes · ln 2)`; absent of a stream.
+    pub fn bits_per_byte(&self) -> Option<f64> {
+        Some(self.total_nll / self.bytes? as f64 / std::f64::consts::LN_2)
+    }
+}
+
+/// The sum of the losses and `exp` of their mean over so many units.
+fn totals(protocol: &str, nll: &[f64], units: usize) -> Result<(f64, f64), MeasurementError> {
+    let protocol = || protocol.to_owned();
+    if let Some(index) = nll.iter().position(|nll| !nll.is_finite()) {
+        return Err(MeasurementError::Loss {
+            protocol: protocol(),
+            index,
+            value: nll[index],
+        });
+    }
+    let total: f64 = nll.iter().sum();
+    let mean_nll = total / units as f64;
+    let value = mean_nll.exp();
+    if value.is_finite() {
+        Ok((total, value))
+    } else {
+        Err(MeasurementError::Overflow {
+            protocol: protocol(),
+            mean_nll,
         })
     }
 }
@@ -170,13 +259,13 @@ pub enum MeasurementError {
     },
     /// A window's loss isn't a number.
     #[error(
-        "{protocol}: the loss of window {index} is {value}; the model's logits aren't finite, so \
+        "{protocol}: the loss of window or document {index} is {value}; the model's logits aren't finite, so \
          compress less or use a wider dtype"
     )]
     Loss {
         /// The protocol.
         protocol: String,
-        /// The window, from 0.
+        /// The window or document, from 0.
         index: usize,
         /// Its summed loss.
         value: f64,
@@ -189,8 +278,53 @@ pub enum MeasurementError {
     Overflow {
         /// The protocol.
         protocol: String,
-        /// The mean loss per token.
+        /// The mean loss per token or word.
         mean_nll: f64,
+    },
+    /// Every item of a task was answered with log-likelihoods that are no finite numbers.
+    #[error(
+        "{task}: there is no score, because each of the {items} items has a log-likelihood that is no finite number; the \
+         model's logits aren't finite, so compress less or use a wider dtype"
+    )]
+    NoAnswer {
+        /// The task.
+        task: String,
+        /// Its items.
+        items: usize,
+    },
+    /// A number of a task is beyond the range of numbers.
+    #[error(
+        "{task}: the {what} is {value}, which is no finite number; the model's logits aren't finite, so compress less or \
+         use a wider dtype"
+    )]
+    NotFinite {
+        /// The task.
+        task: String,
+        /// The number.
+        what: String,
+        /// Its value.
+        value: f64,
+    },
+    /// A metric that the task's items don't have, or one that is listed twice.
+    #[error(
+        "{task}: the metric {metric} is listed twice, or not defined for it; items with a right request have acc, acc_norm \
+         and acc_bytes, items of a single request perplexity and acc"
+    )]
+    Metric {
+        /// The task.
+        task: String,
+        /// The metric.
+        metric: MetricName,
+    },
+    /// An item that contradicts itself or the others.
+    #[error("{task}: document {document} can't be scored: {problem}")]
+    Item {
+        /// The task.
+        task: String,
+        /// Row of the document.
+        document: usize,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// A time that no clock gives.
     #[error("a repeat took {seconds} s; a positive time is wanted, so measure more tokens at a time")]
@@ -226,6 +360,34 @@ mod tests {
         assert!(matches!(error, MeasurementError::Loss { index: 1, .. }), "{error}");
         assert!(matches!(losses(vec![800.0]), Err(MeasurementError::Overflow { .. })));
         assert!(matches!(losses(vec![]), Err(MeasurementError::Nothing { .. })));
+    }
+
+    #[test]
+    fn a_word_perplexity_is_a_ratio_of_sums_with_bytes_beside_it() {
+        let documents =
+            |nll: Vec<f64>, words| PerplexityResult::from_documents("p@1".into(), nll, words, vec![8, 12], 9, 62, 2048);
+        let result = documents(vec![1.0, 5.0], vec![1, 2]).unwrap();
+        // Σ 6 over 3 words and 20 bytes; the error of the ratio is sqrt(2 / 1 · (1 + 1)) / 3.
+        assert_eq!((result.value, result.unit), (2f64.exp(), PerplexityUnit::Word));
+        assert!((result.stderr.unwrap() - 2f64.exp() * 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(result.byte_perplexity(), Some(0.3f64.exp()));
+        assert!((result.bits_per_byte().unwrap() - 0.3 / 2f64.ln()).abs() < 1e-15);
+        assert_eq!(
+            (result.windows, result.windows_available, result.tokens_scored),
+            (2, 62, 9)
+        );
+        assert!(matches!(
+            documents(vec![1.0, f64::NAN], vec![1, 2]),
+            Err(MeasurementError::Loss { index: 1, .. })
+        ));
+        assert!(matches!(
+            documents(vec![1.0], vec![1, 2]),
+            Err(MeasurementError::Nothing { .. })
+        ));
+        assert!(matches!(
+            documents(vec![1.0, 2.0], vec![0, 0]),
+            Err(MeasurementError::Nothing { .. })
+        ));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cell::{Cell, CellKey, Inputs},
     measurement::{PerplexityResult, ThroughputResult},
+    task::TaskResult,
 };
 
 /// The version of the record format. It is part of every cell's key, so a change of the format
@@ -75,6 +76,9 @@ pub struct Metrics {
     pub perplexity: Vec<PerplexityResult>,
     /// Speed, if it was asked for.
     pub throughput: Option<ThroughputResult>,
+    /// One result per requested task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskResult>,
     /// What the methods removed.
     pub compression: Compression,
     /// The size of the compressed model.

@@ -36,6 +36,7 @@ fn record(seed: u64) -> Record {
                 decode: Samples::new(31, vec![1.5, 1.7]).unwrap(),
                 first_call_s: 0.9,
             }),
+            tasks: Vec::new(),
             compression: Compression {
                 nominal_ratio: Some(0.5),
                 achieved_ratio: 0.4999,
@@ -147,6 +148,34 @@ fn a_record_with_an_unknown_field_is_an_error_that_names_it() {
     let message = store.all().unwrap_err().to_string();
     assert!(message.contains("extra"), "{message}");
     assert!(message.contains(&path.display().to_string()), "{message}");
+}
+
+#[test]
+fn a_record_without_tasks_is_as_it_was_before_there_were_any() {
+    let json = serde_json::to_value(record(1)).unwrap();
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&json["cell"]["evaluation"]), ["perplexity", "throughput"]);
+    let metrics = &json["metrics"];
+    assert_eq!(
+        keys(metrics),
+        ["perplexity", "throughput", "compression", "accounting", "budget"]
+    );
+    let perplexity = [
+        "protocol",
+        "unit",
+        "value",
+        "stderr",
+        "windows",
+        "windows_available",
+        "tokens_scored",
+        "total_nll",
+        "window_nll",
+        "tail_tokens_dropped",
+    ];
+    assert_eq!(keys(&metrics["perplexity"][0]), perplexity);
+    // Records of the repository, written when the format had no tasks.
+    let old = read_records(&Path::new(env!("CARGO_MANIFEST_DIR")).join("runs/quick/records")).unwrap();
+    assert!(!old.is_empty());
 }
 
 #[test]

@@ -1,0 +1,287 @@
+//! Accuracy of a group of records and its change against the baseline's, item by item.
+
+use prunebench_results::{MetricName, Record, SuiteRequest, TaskItem, TaskRequest, TaskResult, statistics};
+
+use crate::{
+    comparison::{Comparison, Group, Losses, RatioEstimate},
+    statistics::{Interval, mean_difference_interval},
+};
+
+/// A number that tasks give.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Score<'a> {
+    /// A metric of the cell's `index`th task.
+    Task { index: usize, metric: MetricName },
+    /// The mean of a suite.
+    Suite(&'a SuiteRequest),
+}
+
+/// A score over one or more seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ScoreEstimate {
+    pub(crate) value: f64,
+    pub(crate) stderr: Option<f64>,
+    pub(crate) seed_sd: Option<f64>,
+    /// Of all seeds together.
+    pub(crate) nan_items: usize,
+}
+
+/// A score beside the baseline's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Change {
+    /// Of an accuracy: the difference.
+    Difference { value: f64, interval: Option<Interval> },
+    /// Of a perplexity.
+    Ratio(RatioEstimate),
+}
+
+/// A mean with its standard error.
+pub(crate) type Mean = (f64, Option<f64>);
+
+impl<'a> Comparison<'a> {
+    /// What the accuracy tables show: of each task the metrics that a suite takes it by, else its own; then the suites.
+    /// Nothing if no record has tasks that succeeded.
+    pub(crate) fn scores(&self) -> Vec<Score<'a>> {
+        let evaluation = &self.first().cell.evaluation;
+        let Some(metrics) = self.groups.iter().find_map(|group| group.metrics().next()) else {
+            return Vec::new();
+        };
+        let mut scores = Vec::new();
+        for (index, (request, result)) in evaluation.tasks.iter().zip(&metrics.tasks).enumerate() {
+            let members = evaluation.suites.iter().flat_map(|suite| &suite.members);
+            let mut names: Vec<MetricName> = Vec::new();
+            for member in members.filter(|member| member.is_of(request)) {
+                if !names.contains(&member.metric) {
+                    names.push(member.metric);
+                }
+            }
+            if names.is_empty() {
+                names = result.own().iter().map(|metric| metric.name).collect();
+            }
+            scores.extend(names.into_iter().map(|metric| Score::Task { index, metric }));
+        }
+        scores.extend(evaluation.suites.iter().map(Score::Suite));
+        scores
+    }
+
+    /// How tables and notes call a score.
+    pub(crate) fn score_name(&self, score: Score) -> String {
+        match score {
+            Score::Task { index, metric } => {
+                format!("{} {metric}", task_name(&self.first().cell.evaluation.tasks[index]))
+            }
+            Score::Suite(suite) => format!("{} mean", suite.suite),
+        }
+    }
+
+    /// The score over the given records, which are of one group; `None` if none of them succeeded.
+    pub(crate) fn score(&self, records: &[&Record], score: Score) -> Option<ScoreEstimate> {
+        match score {
+            Score::Task { index, metric } => task_estimate(&results(records, index), metric),
+            Score::Suite(suite) => {
+                let members = self.members(suite).map(|member| self.score(records, member));
+                let members = members.collect::<Option<Vec<_>>>()?;
+                let means: Vec<Mean> = members.iter().map(|member| (member.value, member.stderr)).collect();
+                let (value, stderr) = statistics::mean_of_independent(&means)?;
+                let seeds = records.iter().filter_map(|record| record.metrics.as_ref());
+                let seeds: Vec<f64> = seeds
+                    .filter_map(|metrics| Some(suite.mean(&metrics.tasks)?.0))
+                    .collect();
+                Some(ScoreEstimate {
+                    value,
+                    stderr,
+                    seed_sd: statistics::sample_sd(&seeds),
+                    nan_items: members.iter().map(|member| member.nan_items).sum(),
+                })
+            }
+        }
+    }
+
+    /// The score beside that of the baseline; `None` of the baseline itself, or if either is missing.
+    pub(crate) fn change(&self, records: &[&Record], score: Score) -> Option<Change> {
+        let baseline = self.baseline_beside(records)?;
+        if let Score::Task {
+            index,
+            metric: MetricName::Perplexity,
+        } = score
+        {
+            let model = task_losses(&results(records, index))?;
+            let baseline = task_losses(&results(&baseline.records, index))?;
+            return model.ratio_to(&baseline, true).map(Change::Ratio);
+        }
+        let tasks: Vec<Score> = match score {
+            Score::Task { .. } => vec![score],
+            Score::Suite(suite) => self.members(suite).collect(),
+        };
+        let differences = tasks.into_iter().map(|task| {
+            let Score::Task { index, metric } = task else {
+                return None;
+            };
+            let model = mean_samples(&results(records, index), metric)?;
+            let baseline = mean_samples(&results(&baseline.records, index), metric)?;
+            Some(
+                model
+                    .iter()
+                    .zip(&baseline)
+                    .map(|(model, baseline)| model - baseline)
+                    .collect(),
+            )
+        });
+        let differences: Vec<Vec<f64>> = differences.collect::<Option<_>>()?;
+        let strata: Vec<&[f64]> = differences.iter().map(Vec::as_slice).collect();
+        let means: Option<Vec<f64>> = strata.iter().map(|items| statistics::mean(items)).collect();
+        Some(Change::Difference {
+            value: statistics::mean(&means?)?,
+            interval: mean_difference_interval(&strata),
+        })
+    }
+
+    /// The share of items answered otherwise than by the baseline, with its standard error over items: another request
+    /// chosen, or of a single request another verdict whether it is greedy. `None` of a suite, and as [`Self::change`].
+    pub(crate) fn flips(&self, records: &[&Record], score: Score) -> Option<Mean> {
+        let Score::Task { index, metric } = score else {
+            return None;
+        };
+        let model = results(records, index);
+        let baseline = results(&self.baseline_beside(records)?.records, index);
+        let pairs: Vec<(&TaskResult, &TaskResult)> = model
+            .iter()
+            .flat_map(|&model| baseline.iter().map(move |&baseline| (model, baseline)))
+            .collect();
+        let items = model.first()?.items.len();
+        let flipped = (0..items).map(|item| {
+            let different = |(a, b): &(&TaskResult, &TaskResult)| {
+                f64::from(answer(a, metric, &a.items[item]) != answer(b, metric, &b.items[item]))
+            };
+            statistics::mean(&pairs.iter().map(different).collect::<Vec<_>>())
+        });
+        let flipped: Vec<f64> = flipped.collect::<Option<_>>()?;
+        Some((statistics::mean(&flipped)?, statistics::standard_error(&flipped)))
+    }
+
+    /// The divergence from the dense model per scored position, where it was measured; `None` of a suite.
+    pub(crate) fn divergence(&self, records: &[&Record], score: Score) -> Option<Mean> {
+        let Score::Task { index, .. } = score else {
+            return None;
+        };
+        let results = results(records, index);
+        let positions: Option<Vec<f64>> = results
+            .first()?
+            .items
+            .iter()
+            .map(|item| Some(item.divergence?.1 as f64))
+            .collect();
+        let seeds: Option<Vec<Vec<f64>>> = results
+            .iter()
+            .map(|result| result.items.iter().map(|item| Some(item.divergence?.0)).collect())
+            .collect();
+        statistics::ratio_of_sums(&mean_over_seeds(&seeds?)?, &positions?)
+    }
+
+    fn members(&self, suite: &'a SuiteRequest) -> impl Iterator<Item = Score<'a>> {
+        let tasks = &self.first().cell.evaluation.tasks;
+        suite.members.iter().filter_map(|member| {
+            let index = tasks.iter().position(|request| member.is_of(request))?;
+            let metric = member.metric;
+            Some(Score::Task { index, metric })
+        })
+    }
+
+    fn baseline_beside(&self, records: &[&Record]) -> Option<&Group<'a>> {
+        let first = records.first()?;
+        self.baseline_of(first).filter(|_| !self.is_baseline(first))
+    }
+}
+
+/// `arc_easy`, with its shots if there are any.
+pub(crate) fn task_name(request: &TaskRequest) -> String {
+    let name = request
+        .task
+        .split_once('@')
+        .map_or(request.task.as_str(), |(name, _)| name);
+    match request.shots {
+        0 => name.to_owned(),
+        1 => format!("{name}, 1 shot,"),
+        shots => format!("{name}, {shots} shots,"),
+    }
+}
+
+fn results<'a>(records: &[&'a Record], index: usize) -> Vec<&'a TaskResult> {
+    let metrics = records.iter().filter_map(|record| record.metrics.as_ref());
+    metrics.filter_map(|metrics| metrics.tasks.get(index)).collect()
+}
+
+fn task_estimate(results: &[&TaskResult], metric: MetricName) -> Option<ScoreEstimate> {
+    let nan_items = results.iter().map(|result| result.nan_items).sum();
+    let values: Option<Vec<f64>> = results
+        .iter()
+        .map(|result| Some(result.metric(metric)?.value))
+        .collect();
+    let values = values?;
+    let stderr = if let [result] = results {
+        result.metric(metric)?.stderr
+    } else if metric == MetricName::Perplexity {
+        task_losses(results)?.estimate()?.stderr
+    } else {
+        let items = &results.first()?.items;
+        let mut strata: Vec<Vec<f64>> = Vec::new();
+        for (item, sample) in items.iter().zip(mean_samples(results, metric)?) {
+            let group = item.group.unwrap_or(0);
+            strata.resize(strata.len().max(group + 1), Vec::new());
+            strata[group].push(sample);
+        }
+        statistics::pooled_standard_error(&strata)
+    };
+    Some(ScoreEstimate {
+        value: statistics::mean(&values)?,
+        stderr,
+        seed_sd: statistics::sample_sd(&values),
+        nan_items,
+    })
+}
+
+/// The samples of each item, averaged over seeds.
+fn mean_samples(results: &[&TaskResult], metric: MetricName) -> Option<Vec<f64>> {
+    let seeds: Option<Vec<Vec<f64>>> = results
+        .iter()
+        .map(|result| result.items.iter().map(|item| result.sample(metric, item)).collect())
+        .collect();
+    mean_over_seeds(&seeds?)
+}
+
+fn mean_over_seeds(seeds: &[Vec<f64>]) -> Option<Vec<f64>> {
+    let items = seeds.first()?.len();
+    (0..items)
+        .map(|item| {
+            statistics::mean(
+                &seeds
+                    .iter()
+                    .map(|seed| seed.get(item).copied())
+                    .collect::<Option<Vec<_>>>()?,
+            )
+        })
+        .collect()
+}
+
+/// The items of a task with single requests as windows of one unit.
+fn task_losses(results: &[&TaskResult]) -> Option<Losses> {
+    let losses = |result: &&TaskResult| {
+        let samples = result
+            .items
+            .iter()
+            .map(|item| result.sample(MetricName::Perplexity, item));
+        samples.map(|sample| Some(-sample?)).collect::<Option<Vec<f64>>>()
+    };
+    Some(Losses {
+        seeds: results.iter().map(losses).collect::<Option<_>>()?,
+        units: vec![1.0; results.first()?.items.len()],
+    })
+}
+
+/// What an item's answer is compared by: the chosen request, or whether its single request is greedy.
+fn answer(result: &TaskResult, metric: MetricName, item: &TaskItem) -> (Option<usize>, Option<bool>) {
+    match item.gold {
+        Some(_) => (result.chosen(metric, item), None),
+        None => (None, item.greedy.first().copied()),
+    }
+}
