@@ -32,10 +32,16 @@ pub struct Ran {
 
 impl Sandbox {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        save(&small_decoder(), None, &folder.path().join("small")).unwrap();
-        fs::write(folder.path().join("small/tokenizer.json"), byte_tokenizer()).unwrap();
-        Self(folder)
+        let sandbox = Self(tempfile::tempdir().unwrap());
+        sandbox.model("small", 0.2);
+        sandbox
+    }
+
+    /// Writes a model with random weights of this size.
+    pub fn model(&self, name: &str, size: f64) {
+        let folder = self.path(name);
+        save(&small_decoder(size), None, &folder).unwrap();
+        fs::write(folder.join("tokenizer.json"), byte_tokenizer()).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -110,7 +116,7 @@ impl Ran {
     }
 }
 
-fn small_decoder() -> Decoder {
+fn small_decoder(size: f64) -> Decoder {
     let block = BlockShape {
         attention: Some(AttentionShape {
             heads: 2,
@@ -142,7 +148,7 @@ fn small_decoder() -> Decoder {
     let mut seed = 0;
     Decoder::from_parameters(graph, |_, shape| {
         seed += 1;
-        Ok(Tensor::randn(shape, seed, DType::F32, &device)?.mul_scalar(0.2)?)
+        Ok(Tensor::randn(shape, seed, DType::F32, &device)?.mul_scalar(size)?)
     })
     .unwrap()
 }

@@ -23,6 +23,7 @@ Examples:
   prunebench doctor
   prunebench run harness/experiments/quick.toml
   prunebench eval --model smollm2-135m --protocol wikitext2/stream-512@1 --windows 16
+  prunebench eval --model smollm2-135m --tasks llm-pruner-7 --limit 100
   prunebench compress --model smollm2-135m --recipe 'shortgpt(ratio=0.2)' --out smaller
 
 Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment file)";

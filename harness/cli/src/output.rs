@@ -1,6 +1,7 @@
 //! What goes to standard output and standard error.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use comfy_table::{CellAlignment, ContentArrangement, presets};
@@ -30,6 +31,15 @@ pub fn error(error: &anyhow::Error) {
 /// Writes a line to standard error.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Paths in a sentence: `a, b and c`.
+pub fn listed(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 /// A table as wide as the terminal; Markdown where there is none.

@@ -69,6 +69,26 @@ pub fn summary(record: &Record) -> String {
         .iter()
         .map(|result| format!("{} {:.4}", result.protocol, result.value))
         .collect();
+    let suites = &record.cell.evaluation.suites;
+    for result in &metrics.tasks {
+        let mut members = suites.iter().flat_map(|suite| &suite.members);
+        if !members.any(|member| member.is_of(&result.request)) {
+            let task = &result.request.task;
+            parts.extend(
+                result
+                    .own()
+                    .iter()
+                    .map(|metric| format!("{task} {} {:.4}", metric.name, metric.value)),
+            );
+        }
+    }
+    for suite in suites {
+        parts.extend(
+            suite
+                .mean(&metrics.tasks)
+                .map(|(value, _)| format!("{} {value:.4}", suite.suite)),
+        );
+    }
     if let Some(throughput) = &metrics.throughput {
         let (prefill, decode) = (throughput.prefill.median, throughput.decode.median);
         parts.push(format!("prefill {prefill:.1} and decode {decode:.1} tokens/s"));

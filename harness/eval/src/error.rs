@@ -21,6 +21,12 @@ pub enum Error {
         /// What was found and what was wanted.
         problem: String,
     },
+    /// A request of a task that can't be scored on this model.
+    #[error("{problem}")]
+    Request {
+        /// What was found and what was wanted.
+        problem: String,
+    },
     /// The operating system does not tell what the process took.
     #[error(
         "the peak memory of this process can't be read ({reason}); it is read from VmHWM in /proc/self/status, which \

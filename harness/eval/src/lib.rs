@@ -1,11 +1,16 @@
-//! What is measured on a decoder: perplexity under a protocol, throughput, and the memory that it took.
+//! What is measured on a decoder: perplexity under a protocol, the answers to a task's requests, throughput, and the memory
+//! that it took.
 
+mod encoding;
 mod error;
+mod likelihood;
 mod memory;
 mod perplexity;
+mod task;
 mod throughput;
 
 pub use error::{Error, Result};
 pub use memory::peak_resident;
-pub use perplexity::perplexity;
+pub use perplexity::{perplexity, rolling_perplexity};
+pub use task::task;
 pub use throughput::throughput;

@@ -1,3 +1,4 @@
+use prunebench_datasets::Scoring;
 use prunebench_model::Decoder;
 use prunebench_model::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step};
 use prunebench_results::MeasurementError;
@@ -105,7 +106,7 @@ fn a_loss_that_is_no_number_names_its_window() {
         matches!(error, Error::Measurement(MeasurementError::Loss { index: 0, .. })),
         "{error}"
     );
-    assert!(error.to_string().contains("window 0"), "{error}");
+    assert!(error.to_string().contains("document 0"), "{error}");
 }
 
 #[test]

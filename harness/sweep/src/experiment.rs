@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use prunebench_methods::config::parse_strict;
-use prunebench_results::Evaluation;
 use serde::{Deserialize, Serialize};
 
+use crate::evaluation::EvaluationText;
 use crate::problem::{Problem, Problems};
 
 /// A grid of cells: every model × recipe × engine × device × dtype × seed, measured alike.
@@ -41,7 +41,7 @@ pub struct Experiment {
     #[serde(default)]
     pub calibration: Option<Calibration>,
     /// What is measured on every cell.
-    pub evaluation: Evaluation,
+    pub evaluation: EvaluationText,
     /// What the uncompressed models must give before anything compressed is measured.
     #[serde(default)]
     pub expect: Vec<Expectation>,

@@ -1,8 +1,11 @@
 //! From an experiment file to records and tables: the grid is planned as cells, each cell runs in its own process, and
 //! what it leaves is kept whole.
 
+mod data;
+mod evaluation;
 mod experiment;
 mod gate;
+mod lm_eval_output;
 mod machine;
 mod message;
 mod plan;
@@ -13,7 +16,9 @@ mod run;
 mod tables;
 pub mod worker;
 
+pub use evaluation::EvaluationText;
 pub use experiment::{Calibration, Expectation, Experiment, Limits, RecipeText};
+pub use lm_eval_output::{LmEvalError, LmEvalOutput};
 pub use machine::engine_version;
 pub use plan::{BASELINE, Plan, Planned, baseline};
 pub use problem::{Problem, Problems};

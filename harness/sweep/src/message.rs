@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use prunebench_results::{Cell, Memory, Metrics};
+use prunebench_results::{Cell, Inputs, Memory, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Calibration;
@@ -12,6 +12,8 @@ use crate::experiment::Calibration;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     pub(crate) cell: Cell,
+    /// What the plan found, which the worker must find again.
+    pub(crate) inputs: Inputs,
     /// Where the model was found; absent for one that is drawn at random.
     pub(crate) model: Option<PathBuf>,
     /// Present if a method of the recipe reads calibration text.

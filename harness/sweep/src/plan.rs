@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use prunebench_datasets::{Catalogue, Places, text};
+use prunebench_datasets::{Catalogue, Places};
 use prunebench_methods::Recipe;
 use prunebench_model::source::{Location, ModelSource};
-use prunebench_results::{Cell, CellKey, Inputs, MODEL_INPUT};
+use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT};
 use prunebench_tensor::{DType, DeviceKind, Engine};
 
+use crate::data::DataInputs;
 use crate::experiment::{Expectation, Experiment, Limits};
 use crate::machine::{cores, engine_version};
 use crate::message::Request;
@@ -61,8 +62,9 @@ struct Model {
 }
 
 impl Plan {
-    /// Plans an experiment whose texts are at `data` if they aren't on the Hub. Models and texts that lie elsewhere are
-    /// fetched here, so that no cell waits for them.
+    /// Plans an experiment whose texts and tasks are at `data` if they aren't on the Hub. Models, texts and tasks that lie
+    /// elsewhere are fetched here, so that no cell waits for them, and every request of a task is rendered once, so that a
+    /// row that doesn't fit shows now.
     ///
     /// # Errors
     /// Everything that is wrong with the experiment or missing on this machine, at once.
@@ -72,7 +74,19 @@ impl Plan {
         let recipes = recipes(experiment, &mut problems);
         let devices = devices(experiment, &mut problems);
         let calibrated = recipes.iter().any(needs_calibration);
-        let texts = texts(experiment, data, calibrated, &mut problems);
+        let (evaluation, data_inputs) = match Catalogue::embedded() {
+            Ok(catalogue) => {
+                let places = Places::from_env(data.map(Path::to_owned));
+                let evaluation = experiment.evaluation.expand(&catalogue, &mut problems);
+                let mut inputs = DataInputs::texts(experiment, &catalogue, &places, calibrated, &mut problems);
+                inputs.add_tasks(&evaluation, &catalogue, &places, &mut problems);
+                (evaluation, inputs)
+            }
+            Err(error) => {
+                problems.machine(error);
+                Default::default()
+            }
+        };
         let models = models(experiment, &mut problems);
         problems.finish(&experiment.name)?;
 
@@ -80,7 +94,8 @@ impl Plan {
             experiment,
             data: data.map(Path::to_owned),
             threads: experiment.threads.unwrap_or_else(cores),
-            texts,
+            evaluation,
+            data_inputs,
         };
         let mut cells = Vec::new();
         for model in &models {
@@ -115,14 +130,8 @@ struct Planner<'a> {
     experiment: &'a Experiment,
     data: Option<PathBuf>,
     threads: usize,
-    /// Split (`wikitext2/test`) and hash of every scored text, then of the calibration text.
-    texts: Texts,
-}
-
-#[derive(Default)]
-struct Texts {
-    scored: Vec<(String, String)>,
-    calibration: Option<(String, String)>,
+    evaluation: Evaluation,
+    data_inputs: DataInputs,
 }
 
 impl Planner<'_> {
@@ -135,7 +144,7 @@ impl Planner<'_> {
             device: device.to_owned(),
             dtype: dtype.to_owned(),
             seed,
-            evaluation: self.experiment.evaluation.clone(),
+            evaluation: self.evaluation.clone(),
         };
         let calibration = self
             .experiment
@@ -149,14 +158,13 @@ impl Planner<'_> {
             ("prunebench".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("threads".to_owned(), self.threads.to_string()),
         ]);
-        let data = |(split, hash): &(String, String)| (format!("data:{split}"), hash.clone());
-        inputs.extend(self.texts.scored.iter().map(data));
+        inputs.extend(self.data_inputs.scored.iter().cloned());
         for method in recipe.methods() {
             let card = method.card();
             inputs.insert(format!("method:{}", card.id), format!("version {}", card.version));
         }
         if let Some(calibration) = calibration {
-            inputs.extend(self.texts.calibration.iter().map(data));
+            inputs.extend(self.data_inputs.calibration.iter().cloned());
             let windows = format!(
                 "{} windows of {} tokens of {}/{}, drawn by the seed",
                 calibration.windows, calibration.window, calibration.text, calibration.split
@@ -165,14 +173,15 @@ impl Planner<'_> {
         }
         Planned {
             key: cell.key(&inputs),
-            inputs,
             request: Request {
                 cell: cell.clone(),
+                inputs: inputs.clone(),
                 model: model.path.clone(),
                 calibration: calibration.cloned(),
                 data: self.data.clone(),
                 threads: self.threads,
             },
+            inputs,
             cell,
         }
     }
@@ -197,8 +206,8 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
         problems.usage(format_args!("`{axis}` is empty; it needs at least one entry"));
     }
     let evaluation = &experiment.evaluation;
-    if evaluation.perplexity.is_empty() && evaluation.throughput.is_none() {
-        problems.usage("`evaluation` measures nothing; it needs `perplexity`, `throughput` or both");
+    if evaluation.perplexity.is_empty() && evaluation.throughput.is_none() && evaluation.tasks.is_empty() {
+        problems.usage("`evaluation` measures nothing; it needs `perplexity`, `tasks` or `throughput`");
     }
     if experiment.threads == Some(0) {
         problems.usage("threads = 0 computes nothing; leave it out for all cores");
@@ -288,61 +297,6 @@ fn devices<'a>(experiment: &'a Experiment, problems: &mut Collector) -> Vec<(Eng
         }
     }
     devices
-}
-
-fn texts(experiment: &Experiment, data: Option<&Path>, calibrated: bool, problems: &mut Collector) -> Texts {
-    let mut texts = Texts::default();
-    let catalogue = match Catalogue::embedded() {
-        Ok(catalogue) => catalogue,
-        Err(error) => {
-            problems.machine(error);
-            return texts;
-        }
-    };
-    let places = Places::from_env(data.map(Path::to_owned));
-    let hash = |data_set: &str, split: &str, problems: &mut Collector| {
-        let known = catalogue.data_set(data_set).and_then(|set| set.split(split));
-        if let Err(error) = known {
-            problems.usage(error);
-            return None;
-        }
-        match text(&catalogue, data_set, split, &places) {
-            Ok(text) => Some((format!("{data_set}/{split}"), text.sha256)),
-            Err(error) => {
-                problems.machine(error);
-                None
-            }
-        }
-    };
-    for request in &experiment.evaluation.perplexity {
-        match catalogue.protocol(&request.protocol) {
-            Ok(protocol) => texts.scored.extend(hash(&protocol.data_set, &protocol.split, problems)),
-            Err(error) => problems.usage(error),
-        }
-        if request.windows == Some(0) {
-            problems.usage(format_args!(
-                "evaluation: windows = 0 scores nothing of {}",
-                request.protocol
-            ));
-        }
-    }
-    match &experiment.calibration {
-        Some(calibration) if calibrated => {
-            if calibration.windows == 0 || calibration.window < 2 {
-                problems.usage(format_args!(
-                    "calibration: {} windows of {} tokens are no text; at least 1 of at least 2 are wanted",
-                    calibration.windows, calibration.window
-                ));
-            }
-            texts.calibration = hash(&calibration.text, &calibration.split, problems);
-        }
-        None if calibrated => problems.usage(
-            "a recipe needs calibration text; add [calibration] with text, split, windows and window, such as \
-             text = \"wikitext2\", split = \"validation\", windows = 8, window = 512",
-        ),
-        _ => {}
-    }
-    texts
 }
 
 fn models(experiment: &Experiment, problems: &mut Collector) -> Vec<Model> {

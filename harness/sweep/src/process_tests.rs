@@ -29,6 +29,7 @@ fn run(script: &str, limits: Limits) -> (Record, Vec<String>) {
     let planned = Planned {
         key: cell.key(&inputs),
         request: Request {
+            inputs: BTreeMap::new(),
             cell: cell.clone(),
             model: None,
             calibration: None,

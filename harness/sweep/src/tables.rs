@@ -12,12 +12,14 @@ use crate::plan::{Plan, baseline};
 /// experiment stay out of its tables.
 const ORDER: &str = "cells.json";
 
-/// One table per model, as people and as programs read it.
+/// The tables of each model, as people and as programs read them.
 #[derive(Debug)]
 pub struct Tables {
     /// In the order of the models' first records.
     pub tables: Vec<Table>,
     csv: Vec<u8>,
+    /// Empty if there is no task.
+    tasks_csv: Vec<u8>,
 }
 
 /// Tables that can't be made or written.
@@ -66,8 +68,11 @@ impl Tables {
             return Err(ComparisonError::Empty.into());
         }
         let baseline = baseline();
-        let mut tables = Vec::new();
-        let mut csv = Vec::new();
+        let mut tables = Self {
+            tables: Vec::new(),
+            csv: Vec::new(),
+            tasks_csv: Vec::new(),
+        };
         for model in models {
             let of_model: Vec<Record> = records
                 .iter()
@@ -75,20 +80,17 @@ impl Tables {
                 .cloned()
                 .collect();
             let comparison = Comparison::new(&of_model, &baseline)?;
-            tables.push(comparison.table());
-            let mut part = Vec::new();
+            tables.tables.extend(comparison.tables());
+            let unwritable = |error: &dyn std::fmt::Display| TablesError::Csv(error.to_string());
+            let (mut part, mut tasks) = (Vec::new(), Vec::new());
+            comparison.write_csv(&mut part).map_err(|error| unwritable(&error))?;
             comparison
-                .write_csv(&mut part)
-                .map_err(|error| TablesError::Csv(error.to_string()))?;
-            // One header serves all models.
-            let header = if csv.is_empty() {
-                0
-            } else {
-                part.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1)
-            };
-            csv.extend_from_slice(&part[header..]);
+                .write_tasks_csv(&mut tasks)
+                .map_err(|error| unwritable(&error))?;
+            append(&mut tables.csv, &part);
+            append(&mut tables.tasks_csv, &tasks);
         }
-        Ok(Self { tables, csv })
+        Ok(tables)
     }
 
     /// All tables as one Markdown text.
@@ -97,25 +99,37 @@ impl Tables {
         tables.join("\n")
     }
 
-    /// Writes `table.md` and `table.csv` into `folder`, each whole or not at all, and returns their paths.
+    /// Writes `table.md`, `table.csv` and, if there are tasks, `tasks.csv` into `folder`, each whole or not at all, and
+    /// returns their paths.
     ///
     /// # Errors
-    /// If either can't be written.
-    pub fn write(&self, folder: &Path) -> Result<[PathBuf; 2], TablesError> {
-        let write = |name: &str, content: &[u8]| {
+    /// If one of them can't be written.
+    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, TablesError> {
+        let markdown = self.markdown();
+        let files = [
+            ("table.md", markdown.as_bytes()),
+            ("table.csv", &self.csv),
+            ("tasks.csv", &self.tasks_csv),
+        ];
+        let write = |(name, content): (&str, &[u8])| {
             let path = folder.join(name);
-            write_whole(folder, &path, content)
-                .map_err(|source| TablesError::Write {
-                    path: path.clone(),
-                    source,
-                })
-                .map(|()| path)
+            match write_whole(folder, &path, content) {
+                Ok(()) => Ok(path),
+                Err(source) => Err(TablesError::Write { path, source }),
+            }
         };
-        Ok([
-            write("table.md", self.markdown().as_bytes())?,
-            write("table.csv", &self.csv)?,
-        ])
+        files
+            .into_iter()
+            .filter(|(_, content)| !content.is_empty())
+            .map(write)
+            .collect()
     }
+}
+
+/// Appends a CSV, without its header if there is one already: one header serves all models.
+fn append(csv: &mut Vec<u8>, part: &[u8]) {
+    let header = part.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    csv.extend_from_slice(&part[if csv.is_empty() { 0 } else { header }..]);
 }
 
 impl Plan {
@@ -152,7 +166,8 @@ pub fn ordered_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
     Ok(records)
 }
 
-fn write_whole(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+/// Writes a file of `folder` whole or not at all.
+pub(crate) fn write_whole(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     // A temporary file is private by default, and a table is for everyone whom the umask allows.
     #[cfg(unix)]

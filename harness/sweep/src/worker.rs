@@ -3,12 +3,15 @@
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
-use prunebench_datasets::{Catalogue, Places, text};
-use prunebench_eval::{peak_resident, perplexity, throughput};
+use prunebench_datasets::{Catalogue, Places, Scoring, text, text_documents};
+use prunebench_eval::{peak_resident, perplexity, rolling_perplexity, task, throughput};
+use prunebench_model::Decoder;
+use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
-use prunebench_results::Metrics;
+use prunebench_results::{Metrics, PerplexityResult, TaskResult};
 use prunebench_tensor::{DType, Device};
 
+use crate::evaluation::{documents, task_input};
 use crate::message::{Message, Request};
 use crate::recipe::{Compressed, compress};
 
@@ -30,6 +33,19 @@ pub enum CellError {
     /// A measurement failed.
     #[error(transparent)]
     Evaluation(#[from] prunebench_eval::Error),
+    /// The data changed since the cell was planned.
+    #[error(
+        "{input}: its documents have the sha256 {found}, and had {planned} when the cell was planned; leave the data alone \
+         while a sweep runs, and run it again"
+    )]
+    Changed {
+        /// Name among the cell's inputs.
+        input: String,
+        /// Hash now.
+        found: String,
+        /// Hash in the plan.
+        planned: String,
+    },
     /// A name in the cell that is none.
     #[error("{0}")]
     Name(String),
@@ -120,23 +136,15 @@ fn measure(request: &Request, progress: &mut dyn FnMut(&str, usize, usize)) -> R
         cell.seed,
         progress,
     )?;
-    // The dense weights that the recipe replaced are not held through the evaluation.
-    model.decoder = decoder;
+    let dense = std::mem::replace(&mut model.decoder, decoder);
+    // The dense weights that the recipe replaced are not held through the evaluation, unless it compares with them.
+    let compares = cell.evaluation.tasks.iter().any(|request| request.divergence);
+    let dense = compares.then_some(dense);
 
     let catalogue = Catalogue::embedded()?;
-    let mut perplexities = Vec::new();
-    for wanted in &cell.evaluation.perplexity {
-        let protocol = catalogue.protocol(&wanted.protocol)?;
-        let text = text(&catalogue, &protocol.data_set, &protocol.split, &places)?;
-        perplexities.push(perplexity(
-            &model.decoder,
-            model.tokenizer()?,
-            &text.content,
-            protocol,
-            wanted.windows,
-            &mut |done, total| progress("perplexity", done, total),
-        )?);
-    }
+    let perplexity = perplexities(request, &model, &catalogue, &places, progress)?;
+    let tasks = tasks(request, &model, dense.as_ref(), &catalogue, &places, progress)?;
+    drop(dense);
     let throughput = cell.evaluation.throughput.as_ref().map(|wanted| {
         throughput(
             &model.decoder,
@@ -149,10 +157,68 @@ fn measure(request: &Request, progress: &mut dyn FnMut(&str, usize, usize)) -> R
         )
     });
     Ok(Metrics {
-        perplexity: perplexities,
+        perplexity,
         throughput: throughput.transpose()?,
+        tasks,
         compression,
         accounting,
         budget,
     })
+}
+
+fn perplexities(
+    request: &Request,
+    model: &LoadedModel,
+    catalogue: &Catalogue,
+    places: &Places,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Vec<PerplexityResult>, CellError> {
+    let mut results = Vec::new();
+    for wanted in &request.cell.evaluation.perplexity {
+        let protocol = catalogue.protocol(&wanted.protocol)?;
+        let (decoder, tokenizer) = (&model.decoder, model.tokenizer()?);
+        let mut heard = |done, total| progress("perplexity", done, total);
+        results.push(match protocol.scoring {
+            Scoring::Stream { .. } => {
+                let text = text(catalogue, &protocol.data_set, &protocol.split, places)?;
+                perplexity(decoder, tokenizer, &text.content, protocol, wanted.windows, &mut heard)?
+            }
+            Scoring::Rolling { .. } => {
+                let documents = text_documents(catalogue, protocol, places)?;
+                rolling_perplexity(decoder, tokenizer, &documents, protocol, wanted.windows, &mut heard)?
+            }
+        });
+    }
+    Ok(results)
+}
+
+fn tasks(
+    request: &Request,
+    model: &LoadedModel,
+    dense: Option<&Decoder>,
+    catalogue: &Catalogue,
+    places: &Places,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Vec<TaskResult>, CellError> {
+    let mut results = Vec::new();
+    for wanted in &request.cell.evaluation.tasks {
+        let definition = catalogue.task(&wanted.task)?;
+        let documents = documents(definition, wanted, places)?;
+        let input = task_input(wanted);
+        let planned = request.inputs.get(&input).cloned().unwrap_or_default();
+        if planned != documents.sha256 {
+            let found = documents.sha256;
+            return Err(CellError::Changed { input, found, planned });
+        }
+        results.push(task(
+            &model.decoder,
+            model.tokenizer()?,
+            definition,
+            &documents,
+            wanted,
+            dense.filter(|_| wanted.divergence),
+            &mut |done, total| progress(&definition.name, done, total),
+        )?);
+    }
+    Ok(results)
 }

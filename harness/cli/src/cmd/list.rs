@@ -1,7 +1,7 @@
 //! `prunebench list`.
 
 use clap::{Args, ValueEnum};
-use prunebench_datasets::Catalogue;
+use prunebench_datasets::{Catalogue, Suite, Task};
 use prunebench_methods::registry;
 use prunebench_sweep::engine_version;
 use prunebench_tensor::Engine;
@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::output::{print, print_json};
 
-/// List methods, models, protocols and engines.
+/// List methods, models, protocols, tasks, suites and engines.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench list
+  prunebench list tasks
   prunebench list methods --json")]
 pub struct List {
     /// What to list; everything if left out
@@ -28,6 +29,8 @@ enum What {
     Methods,
     Models,
     Protocols,
+    Tasks,
+    Suites,
     Engines,
 }
 
@@ -80,8 +83,10 @@ impl List {
     }
 }
 
-/// Name, line and JSON of each.
-fn entries(what: What) -> anyhow::Result<Vec<(String, String, Value)>> {
+/// Name, line and JSON.
+type Entry = (String, String, Value);
+
+fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
     Ok(match what {
         What::Methods => registry()
             .iter()
@@ -121,6 +126,8 @@ fn entries(what: What) -> anyhow::Result<Vec<(String, String, Value)>> {
                 (protocol.id.clone(), line, value)
             })
             .collect(),
+        What::Tasks => Catalogue::embedded()?.tasks().iter().map(task).collect(),
+        What::Suites => Catalogue::embedded()?.suites().iter().map(suite).collect(),
         What::Engines => [Engine::Candle, Engine::Torch]
             .iter()
             .map(|&engine| {
@@ -135,4 +142,45 @@ fn entries(what: What) -> anyhow::Result<Vec<(String, String, Value)>> {
             })
             .collect(),
     })
+}
+
+fn task(task: &Task) -> Entry {
+    let metrics: Vec<String> = task.metrics.iter().map(ToString::to_string).collect();
+    let (hub, lm_eval) = (&task.hub, &task.lm_eval);
+    let line = format!(
+        "{}; {}; lm-eval's {}; {}{}",
+        task.title,
+        metrics.join(", "),
+        lm_eval.task,
+        hub.repository,
+        if task.pinned() { "" } else { ", not pinned" }
+    );
+    let splits = task.splits.iter().map(|(name, rows)| {
+        let rows = json!({
+            "file": rows.file, "hub_sha256": rows.hub_sha256, "mirror": rows.mirror, "mirror_sha256": rows.mirror_sha256,
+        });
+        (name.clone(), rows)
+    });
+    let value = json!({
+        "id": task.id(), "title": task.title, "licence": task.licence, "metrics": metrics,
+        "repository": hub.repository, "revision": hub.revision, "pinned": task.pinned(),
+        "splits": splits.collect::<serde_json::Map<String, Value>>(),
+        "split": task.prompt.split, "few_shot_split": task.few_shot.split, "group": task.prompt.group,
+        "lm_eval": lm_eval, "differs": task.differs,
+    });
+    (task.id(), line, value)
+}
+
+fn suite(suite: &Suite) -> Entry {
+    let members: Vec<String> = suite
+        .members
+        .iter()
+        .map(|member| format!("{} {}", member.task, member.metric))
+        .collect();
+    let line = format!("{}; {} shots; {}", suite.title, suite.shots, members.join(", "));
+    let value = json!({
+        "name": suite.name, "title": suite.title, "source": suite.source, "shots": suite.shots,
+        "members": suite.members,
+    });
+    (suite.name.clone(), line, value)
 }

@@ -14,11 +14,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use prunebench_results::{Evaluation, Record, Status};
-use prunebench_sweep::{Calibration, Experiment, Launcher, Limits, Plan, RecipeText, baseline};
+use prunebench_results::{Record, TaskResult};
+use prunebench_sweep::{Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, baseline};
 use prunebench_tensor::Engine;
 
-use crate::Outcome;
 use crate::output::{print, print_json};
 use crate::progress::{Progress, name, summary};
 
@@ -43,7 +42,7 @@ pub struct ModelArgs {
     /// Tokens in a calibration window
     #[arg(long, value_name = "TOKENS", default_value_t = 512)]
     calibration_window: usize,
-    /// Folder with texts (text/NAME/...); else PRUNEBENCH_DATA, else the Hub
+    /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -97,8 +96,8 @@ fn launcher() -> anyhow::Result<Launcher> {
     })
 }
 
-/// Measures one model on each engine, each in a process of its own, and prints what comes out. Nothing is kept.
-fn measure(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Evaluation) -> Outcome {
+/// One model on each engine.
+fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: EvaluationText) -> anyhow::Result<Plan> {
     let engines = if place.engine.is_empty() {
         Engine::compiled().iter().map(ToString::to_string).collect()
     } else {
@@ -124,6 +123,11 @@ fn measure(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: E
     if plan.cells.iter().any(|planned| !planned.is_baseline()) {
         plan.cells.retain(|planned| !planned.is_baseline());
     }
+    Ok(plan)
+}
+
+/// Measures each cell in a process of its own, and prints what comes out. Nothing is kept.
+fn measure(plan: &Plan, place: &PlaceArgs) -> anyhow::Result<Vec<Record>> {
     let launcher = launcher()?;
     let mut progress = Progress::new(plan.cells.len());
     let records: Vec<Record> = plan
@@ -138,7 +142,7 @@ fn measure(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: E
         let lines: Vec<String> = records.iter().map(details).collect();
         print(&lines.join("\n"))?;
     }
-    Ok(records.iter().all(|record| record.status == Status::Ok))
+    Ok(records)
 }
 
 /// Every number of a record that a reader would compare.
@@ -149,13 +153,37 @@ fn details(record: &Record) -> String {
     };
     let mut text = format!("{head}\n");
     for result in &metrics.perplexity {
-        let stderr = result
-            .stderr
-            .map_or_else(String::new, |stderr| format!(" ± {stderr:.4}"));
+        let samples = if result.window.is_some() {
+            "documents"
+        } else {
+            "windows"
+        };
         text += &format!(
-            "  {}: {:.6}{stderr} per token ({} of {} windows, {} tokens scored)\n",
-            result.protocol, result.value, result.windows, result.windows_available, result.tokens_scored
+            "  {}: {:.6}{} per {} ({} of {} {samples}, {} tokens scored)\n",
+            result.protocol,
+            result.value,
+            plus_minus(result.stderr),
+            result.unit,
+            result.windows,
+            result.windows_available,
+            result.tokens_scored
         );
+        if let (Some(byte), Some(bits)) = (result.byte_perplexity(), result.bits_per_byte()) {
+            text += &format!("    {byte:.6} per byte, {bits:.6} bits per byte\n");
+        }
+    }
+    for result in &metrics.tasks {
+        text += &accuracies(result);
+    }
+    for suite in &record.cell.evaluation.suites {
+        if let Some((value, stderr)) = suite.mean(&metrics.tasks) {
+            let members = suite.members.len();
+            text += &format!(
+                "  {}: {value:.4}{}, mean of {members} tasks\n",
+                suite.suite,
+                plus_minus(stderr)
+            );
+        }
     }
     if let Some(t) = &metrics.throughput {
         text += &format!(
@@ -178,6 +206,46 @@ fn details(record: &Record) -> String {
         );
     }
     text
+}
+
+/// The task's own metrics.
+fn accuracies(result: &TaskResult) -> String {
+    let metrics = result.own().iter();
+    let metrics: Vec<String> = metrics
+        .map(|metric| format!("{} {:.4}{}", metric.name, metric.value, plus_minus(metric.stderr)))
+        .collect();
+    let request = &result.request;
+    let shots = match request.shots {
+        0 => String::new(),
+        shots => format!(", {shots} shots"),
+    };
+    let mut text = format!(
+        "  {}{shots}: {} ({} of {} documents",
+        request.task,
+        metrics.join(", "),
+        result.items.len(),
+        result.documents_available
+    );
+    for (count, what) in [
+        (result.tied_items, "tied"),
+        (result.nan_items, "NaN"),
+        (result.scoring.truncated_requests, "requests cut"),
+    ] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    text += ")\n";
+    if let Some(divergence) = &result.divergence {
+        let (mean, positions) = (divergence.mean, divergence.positions);
+        let spread = plus_minus(divergence.stderr);
+        text += &format!("    KL to the dense model: {mean:.4}{spread} nats ({positions} positions)\n");
+    }
+    text
+}
+
+fn plus_minus(stderr: Option<f64>) -> String {
+    stderr.map_or_else(String::new, |stderr| format!(" ± {stderr:.4}"))
 }
 
 /// Whether the user should mend the recipe, and not the machine or the model.

@@ -6,7 +6,7 @@ use clap::Args;
 use prunebench_sweep::{Tables, ordered_records};
 
 use crate::Outcome;
-use crate::output::{note, print, print_json, table};
+use crate::output::{listed, note, print, print_json, table};
 
 /// Make the tables of a results folder again from its records.
 #[derive(Debug, Args)]
@@ -24,14 +24,14 @@ pub struct Report {
 impl Report {
     pub fn run(self) -> Outcome {
         let tables = Tables::new(&ordered_records(&self.folder)?)?;
-        let [markdown, csv] = tables.write(&self.folder)?;
+        let files = tables.write(&self.folder)?;
         if self.json {
             print_json(&tables.tables)?;
         } else {
             let drawn: Vec<String> = tables.tables.iter().map(table).collect();
             print(&drawn.join("\n"))?;
         }
-        note(&format!("tables: {} and {}", markdown.display(), csv.display()));
+        note(&format!("tables: {}", listed(&files)));
         Ok(true)
     }
 }

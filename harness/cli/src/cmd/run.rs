@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::cmd::launcher;
-use crate::output::{note, print, print_json, table};
+use crate::output::{listed, note, print, print_json, table};
 use crate::progress::{Progress, name};
 
 /// Run an experiment: measure every cell of its grid that isn't measured yet, and print the table.
@@ -28,7 +28,7 @@ pub struct Run {
     /// Folder of results, in which each experiment has its own
     #[arg(long, value_name = "DIR", default_value = "results/runs")]
     results: PathBuf,
-    /// Folder with texts (text/NAME/...); else PRUNEBENCH_DATA, else the Hub
+    /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print the cells, and which are done, and run nothing
@@ -55,7 +55,7 @@ impl Run {
         let outcome = plan.run(&store, &launcher()?, &mut progress)?;
         drop(progress);
         let tables = Tables::new(&outcome.records)?;
-        let [markdown, csv] = tables.write(&folder)?;
+        let files = tables.write(&folder)?;
         if self.json {
             print_json(&json!({
                 "experiment": plan.experiment,
@@ -69,11 +69,10 @@ impl Run {
             print(&drawn.join("\n"))?;
         }
         note(&format!(
-            "measured {} of {} cells now; tables: {} and {}",
+            "measured {} of {} cells now; tables: {}",
             outcome.measured,
             plan.cells.len(),
-            markdown.display(),
-            csv.display()
+            listed(&files)
         ));
         if let Some(reason) = &outcome.stopped {
             anyhow::bail!("{reason}");

@@ -1,10 +1,11 @@
 //! `prunebench throughput`.
 
 use clap::Args;
-use prunebench_results::{Evaluation, ThroughputRequest};
+use prunebench_results::{Status, ThroughputRequest};
+use prunebench_sweep::EvaluationText;
 
 use crate::Outcome;
-use crate::cmd::{ModelArgs, PlaceArgs, measure};
+use crate::cmd::{ModelArgs, PlaceArgs, measure, plan};
 
 /// Time prefill and decode of a model, compressed or not.
 #[derive(Debug, Args)]
@@ -40,8 +41,7 @@ pub struct Throughput {
 
 impl Throughput {
     pub fn run(self) -> Outcome {
-        let evaluation = Evaluation {
-            perplexity: Vec::new(),
+        let evaluation = EvaluationText {
             throughput: Some(ThroughputRequest {
                 prompt_tokens: self.prompt_tokens,
                 generated_tokens: self.generate,
@@ -49,7 +49,10 @@ impl Throughput {
                 repeats: self.repeats,
                 warmup: self.warmup,
             }),
+            ..EvaluationText::default()
         };
-        measure("throughput", &self.model, &self.place, evaluation)
+        let plan = plan("throughput", &self.model, &self.place, evaluation)?;
+        let records = measure(&plan, &self.place)?;
+        Ok(records.iter().all(|record| record.status == Status::Ok))
     }
 }

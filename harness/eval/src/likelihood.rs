@@ -1,0 +1,318 @@
+//! Log-likelihoods of token sequences after their contexts, with shared beginnings computed once.
+
+use prunebench_model::{Decoder, KvCache, ModelError, Packed, shared};
+use prunebench_tensor::{DType, Tensor, no_grad};
+
+use crate::Result;
+
+/// Rows of one forward pass, unless a single sequence has more: enough to keep a CPU busy, and activations that stay small
+/// beside the weights.
+const ROWS_AT_ONCE: usize = 1024;
+/// Tokens that a beginning must have to be kept in a cache for several forward passes; a shorter one is read again.
+const WORTH_CACHING: usize = 64;
+/// Logits alive at once: 64 MB of f32.
+const LOGITS_AT_ONCE: usize = 16 << 20;
+
+/// A token sequence of which the end is scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    /// Context and continuation.
+    tokens: Vec<u32>,
+    /// Tokens at the end that are scored.
+    scored: usize,
+}
+
+/// What the model says of a sequence's scored tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// Σ ln p(token | tokens before it).
+    pub log_likelihood: f64,
+    /// Whether each is the most likely token at its place.
+    pub greedy: bool,
+    /// Σ KL(dense ‖ model) over their places, if there is a dense model to compare with.
+    pub divergence: Option<f64>,
+}
+
+/// Answers to all sequences, and what it took.
+pub(crate) struct Answers {
+    pub answers: Vec<Answer>,
+    /// Tokens that the model read.
+    pub tokens_read: usize,
+}
+
+impl Sequence {
+    /// A sequence of which the last `scored` tokens are scored: at least one, and not the first token.
+    pub(crate) fn new(tokens: Vec<u32>, scored: usize) -> Option<Self> {
+        (0 < scored && scored < tokens.len()).then_some(Self { tokens, scored })
+    }
+
+    /// What the model reads: the last token only is predicted.
+    fn input(&self) -> &[u32] {
+        &self.tokens[..self.tokens.len() - 1]
+    }
+
+    /// Tokens before the position whose logits give the first scored token.
+    fn unscored(&self) -> usize {
+        self.tokens.len() - 1 - self.scored
+    }
+
+    pub(crate) fn scored(&self) -> usize {
+        self.scored
+    }
+}
+
+/// Scores sequences in the order that shares most; the answers are in the order given. `progress` hears the sequences done.
+pub(crate) fn answers(
+    decoder: &Decoder,
+    sequences: &[Sequence],
+    dense: Option<&Decoder>,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Answers> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by(|&a, &b| sequences[a].tokens.cmp(&sequences[b].tokens));
+    let sorted: Vec<&Sequence> = order.iter().map(|&at| &sequences[at]).collect();
+    let plan = plan(&sorted);
+    let capacity = plan.iter().map(Pass::tokens).max().unwrap_or_default();
+    let caching = plan.iter().any(|pass| pass.prefix > 0);
+    let mut models = Vec::new();
+    for decoder in [Some(decoder), dense].into_iter().flatten() {
+        let cache = caching.then(|| decoder.cache(1, capacity)).transpose()?;
+        models.push(Reader {
+            decoder,
+            cache,
+            held: Vec::new(),
+        });
+    }
+    let mut answers: Vec<Option<Answer>> = vec![None; sequences.len()];
+    let mut tokens_read = 0;
+    let mut done = 0;
+    no_grad(|| -> Result<()> {
+        for pass in &plan {
+            let of_pass = &sorted[pass.first..pass.end];
+            let inputs: Vec<&[u32]> = of_pass.iter().map(|sequence| sequence.input()).collect();
+            let packed = Packed::new(&inputs, pass.prefix);
+            let rows = Rows::new(&packed, of_pass)?;
+            let mut hidden = Vec::with_capacity(models.len());
+            for (index, model) in models.iter_mut().enumerate() {
+                let read = model.hold(&inputs[0][..pass.prefix])?;
+                tokens_read += if index == 0 { read + packed.rows() } else { 0 };
+                hidden.push(model.hidden(&packed, &rows.of_hidden)?);
+            }
+            let decoders: Vec<&Decoder> = models.iter().map(|model| model.decoder).collect();
+            let found = rows.score(&decoders, &hidden, of_pass)?;
+            for (&at, answer) in order[pass.first..pass.end].iter().zip(found) {
+                answers[at] = Some(answer);
+            }
+            done += of_pass.len();
+            progress(done);
+        }
+        Ok(())
+    })?;
+    Ok(Answers {
+        // The passes cover every sequence.
+        answers: answers.into_iter().flatten().collect(),
+        tokens_read,
+    })
+}
+
+/// A decoder with the beginning that its cache holds.
+struct Reader<'a> {
+    decoder: &'a Decoder,
+    cache: Option<KvCache>,
+    held: Vec<u32>,
+}
+
+impl Reader<'_> {
+    /// Makes the cache hold exactly `prefix`, and says how many tokens were read for that.
+    fn hold(&mut self, prefix: &[u32]) -> Result<usize> {
+        let Some(cache) = &mut self.cache else {
+            return Ok(0);
+        };
+        let kept = shared(&self.held, prefix);
+        cache.truncate(kept);
+        for part in prefix[kept..].chunks(ROWS_AT_ONCE) {
+            self.decoder
+                .hidden(&self.decoder.ids(&[part])?, Some(&mut *cache), &mut |_, _| Ok(()))?;
+        }
+        self.held = prefix.to_vec();
+        Ok(prefix.len() - kept)
+    }
+
+    /// Hidden states of the given rows, `[rows, hidden]`.
+    fn hidden(&self, packed: &Packed, rows: &[i64]) -> Result<Tensor> {
+        let hidden = self.decoder.hidden_packed(packed, self.cache.as_ref())?;
+        let hidden = hidden.reshape(&[packed.rows(), self.decoder.graph.hidden_size])?;
+        let rows = Tensor::from_slice(rows, &[rows.len()], &self.decoder.device())?;
+        Ok(hidden.index_select(0, &rows)?)
+    }
+}
+
+/// Consecutive sequences that one forward pass reads, and how much of their common beginning is cached before it.
+#[derive(Debug, PartialEq, Eq)]
+struct Pass {
+    first: usize,
+    end: usize,
+    prefix: usize,
+    rows: usize,
+}
+
+impl Pass {
+    fn tokens(&self) -> usize {
+        self.prefix + self.rows
+    }
+}
+
+/// Cuts sorted sequences into passes. A beginning that goes on into the next pass is cached, if it is long enough, by a pass
+/// that starts with the first sequence that has it.
+fn plan(sorted: &[&Sequence]) -> Vec<Pass> {
+    // Of a beginning only what no sequence is scored on can be cached.
+    let common = |a: usize, b: usize| {
+        let (a, b) = (sorted[a], sorted[b]);
+        shared(a.input(), b.input()).min(a.unscored()).min(b.unscored())
+    };
+    let mut plan = Vec::new();
+    let (mut first, mut held) = (0, 0);
+    while first < sorted.len() {
+        let mut pass = fill(sorted, first, held);
+        if pass.end < sorted.len() {
+            let ahead = common(pass.end - 1, pass.end);
+            if ahead >= WORTH_CACHING.max(held + 1) {
+                let start = (first..pass.end)
+                    .rev()
+                    .take_while(|&at| common(at, pass.end) >= ahead)
+                    .last();
+                match start {
+                    Some(start) if start > first => pass = cut(sorted, pass, start),
+                    _ => {
+                        held = ahead;
+                        continue;
+                    }
+                }
+            }
+            held = held.min(common(pass.end - 1, pass.end));
+            if held < WORTH_CACHING {
+                held = 0;
+            }
+        }
+        first = pass.end;
+        plan.push(pass);
+    }
+    plan
+}
+
+/// The pass from `first` on with as many sequences as fit that share the prefix.
+fn fill(sorted: &[&Sequence], first: usize, prefix: usize) -> Pass {
+    let begin = sorted[first].input();
+    let mut rows = begin.len() - prefix;
+    let mut end = first + 1;
+    while end < sorted.len() {
+        let input = sorted[end].input();
+        let known = shared(sorted[end - 1].input(), input);
+        let more = input.len() - known;
+        let has_prefix = sorted[end].unscored() >= prefix && shared(begin, input) >= prefix;
+        if !has_prefix || rows + more > ROWS_AT_ONCE {
+            break;
+        }
+        rows += more;
+        end += 1;
+    }
+    Pass {
+        first,
+        end,
+        prefix,
+        rows,
+    }
+}
+
+fn cut(sorted: &[&Sequence], pass: Pass, end: usize) -> Pass {
+    let shorter = fill(&sorted[..end], pass.first, pass.prefix);
+    debug_assert_eq!(shorter.end, end);
+    shorter
+}
+
+/// The rows of a pass whose logits are wanted, each once, and for every sequence the places among them.
+struct Rows {
+    of_hidden: Vec<i64>,
+    /// (place in `of_hidden`, token) of every scored token, sequence after sequence.
+    pairs: Vec<(usize, u32)>,
+}
+
+impl Rows {
+    fn new(packed: &Packed, sequences: &[&Sequence]) -> Result<Self> {
+        let mut place = vec![None; packed.rows()];
+        let mut of_hidden = Vec::new();
+        let mut pairs = Vec::new();
+        for (index, sequence) in sequences.iter().enumerate() {
+            for position in sequence.unscored()..sequence.input().len() {
+                let row = packed.row(index, position).ok_or_else(|| {
+                    ModelError::Graph(format!(
+                        "the cached beginning reaches into the scored position {position}"
+                    ))
+                })?;
+                let place = *place[row].get_or_insert_with(|| {
+                    of_hidden.push(row as i64);
+                    of_hidden.len() - 1
+                });
+                pairs.push((place, sequence.tokens[position + 1]));
+            }
+        }
+        Ok(Self { of_hidden, pairs })
+    }
+
+    /// Answers from the hidden states of the model, and of the dense one if it is there.
+    fn score(&self, decoders: &[&Decoder], hidden: &[Tensor], sequences: &[&Sequence]) -> Result<Vec<Answer>> {
+        let at_once = (LOGITS_AT_ONCE / decoders[0].graph.vocab_size).max(1);
+        let mut by_place: Vec<usize> = (0..self.pairs.len()).collect();
+        by_place.sort_by_key(|&pair| self.pairs[pair].0);
+        let mut left = by_place.as_slice();
+        let mut tokens = vec![(0f64, false); self.pairs.len()];
+        let mut divergence = Vec::new();
+        for start in (0..self.of_hidden.len()).step_by(at_once) {
+            let count = at_once.min(self.of_hidden.len() - start);
+            let logits = |index: usize| decoders[index].logits(&hidden[index].narrow(0, start, count)?);
+            let of_model = logits(0)?;
+            let (now, later) = left.split_at(left.partition_point(|&pair| self.pairs[pair].0 < start + count));
+            left = later;
+            let pairs: Vec<(usize, usize)> = now
+                .iter()
+                .map(|&pair| (self.pairs[pair].0 - start, self.pairs[pair].1 as usize))
+                .collect();
+            let (likelihoods, likeliest) = of_model.token_log_likelihoods(&pairs)?;
+            let (likelihoods, likeliest) = (likelihoods.to_f64_vec()?, likeliest.to_vec::<i64>()?);
+            for ((&pair, likelihood), (row, token)) in now.iter().zip(likelihoods).zip(pairs) {
+                tokens[pair] = (likelihood, likeliest[row] == token as i64 && !likelihood.is_nan());
+            }
+            if decoders.len() > 1 {
+                divergence.extend(kullback_leibler(&logits(1)?, &of_model)?);
+            }
+        }
+        let mut next = 0;
+        let mut answer = |sequence: &&Sequence| {
+            let of_sequence = next..next + sequence.scored;
+            next = of_sequence.end;
+            let places = self.pairs[of_sequence.clone()].iter().map(|&(place, _)| place);
+            let scored = &tokens[of_sequence];
+            Answer {
+                log_likelihood: scored.iter().map(|(likelihood, _)| likelihood).sum(),
+                greedy: scored.iter().all(|&(_, greedy)| greedy),
+                divergence: (decoders.len() > 1).then(|| places.map(|place| divergence[place]).sum()),
+            }
+        };
+        Ok(sequences.iter().map(&mut answer).collect())
+    }
+}
+
+/// Σ_v p(v) (ln p(v) − ln q(v)) of each row, for logits `[R, V]` of p and q.
+fn kullback_leibler(p: &Tensor, q: &Tensor) -> Result<Vec<f64>> {
+    let log = |logits: &Tensor| match logits.dtype() {
+        DType::F64 => logits.log_softmax(),
+        _ => logits.to_dtype(DType::F32)?.log_softmax(),
+    };
+    let log_p = log(p)?;
+    let terms = log_p.exp()?.mul(&log_p.sub(&log(q)?)?)?;
+    Ok(terms.sum(1, false)?.to_f64_vec()?)
+}
+
+#[cfg(test)]
+#[path = "likelihood_tests.rs"]
+mod tests;

@@ -1,0 +1,105 @@
+//! The data that an experiment reads, found and hashed before anything runs.
+
+use prunebench_datasets::{Catalogue, Places, Scoring, text, text_documents};
+use prunebench_results::Evaluation;
+
+use crate::evaluation::{documents, is_usage, task_input};
+use crate::experiment::Experiment;
+use crate::problem::Collector;
+
+/// Inputs that say what the data was: `data:wikitext2/test` or `task:arc_easy@1`, with a hash.
+#[derive(Default)]
+pub(crate) struct DataInputs {
+    /// Of what is scored.
+    pub(crate) scored: Vec<(String, String)>,
+    /// Of the calibration text.
+    pub(crate) calibration: Option<(String, String)>,
+}
+
+impl DataInputs {
+    /// Of everything that an experiment's protocols score, and of the calibration text if a method reads it.
+    pub(crate) fn texts(
+        experiment: &Experiment,
+        catalogue: &Catalogue,
+        places: &Places,
+        calibrated: bool,
+        problems: &mut Collector,
+    ) -> Self {
+        let mut inputs = Self::default();
+        let hash = |data_set: &str, split: &str, problems: &mut Collector| {
+            let known = catalogue.data_set(data_set).and_then(|set| set.split(split));
+            if let Err(error) = known {
+                problems.usage(error);
+                return None;
+            }
+            match text(catalogue, data_set, split, places) {
+                Ok(text) => Some((format!("data:{data_set}/{split}"), text.sha256)),
+                Err(error) => {
+                    problems.machine(error);
+                    None
+                }
+            }
+        };
+        for request in &experiment.evaluation.perplexity {
+            match catalogue.protocol(&request.protocol) {
+                Ok(protocol) => inputs.scored.extend(match protocol.scoring {
+                    Scoring::Stream { .. } => hash(&protocol.data_set, &protocol.split, problems),
+                    Scoring::Rolling { .. } => match text_documents(catalogue, protocol, places) {
+                        Ok(documents) => {
+                            let name = format!("data:{}/{}", protocol.data_set, protocol.split);
+                            Some((name, documents.sha256))
+                        }
+                        Err(error) => {
+                            problems.machine(error);
+                            None
+                        }
+                    },
+                }),
+                Err(error) => problems.usage(error),
+            }
+            if request.windows == Some(0) {
+                problems.usage(format_args!(
+                    "evaluation: windows = 0 scores nothing of {}",
+                    request.protocol
+                ));
+            }
+        }
+        match &experiment.calibration {
+            Some(calibration) if calibrated => {
+                if calibration.windows == 0 || calibration.window < 2 {
+                    problems.usage(format_args!(
+                        "calibration: {} windows of {} tokens are no text; at least 1 of at least 2 are wanted",
+                        calibration.windows, calibration.window
+                    ));
+                }
+                inputs.calibration = hash(&calibration.text, &calibration.split, problems);
+            }
+            None if calibrated => problems.usage(
+                "a recipe needs calibration text; add [calibration] with text, split, windows and window, such as \
+                 text = \"wikitext2\", split = \"validation\", windows = 8, window = 512",
+            ),
+            _ => {}
+        }
+        inputs
+    }
+
+    /// Adds the hash of each task's documents.
+    pub(crate) fn add_tasks(
+        &mut self,
+        evaluation: &Evaluation,
+        catalogue: &Catalogue,
+        places: &Places,
+        problems: &mut Collector,
+    ) {
+        for request in &evaluation.tasks {
+            let documents = catalogue
+                .task(&request.task)
+                .and_then(|task| documents(task, request, places));
+            match documents {
+                Ok(documents) => self.scored.push((task_input(request), documents.sha256)),
+                Err(error) if is_usage(&error) => problems.usage(error),
+                Err(error) => problems.machine(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What is measured, as a user writes it, made into requests.
+
+use prunebench_datasets::{Catalogue, Documents, Error as DataError, Metric, Places, SHOTS_SEED, Shots, Suite, Task};
+use prunebench_results::{
+    Evaluation, MetricName, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest,
+};
+use serde::Deserialize;
+
+use crate::problem::Collector;
+
+/// What is measured on every cell. `limit`, `shots` and the rest hold for all `tasks`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationText {
+    /// Perplexities, one per protocol.
+    #[serde(default)]
+    pub perplexity: Vec<PerplexityRequest>,
+    /// Speed of prefill and decode.
+    #[serde(default)]
+    pub throughput: Option<ThroughputRequest>,
+    /// Accuracies: tasks and suites, with or without a task's version.
+    #[serde(default)]
+    pub tasks: Vec<String>,
+    /// Only the first so many documents of each task, or of each of its groups; all if absent.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Solved examples before every question; if absent, those of the suite, and none for a task of its own.
+    #[serde(default)]
+    pub shots: Option<usize>,
+    /// The split that the examples come from; each task's own choice if absent.
+    #[serde(default)]
+    pub shots_from: Option<String>,
+    /// Seed of the examples' choice; lm-eval's if absent.
+    #[serde(default)]
+    pub shots_seed: Option<u64>,
+    /// Whether the next-token distributions are compared with the dense model's at the scored positions.
+    #[serde(default)]
+    pub divergence: bool,
+}
+
+impl EvaluationText {
+    /// The requests: every task once per number of shots, and the suites' means over them.
+    pub(crate) fn expand(&self, catalogue: &Catalogue, problems: &mut Collector) -> Evaluation {
+        self.check(problems);
+        let mut evaluation = Evaluation {
+            perplexity: self.perplexity.clone(),
+            throughput: self.throughput,
+            ..Evaluation::default()
+        };
+        for name in &self.tasks {
+            match named(catalogue, name) {
+                Ok(Named::Suite(suite)) => self.add_suite(catalogue, suite, &mut evaluation, problems),
+                Ok(Named::Task(task)) => {
+                    self.add_task(task, self.shots.unwrap_or(0), &mut evaluation);
+                }
+                Err(error) => problems.usage(error),
+            }
+        }
+        let no_shots = evaluation.tasks.iter().all(|request| request.shots == 0);
+        if no_shots && !evaluation.tasks.is_empty() && (self.shots_from.is_some() || self.shots_seed.is_some()) {
+            problems
+                .usage("the source and the seed of shots decide nothing without shots; add `shots`, or leave them out");
+        }
+        evaluation
+    }
+
+    fn check(&self, problems: &mut Collector) {
+        if self.limit == Some(0) {
+            problems.usage("limit = 0 evaluates no document; leave it out for all");
+        }
+        let of_tasks = [
+            ("limit", self.limit.is_some()),
+            ("shots", self.shots.is_some()),
+            ("shots_from", self.shots_from.is_some()),
+            ("shots_seed", self.shots_seed.is_some()),
+            ("divergence", self.divergence),
+        ];
+        for (key, _) in of_tasks.iter().filter(|(_, given)| *given && self.tasks.is_empty()) {
+            problems.usage(format_args!(
+                "`{key}` is for tasks, and there are none; add `tasks`, or leave it out"
+            ));
+        }
+    }
+
+    fn add_task(&self, task: &Task, shots: usize, evaluation: &mut Evaluation) {
+        // What doesn't decide the numbers is no part of the request, so that it doesn't change the cell's key.
+        let shots_split = self.shots_from.clone().filter(|_| shots > 0);
+        let shots_seed = self.shots_seed.filter(|_| shots > 0);
+        let request = TaskRequest {
+            task: task.id(),
+            shots,
+            shots_split,
+            shots_seed: shots_seed.unwrap_or(SHOTS_SEED),
+            limit: self.limit,
+            divergence: self.divergence,
+        };
+        if !evaluation.tasks.contains(&request) {
+            evaluation.tasks.push(request);
+        }
+    }
+
+    fn add_suite(&self, catalogue: &Catalogue, suite: &Suite, evaluation: &mut Evaluation, problems: &mut Collector) {
+        let shots = self.shots.unwrap_or(suite.shots);
+        let mut members = Vec::with_capacity(suite.members.len());
+        for member in &suite.members {
+            match catalogue.task(&member.task) {
+                Ok(task) => {
+                    self.add_task(task, shots, evaluation);
+                    members.push(SuiteMember {
+                        task: task.id(),
+                        shots,
+                        metric: metric_name(member.metric),
+                    });
+                }
+                Err(error) => problems.machine(error),
+            }
+        }
+        let suite = SuiteRequest {
+            suite: suite.name.clone(),
+            members,
+        };
+        if !evaluation.suites.contains(&suite) {
+            evaluation.suites.push(suite);
+        }
+    }
+}
+
+enum Named<'a> {
+    Suite(&'a Suite),
+    Task(&'a Task),
+}
+
+/// The suite or task of that name; the error for neither has the near miss among both.
+fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<Named<'a>, DataError> {
+    let of_suites = match catalogue.suite(name) {
+        Ok(suite) => return Ok(Named::Suite(suite)),
+        Err(error) => error,
+    };
+    match (catalogue.task(name), &of_suites) {
+        (Ok(task), _) => Ok(Named::Task(task)),
+        (Err(DataError::Unknown { near: None, .. }), DataError::Unknown { near: Some(_), .. }) => Err(of_suites),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// A metric of the catalogue as records name it.
+pub(crate) fn metric_name(metric: Metric) -> MetricName {
+    match metric {
+        Metric::Acc => MetricName::Acc,
+        Metric::AccNorm => MetricName::AccNorm,
+        Metric::AccBytes => MetricName::AccBytes,
+        Metric::Perplexity => MetricName::Perplexity,
+    }
+}
+
+/// The name among a cell's inputs under which the hash of a task's documents stands.
+pub(crate) fn task_input(request: &TaskRequest) -> String {
+    match request.shots {
+        0 => format!("task:{}", request.task),
+        shots => format!("task:{}, {shots} shots", request.task),
+    }
+}
+
+/// The documents that a request is about.
+pub(crate) fn documents(task: &Task, request: &TaskRequest, places: &Places) -> Result<Documents, DataError> {
+    let shots = Shots {
+        count: request.shots,
+        split: request.shots_split.clone(),
+        seed: request.shots_seed,
+    };
+    task.documents(&shots, request.limit, places)
+}
+
+/// Whether the experiment asks for something that cannot be, rather than for something that this machine lacks.
+pub(crate) fn is_usage(error: &DataError) -> bool {
+    matches!(
+        error,
+        DataError::Unknown { .. } | DataError::WrongVersion { .. } | DataError::TooFewShots { .. }
+    )
+}
+
+#[cfg(test)]
+#[path = "evaluation_tests.rs"]
+mod tests;
