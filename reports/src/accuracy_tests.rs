@@ -25,6 +25,7 @@ fn counts() -> ScoringCounts {
         bos_added: false,
         prefix_token: Some(7),
         truncated_requests: 1,
+        seconds: 1.0,
     }
 }
 

@@ -152,7 +152,7 @@ pub struct TaskItem {
 }
 
 /// How a task's requests were encoded and scored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringCounts {
     /// Requests scored.
@@ -167,6 +167,9 @@ pub struct ScoringCounts {
     pub prefix_token: Option<u32>,
     /// Requests too long for the model's context, which lost tokens at their left end.
     pub truncated_requests: usize,
+    /// Time on the clock of encoding and scoring.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// How far the model's next-token distributions are from the dense model's.

@@ -20,6 +20,7 @@ fn counts() -> ScoringCounts {
         bos_added: false,
         prefix_token: None,
         truncated_requests: 0,
+        seconds: 1.0,
     }
 }
 

@@ -12,5 +12,5 @@ mod throughput;
 pub use error::{Error, Result};
 pub use memory::peak_resident;
 pub use perplexity::{perplexity, rolling_perplexity};
-pub use task::task;
+pub use task::{metric_name, task};
 pub use throughput::throughput;

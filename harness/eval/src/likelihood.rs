@@ -182,7 +182,7 @@ fn plan(sorted: &[&Sequence]) -> Vec<Pass> {
                     .take_while(|&at| common(at, pass.end) >= ahead)
                     .last();
                 match start {
-                    Some(start) if start > first => pass = cut(sorted, pass, start),
+                    Some(start) if start > first => pass = fill(&sorted[..start], first, held),
                     _ => {
                         held = ahead;
                         continue;
@@ -222,12 +222,6 @@ fn fill(sorted: &[&Sequence], first: usize, prefix: usize) -> Pass {
         prefix,
         rows,
     }
-}
-
-fn cut(sorted: &[&Sequence], pass: Pass, end: usize) -> Pass {
-    let shorter = fill(&sorted[..end], pass.first, pass.prefix);
-    debug_assert_eq!(shorter.end, end);
-    shorter
 }
 
 /// The rows of a pass whose logits are wanted, each once, and for every sequence the places among them.

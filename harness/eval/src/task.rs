@@ -1,5 +1,7 @@
 //! A task's requests put to a decoder.
 
+use std::time::Instant;
+
 use prunebench_datasets::{Document, Documents, Metric, Task};
 use prunebench_model::{Decoder, tokenizer::Tokenizer};
 use prunebench_results::{ChoiceLength, MetricName, ScoredItem, ScoringCounts, TaskRequest, TaskResult};
@@ -24,6 +26,7 @@ pub fn task(
     dense: Option<&Decoder>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<TaskResult> {
+    let start = Instant::now();
     let encoder = Encoder::new(decoder, tokenizer)?;
     let encoded: Vec<Vec<Encoded>> = documents
         .documents
@@ -56,8 +59,9 @@ pub fn task(
         bos_added: encoder.adds_bos()?,
         prefix_token: requests.any(empty).then(|| encoder.prefix_token()).transpose()?,
         truncated_requests,
+        seconds: start.elapsed().as_secs_f64(),
     };
-    let metrics: Vec<MetricName> = task.metrics.iter().map(name).collect();
+    let metrics: Vec<MetricName> = task.metrics.iter().map(metric_name).collect();
     Ok(TaskResult::from_items(
         request.clone(),
         &metrics,
@@ -95,7 +99,8 @@ fn item(document: &Document, answers: &[Answer], scored_tokens: usize) -> Scored
     }
 }
 
-fn name(metric: &Metric) -> MetricName {
+/// A metric of the catalogue as records name it.
+pub fn metric_name(metric: &Metric) -> MetricName {
     match metric {
         Metric::Acc => MetricName::Acc,
         Metric::AccNorm => MetricName::AccNorm,

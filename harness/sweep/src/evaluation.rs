@@ -1,9 +1,8 @@
 //! What is measured, as a user writes it, made into requests.
 
-use prunebench_datasets::{Catalogue, Documents, Error as DataError, Metric, Places, SHOTS_SEED, Shots, Suite, Task};
-use prunebench_results::{
-    Evaluation, MetricName, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest,
-};
+use prunebench_datasets::{Catalogue, Documents, Error as DataError, Places, SHOTS_SEED, Shots, Suite, Task};
+use prunebench_eval::metric_name;
+use prunebench_results::{Evaluation, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest};
 use serde::Deserialize;
 
 use crate::problem::Collector;
@@ -109,7 +108,7 @@ impl EvaluationText {
                     members.push(SuiteMember {
                         task: task.id(),
                         shots,
-                        metric: metric_name(member.metric),
+                        metric: metric_name(&member.metric),
                     });
                 }
                 Err(error) => problems.machine(error),
@@ -140,16 +139,6 @@ fn named<'a>(catalogue: &'a Catalogue, name: &str) -> Result<Named<'a>, DataErro
         (Ok(task), _) => Ok(Named::Task(task)),
         (Err(DataError::Unknown { near: None, .. }), DataError::Unknown { near: Some(_), .. }) => Err(of_suites),
         (Err(error), _) => Err(error),
-    }
-}
-
-/// A metric of the catalogue as records name it.
-pub(crate) fn metric_name(metric: Metric) -> MetricName {
-    match metric {
-        Metric::Acc => MetricName::Acc,
-        Metric::AccNorm => MetricName::AccNorm,
-        Metric::AccBytes => MetricName::AccBytes,
-        Metric::Perplexity => MetricName::Perplexity,
     }
 }
 

@@ -235,7 +235,7 @@ fn accuracies(result: &TaskResult) -> String {
             text += &format!(", {count} {what}");
         }
     }
-    text += ")\n";
+    text += &format!("; {:.1} s)\n", result.scoring.seconds);
     if let Some(divergence) = &result.divergence {
         let (mean, positions) = (divergence.mean, divergence.positions);
         let spread = plus_minus(divergence.stderr);
