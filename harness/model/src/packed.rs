@@ -98,16 +98,17 @@ mod tests {
         let packed = Packed::new(&[&[1, 2, 3, 4], &[1, 2, 5], &[1, 2, 5, 6], &[1, 2, 5, 6], &[7]], 0);
         assert_eq!(packed.ids, [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(packed.positions, [0, 1, 2, 3, 2, 3, 0]);
+        let pair = |rows: &Range<usize>| (rows.start, rows.end);
         let keys: Vec<_> = packed
             .segments
             .iter()
-            .map(|s| (s.queries.clone(), s.keys.clone()))
+            .map(|s| (pair(&s.queries), s.keys.iter().map(pair).collect::<Vec<_>>()))
             .collect();
         let expected = [
-            (0..4, vec![0..4]),
-            (4..5, vec![0..2, 4..5]),
-            (5..6, vec![0..2, 4..6]),
-            (6..7, vec![6..7]),
+            ((0, 4), vec![(0, 4)]),
+            ((4, 5), vec![(0, 2), (4, 5)]),
+            ((5, 6), vec![(0, 2), (4, 6)]),
+            ((6, 7), vec![(6, 7)]),
         ];
         assert_eq!(keys, expected);
         let rows = |sequence: usize| -> Vec<usize> { (0..9).map_while(|at| packed.row(sequence, at)).collect() };

@@ -1,4 +1,5 @@
 use super::*;
+use prunebench_results::MetricName;
 
 fn expand(text: &str) -> (Evaluation, Vec<String>) {
     let catalogue = Catalogue::embedded().unwrap();

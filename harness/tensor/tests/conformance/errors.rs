@@ -27,14 +27,17 @@ fn attend(shapes: [&[usize]; 3], device: &Device) -> Result<Tensor> {
     Tensor::attention(&q?, &k?, &v?, &mask, 1.0)
 }
 
+/// Queries, and the ranges of their keys.
+type Queries<'a> = (Range<usize>, &'a [(usize, usize)]);
+
 /// Attention of three queries over three keys.
-fn segments(device: &Device, list: &[(Range<usize>, Vec<Range<usize>>)]) -> Result<Tensor> {
+fn segments(device: &Device, list: &[Queries]) -> Result<Tensor> {
     let x = f32s(&[1, 1, 3, 4], device)?;
     let segments: Vec<Segment> = list
         .iter()
         .map(|(queries, keys)| Segment {
             queries: queries.clone(),
-            keys: keys.clone(),
+            keys: keys.iter().map(|&(start, end)| start..end).collect(),
         })
         .collect();
     Tensor::segment_attention(&x, &x, &x, &segments, None, 1.0)
@@ -117,19 +120,19 @@ const WRONG_SHAPES: &[(&str, Attempt)] = &[
     }),
     ("attention of matrices", |d| attend([&[2, 4], &[2, 4], &[2, 4]], d)),
     ("segment_attention with a query in no segment", |d| {
-        segments(d, &[(0..2, vec![0..3])])
+        segments(d, &[(0..2, &[(0, 3)])])
     }),
     ("segment_attention with segments out of order", |d| {
-        segments(d, &[(1..3, vec![0..3]), (0..1, vec![0..3])])
+        segments(d, &[(1..3, &[(0, 3)]), (0..1, &[(0, 3)])])
     }),
     ("segment_attention with fewer keys than queries", |d| {
-        segments(d, &[(0..3, vec![0..2])])
+        segments(d, &[(0..3, &[(0, 2)])])
     }),
     ("segment_attention with keys that aren't there", |d| {
-        segments(d, &[(0..3, vec![0..4])])
+        segments(d, &[(0..3, &[(0, 4)])])
     }),
     ("segment_attention with a key twice", |d| {
-        segments(d, &[(0..3, vec![0..2, 1..3])])
+        segments(d, &[(0..3, &[(0, 2), (1, 3)])])
     }),
     ("token_log_likelihoods of a row that isn't there", |d| {
         Ok(f32s(&[2, 3], d)?.token_log_likelihoods(&[(2, 0)])?.0)
