@@ -124,3 +124,7 @@ impl<'a> Encoder<'a> {
 fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
+
+#[cfg(test)]
+#[path = "encoding_tests.rs"]
+mod tests;
