@@ -10,8 +10,6 @@ use crate::Result;
 const ROWS_AT_ONCE: usize = 1024;
 /// Tokens that a beginning must have to be kept in a cache for several forward passes; a shorter one is read again.
 const WORTH_CACHING: usize = 64;
-/// Logits alive at once: 64 MB of f32.
-const LOGITS_AT_ONCE: usize = 16 << 20;
 
 /// A token sequence of which the end is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,7 +253,7 @@ impl Rows {
 
     /// Answers from the hidden states of the model, and of the dense one if it is there.
     fn score(&self, decoders: &[&Decoder], hidden: &[Tensor], sequences: &[&Sequence]) -> Result<Vec<Answer>> {
-        let at_once = (LOGITS_AT_ONCE / decoders[0].graph.vocab_size).max(1);
+        let at_once = decoders[0].logit_rows_at_once();
         let mut by_place: Vec<usize> = (0..self.pairs.len()).collect();
         by_place.sort_by_key(|&pair| self.pairs[pair].0);
         let mut left = by_place.as_slice();

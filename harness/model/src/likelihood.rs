@@ -8,9 +8,12 @@ use crate::{Decoder, ModelError, Result};
 const LOGITS_AT_ONCE: usize = 16 << 20;
 
 impl Decoder {
+    /// Rows of logits to make at a time, so that memory does not grow with length times vocabulary.
+    pub fn logit_rows_at_once(&self) -> usize {
+        (LOGITS_AT_ONCE / self.graph.vocab_size).max(1)
+    }
+
     /// Nats of every token after the first, given those before it, for a batch of sequences of one length: `[B][T − 1]`.
-    ///
-    /// Logits are made for a slice of positions at a time, so memory does not grow with length times vocabulary.
     pub fn negative_log_likelihood(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let ids = self.ids(sequences)?;
         let (batch, length) = (sequences.len(), sequences[0].len());
@@ -26,7 +29,7 @@ impl Decoder {
                 .narrow(1, 0, length - 1)?
                 .reshape(&[rows, self.graph.hidden_size])?;
             let targets = ids.narrow(1, 1, length - 1)?.reshape(&[rows])?;
-            let chunk = (LOGITS_AT_ONCE / self.graph.vocab_size).max(1);
+            let chunk = self.logit_rows_at_once();
             let mut nll = Vec::with_capacity(rows);
             for start in (0..rows).step_by(chunk) {
                 let count = chunk.min(rows - start);

@@ -64,16 +64,17 @@ impl Tokenizer {
 
     /// Token ids of `text`; no special token is added, special tokens spelt in the text are recognised.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        self.inner
-            .encode_fast(text, false)
-            .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|e| ModelError::tokenizer(format!("cannot encode a text of {} bytes: {e}", text.len())))
+        self.ids(text, false)
     }
 
     /// Token ids of `text` with the special tokens that the tokenizer's own files put around a text, such as BOS.
     pub fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>> {
+        self.ids(text, true)
+    }
+
+    fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         self.inner
-            .encode_fast(text, true)
+            .encode_fast(text, add_special_tokens)
             .map(|encoding| encoding.get_ids().to_vec())
             .map_err(|e| ModelError::tokenizer(format!("cannot encode a text of {} bytes: {e}", text.len())))
     }

@@ -10,7 +10,6 @@ use crate::Segment;
 const BLOCK: usize = 64;
 
 /// Sizes and mask of an attention call; see [`attention`].
-#[derive(Clone)]
 pub(crate) struct AttentionSizes {
     pub(crate) heads: usize,
     pub(crate) kv_heads: usize,

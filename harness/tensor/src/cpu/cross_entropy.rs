@@ -6,13 +6,18 @@ use super::exp::exp;
 
 const LANES: usize = 32;
 
+/// The largest number of a row, past any NaN.
+#[inline(always)]
+fn largest(row: &[f32]) -> f32 {
+    row.iter()
+        .copied()
+        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
+}
+
+/// NaN if there is one in the row: the sum keeps what the maximum passes over.
 #[inline(always)]
 fn log_sum_exp(row: &[f32]) -> f32 {
-    // NaN must survive: f32::max would drop it, and the sum below does not.
-    let max = row
-        .iter()
-        .copied()
-        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let max = largest(row);
     if max == f32::INFINITY {
         return f32::NAN;
     }
@@ -34,6 +39,7 @@ fn log_sum_exp(row: &[f32]) -> f32 {
 }
 
 /// `out[i] = log Σ_v exp(logits[i, v]) − logits[i, targets[i]]`; `targets` lie within the vocabulary.
+#[cfg(feature = "candle")]
 pub(crate) fn cross_entropy(logits: &[f32], vocab: usize, targets: &[i64], out: &mut [f32]) {
     let arch = pulp::Arch::new();
     out.par_iter_mut()
@@ -63,10 +69,7 @@ pub(crate) fn row_likelihoods(logits: &[f32], vocab: usize) -> Vec<(f32, i64)> {
 
 #[inline(always)]
 fn first_largest(row: &[f32]) -> i64 {
-    let max = row
-        .iter()
-        .copied()
-        .fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let max = largest(row);
     // A block at a time: comparing is vectorised, finding out where is not.
     let block = row.chunks(1024).position(|block| {
         let mut found = false;
