@@ -6,7 +6,9 @@ use std::process::{Command, Output};
 
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::save;
-use prunebench_model::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step};
+use prunebench_model::graph::{
+    Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
+};
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -125,8 +127,12 @@ fn small_decoder(size: f64) -> Decoder {
             qkv_bias: false,
             qk_norm: false,
             window: None,
+            ..AttentionShape::default()
         }),
-        ffn: Some(FfnShape { width: 32 }),
+        ffn: Some(FfnShape {
+            width: 32,
+            ..FfnShape::default()
+        }),
     };
     let graph = Graph {
         architecture: Architecture::Llama,
@@ -137,10 +143,12 @@ fn small_decoder(size: f64) -> Decoder {
         tie_word_embeddings: true,
         bos_token_id: None,
         eos_token_ids: vec![0],
-        rope: Rope {
+        rope: Some(Rope {
             theta: 1e4,
             scaling: RopeScaling::None,
-        },
+        }),
+        norm: NormKind::Rms,
+        head_bias: false,
         blocks: vec![block; 4],
         steps: (0..4).map(Step::Block).collect(),
     };

@@ -159,7 +159,7 @@ fn divergence_is_the_kullback_leibler_divergence_from_the_dense_model() {
 #[test]
 fn a_model_of_nan_gives_no_number_and_nothing_greedy() {
     let mut decoder = small_decoder(Engine::compiled()[0]);
-    decoder.final_norm = decoder.final_norm.mul_scalar(f64::NAN).unwrap();
+    decoder.final_norm.gain = decoder.final_norm.gain.mul_scalar(f64::NAN).unwrap();
     let found = answers(&decoder, &sequences(2), None, &mut |_| ()).unwrap().answers;
     assert!(
         found

@@ -1,6 +1,8 @@
 use prunebench_datasets::Scoring;
 use prunebench_model::Decoder;
-use prunebench_model::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step};
+use prunebench_model::graph::{
+    Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
+};
 use prunebench_results::MeasurementError;
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 
@@ -18,10 +20,12 @@ pub(crate) fn small_decoder(engine: Engine) -> Decoder {
         tie_word_embeddings: true,
         bos_token_id: None,
         eos_token_ids: vec![0],
-        rope: Rope {
+        rope: Some(Rope {
             theta: 1e4,
             scaling: RopeScaling::None,
-        },
+        }),
+        norm: NormKind::Rms,
+        head_bias: false,
         blocks: vec![BlockShape {
             attention: Some(AttentionShape {
                 heads: 2,
@@ -30,8 +34,12 @@ pub(crate) fn small_decoder(engine: Engine) -> Decoder {
                 qkv_bias: false,
                 qk_norm: false,
                 window: None,
+                ..AttentionShape::default()
             }),
-            ffn: Some(FfnShape { width: 16 }),
+            ffn: Some(FfnShape {
+                width: 16,
+                ..FfnShape::default()
+            }),
         }],
         steps: vec![Step::Block(0)],
     };
@@ -99,8 +107,8 @@ fn a_limit_scores_the_first_windows_and_progress_reaches_the_end() {
 #[test]
 fn a_loss_that_is_no_number_names_its_window() {
     let mut decoder = small_decoder(Engine::compiled()[0]);
-    let nan = decoder.final_norm.mul_scalar(f64::NAN).unwrap();
-    decoder.final_norm = nan;
+    let nan = decoder.final_norm.gain.mul_scalar(f64::NAN).unwrap();
+    decoder.final_norm.gain = nan;
     let error = score(&decoder, &ids(64), &protocol(8), None, &mut |_, _| {}).unwrap_err();
     assert!(
         matches!(error, Error::Measurement(MeasurementError::Loss { index: 0, .. })),

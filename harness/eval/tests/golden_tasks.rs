@@ -39,6 +39,7 @@ fn places(shared: &Path) -> Places {
             offline: true,
             ..Hub::from_env()
         },
+        downloads: None,
     }
 }
 

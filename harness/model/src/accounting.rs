@@ -11,7 +11,7 @@ pub struct Accounting {
     /// Parameters stored, a tied or shared tensor once.
     pub stored_parameters: u64,
     /// Parameters read by a forward pass, a block that runs twice counted twice; the head counts even when tied, the
-    /// embedding as the one row that a token reads.
+    /// embedding and learned positions as the one row of each that a token reads.
     pub executed_parameters: u64,
     /// Weights of the blocks' linears: what unstructured pruning can zero.
     pub prunable_weights: u64,
@@ -43,15 +43,16 @@ impl Decoder {
     pub fn accounting(&self) -> Result<Accounting> {
         let stored_parameters: u64 = self.parameters().iter().map(|(_, t)| t.elem_count() as u64).sum();
         let head = (self.graph.vocab_size * self.graph.hidden_size) as u64;
-        let block_parameters = |index: usize| -> u64 {
-            let prefix = format!("model.layers.{index}.");
+        let below = |prefix: &str| -> u64 {
             let named = self.parameters();
             named
                 .iter()
-                .filter(|(name, _)| name.starts_with(&prefix))
+                .filter(|(name, _)| name.starts_with(prefix))
                 .map(|(_, t)| t.elem_count() as u64)
                 .sum()
         };
+        let embedded_rows = 1 + u64::from(self.positions.is_some());
+        let head_bias = self.head_bias.as_ref().map_or(0, |bias| bias.elem_count() as u64);
         let linears = |index: usize| {
             LinearName::ALL
                 .into_iter()
@@ -85,9 +86,14 @@ impl Decoder {
         let sublayers = |shape: &BlockShape| [shape.attention.is_some(), shape.ffn.is_some()];
         Ok(Accounting {
             stored_parameters,
-            executed_parameters: executed.iter().map(|&b| block_parameters(b)).sum::<u64>()
+            executed_parameters: executed
+                .iter()
+                .map(|block| below(&format!("model.layers.{block}.")))
+                .sum::<u64>()
                 + head
-                + 2 * self.graph.hidden_size as u64,
+                + head_bias
+                + below("model.norm.")
+                + embedded_rows * self.graph.hidden_size as u64,
             prunable_weights,
             zero_weights,
             stored_bytes: stored_parameters * self.dtype().size_in_bytes() as u64,

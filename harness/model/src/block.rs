@@ -4,20 +4,55 @@ use prunebench_tensor::Tensor;
 
 use crate::{Place, Result};
 
-/// y = x weightᵀ + bias.
+/// y = x weightᵀ + bias, and what a low-rank delta adds.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// `[out, in]`.
     pub weight: Tensor,
     /// `[out]`.
     pub bias: Option<Tensor>,
+    /// Low-rank adapter.
+    pub delta: Option<LowRank>,
+}
+
+/// A low-rank delta of a linear (LoRA, Hu et al. 2021): y gains scale · dropout(x) downᵀ upᵀ.
+#[derive(Clone, Debug)]
+pub struct LowRank {
+    /// `[rank, in]`, called A.
+    pub down: Tensor,
+    /// `[out, rank]`, called B.
+    pub up: Tensor,
+    /// Factor of the delta; alpha / rank.
+    pub scale: f64,
+    /// Dropout of the delta's input, while training.
+    pub dropout: Option<Dropout>,
+    /// 0 where the delta is held at 0, 1 elsewhere, `[out, in]`; for a weight whose zeros stay.
+    pub mask: Option<Tensor>,
+}
+
+/// Which elements a dropout zeroes: the same ones for the same seed, so that a forward pass can be repeated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// Share of the elements.
+    pub rate: f64,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+/// Parameters of a norm of the residual stream.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    /// `[hidden]`.
+    pub gain: Tensor,
+    /// `[hidden]`; only a LayerNorm has one.
+    pub bias: Option<Tensor>,
 }
 
 /// Parameters of a block's attention.
 #[derive(Clone, Debug)]
 pub struct Attention {
-    /// Gain of the RMSNorm before it, `[hidden]`.
-    pub norm: Tensor,
+    /// Before it.
+    pub norm: Norm,
     /// Query projection.
     pub q: Linear,
     /// Key projection.
@@ -32,13 +67,13 @@ pub struct Attention {
     pub k_norm: Option<Tensor>,
 }
 
-/// Parameters of a block's gated feed-forward network: down(silu(gate(x)) · up(x)).
+/// Parameters of a block's feed-forward network, see [`crate::graph::Activation`].
 #[derive(Clone, Debug)]
 pub struct Ffn {
-    /// Gain of the RMSNorm before it, `[hidden]`.
-    pub norm: Tensor,
-    /// Gate projection.
-    pub gate: Linear,
+    /// Before it.
+    pub norm: Norm,
+    /// Gate projection, if the activation is gated.
+    pub gate: Option<Linear>,
     /// Up projection.
     pub up: Linear,
     /// Down projection.
@@ -104,7 +139,7 @@ impl Block {
             LinearName::K => attention.map(|a| &a.k),
             LinearName::V => attention.map(|a| &a.v),
             LinearName::O => attention.map(|a| &a.o),
-            LinearName::Gate => ffn.map(|f| &f.gate),
+            LinearName::Gate => ffn.and_then(|f| f.gate.as_ref()),
             LinearName::Up => ffn.map(|f| &f.up),
             LinearName::Down => ffn.map(|f| &f.down),
         }
@@ -118,16 +153,65 @@ impl Block {
             LinearName::K => attention.map(|a| &mut a.k),
             LinearName::V => attention.map(|a| &mut a.v),
             LinearName::O => attention.map(|a| &mut a.o),
-            LinearName::Gate => ffn.map(|f| &mut f.gate),
+            LinearName::Gate => ffn.and_then(|f| f.gate.as_mut()),
             LinearName::Up => ffn.map(|f| &mut f.up),
             LinearName::Down => ffn.map(|f| &mut f.down),
         }
     }
 }
 
+impl Block {
+    /// Every linear by its role, in the order of execution, to be changed.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = (LinearName, &mut Linear)> {
+        let attention = self.attention.iter_mut().flat_map(|a| {
+            let (q, k, v, o) = (&mut a.q, &mut a.k, &mut a.v, &mut a.o);
+            [
+                (LinearName::Q, q),
+                (LinearName::K, k),
+                (LinearName::V, v),
+                (LinearName::O, o),
+            ]
+        });
+        let ffn = self.ffn.iter_mut().flat_map(|f| {
+            let gate = f.gate.iter_mut().map(|gate| (LinearName::Gate, gate));
+            gate.chain([(LinearName::Up, &mut f.up), (LinearName::Down, &mut f.down)])
+        });
+        attention.chain(ffn)
+    }
+}
+
 impl Linear {
     /// Applies the linear to `[..., in]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.linear(&self.weight, self.bias.as_ref())?)
+        let y = x.linear(&self.weight, self.bias.as_ref())?;
+        let Some(delta) = &self.delta else {
+            return Ok(y);
+        };
+        let dropout = |Dropout { rate, seed }| x.dropout(rate, seed);
+        let x = delta.dropout.map_or(Ok(x.clone()), dropout)?;
+        let update = match &delta.mask {
+            None => x.linear(&delta.down, None)?.linear(&delta.up, None)?.mul_scalar(delta.scale)?,
+            Some(_) => x.linear(&delta.matrix()?, None)?,
+        };
+        Ok(y.add(&update)?)
+    }
+
+    /// Adds the low-rank delta to the weight, which from then on gives the same outputs alone.
+    pub fn merge(&mut self) -> Result<()> {
+        if let Some(delta) = self.delta.take() {
+            self.weight = self.weight.add(&delta.matrix()?)?;
+        }
+        Ok(())
+    }
+}
+
+impl LowRank {
+    /// What it adds to the weight, `[out, in]`.
+    fn matrix(&self) -> Result<Tensor> {
+        let product = self.up.matmul(&self.down)?.mul_scalar(self.scale)?;
+        Ok(self
+            .mask
+            .as_ref()
+            .map_or(Ok(product.clone()), |mask| product.mul(mask))?)
     }
 }

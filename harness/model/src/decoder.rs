@@ -4,8 +4,8 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use prunebench_tensor::{AttentionMask, DType, Device, Segment, Tensor};
 
-use crate::graph::{AttentionShape, Graph, Step};
-use crate::{Block, KvCache, Linear, ModelError, Packed, Result, rope};
+use crate::graph::{AttentionShape, Graph, NormKind, Step};
+use crate::{Block, KvCache, Linear, ModelError, Norm, Packed, Result, Rows, rope};
 
 /// A place in the forward pass whose activation a [`Tap`] can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ pub enum Place {
     AttentionInput(usize),
     /// Input of a block's output projection, `[B, T, heads · head_dim]`.
     AttentionOutput(usize),
-    /// Input of a block's gate and up projections, `[B, T, hidden]`.
+    /// Input of a block's up projection, and of its gate if there is one, `[B, T, hidden]`.
     FfnInput(usize),
     /// Input of a block's down projection, `[B, T, width]`.
     FfnHidden(usize),
@@ -33,12 +33,16 @@ pub struct Decoder {
     pub graph: Graph,
     /// Token embedding, `[vocab, hidden]`.
     pub embedding: Tensor,
+    /// Learned positions, `[max_position_embeddings, hidden]`; absent if the model has RoPE.
+    pub positions: Option<Tensor>,
     /// Stored blocks, in the order of [`Graph::blocks`].
     pub blocks: Vec<Block>,
-    /// Gain of the RMSNorm after the last step, `[hidden]`.
-    pub final_norm: Tensor,
+    /// After the last step.
+    pub final_norm: Norm,
     /// Output head, `[vocab, hidden]`; absent if the embedding serves.
     pub head: Option<Tensor>,
+    /// Bias of the output head, `[vocab]`.
+    pub head_bias: Option<Tensor>,
 }
 
 /// What one forward pass carries along.
@@ -47,7 +51,7 @@ struct Pass<'a> {
     /// Who attends to whom in packed sequences; absent if the tokens are those of whole sequences.
     segments: Option<&'a [Segment]>,
     tap: Tap<'a>,
-    /// Cosines and sines by head size.
+    /// Cosines and sines by head size; empty without RoPE.
     rope: HashMap<usize, (Tensor, Tensor)>,
     /// Attentions executed so far: the index of the next cache entry.
     attentions: usize,
@@ -97,14 +101,32 @@ impl Decoder {
 
     /// Logits of final hidden states `[..., hidden]`.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        Ok(hidden.linear(self.head.as_ref().unwrap_or(&self.embedding), None)?)
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        Ok(hidden.linear(head, self.head_bias.as_ref())?)
     }
 
     /// The residual stream `[B, T, hidden]` before the first step, of token ids `[B, T]`.
-    pub fn embed(&self, ids: &Tensor) -> Result<Tensor> {
+    pub fn embed(&self, ids: &Tensor, rows: &Rows) -> Result<Tensor> {
+        self.embed_at(ids, &rows.positions)
+    }
+
+    /// The residual stream before the first step, of token ids `[B, T]` at T positions.
+    fn embed_at(&self, ids: &Tensor, positions: &[usize]) -> Result<Tensor> {
         let (batch, tokens) = (ids.dim(0)?, ids.dim(1)?);
         let rows = self.embedding.index_select(0, &ids.reshape(&[batch * tokens])?)?;
-        Ok(rows.reshape(&[batch, tokens, self.graph.hidden_size])?)
+        let x = rows.reshape(&[batch, tokens, self.graph.hidden_size])?;
+        let Some(learned) = &self.positions else {
+            return Ok(x);
+        };
+        let context = self.graph.max_position_embeddings;
+        if let Some(position) = positions.iter().find(|&&position| position >= context) {
+            return Err(ModelError::Graph(format!(
+                "position {position} lies outside the context of {context} tokens that the model has learned; shorten the text"
+            )));
+        }
+        let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
+        let positions = Tensor::from_slice(&positions, &[tokens], &self.device())?;
+        Ok(x.add(&learned.index_select(0, &positions)?)?)
     }
 
     /// Final hidden states `[B, T, hidden]`, after the last norm, of token ids `[B, T]`. With a cache the ids continue the
@@ -116,7 +138,8 @@ impl Decoder {
         }
         let start = cache.as_deref().map_or(0, KvCache::len);
         let positions: Vec<usize> = (start..start + tokens).collect();
-        let hidden = self.run(ids, self.pass(&positions, cache.as_deref(), None, tap)?)?;
+        let x = self.embed_at(ids, &positions)?;
+        let hidden = self.run(x, self.pass(&positions, cache.as_deref(), None, tap)?)?;
         if let Some(cache) = cache {
             cache.advance(tokens);
         }
@@ -137,30 +160,45 @@ impl Decoder {
             )));
         }
         let tap: Tap = &mut |_, _| Ok(());
+        let x = self.embed_at(&self.ids(&[&packed.ids])?, &packed.positions)?;
         let pass = self.pass(&packed.positions, prefix, Some(&packed.segments), tap)?;
-        self.run(&self.ids(&[&packed.ids])?, pass)
+        self.run(x, pass)
     }
 
-    fn run(&self, ids: &Tensor, mut pass: Pass) -> Result<Tensor> {
-        let mut x = self.embed(ids)?;
+    /// Runs the steps and the final norm on the residual stream before the first step.
+    fn run(&self, mut x: Tensor, mut pass: Pass) -> Result<Tensor> {
         for (index, step) in self.graph.steps.iter().enumerate() {
             (pass.tap)(Place::Residual(index), &x)?;
             x = self.step(step, x, &mut pass)?;
         }
         (pass.tap)(Place::Residual(self.graph.steps.len()), &x)?;
-        Ok(x.rms_norm(&self.final_norm, self.graph.rms_norm_eps)?)
+        self.final_normed(&x)
+    }
+
+    /// Final hidden states `[..., hidden]` of the residual stream after the last step.
+    pub fn final_normed(&self, x: &Tensor) -> Result<Tensor> {
+        self.norm(x, &self.final_norm)
+    }
+
+    fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
+        let eps = self.graph.rms_norm_eps;
+        let y = match self.graph.norm {
+            NormKind::Rms => x.rms_norm(&norm.gain, eps)?,
+            NormKind::Layer => x.layer_norm(eps)?.mul(&norm.gain)?,
+        };
+        Ok(norm.bias.as_ref().map_or(Ok(y.clone()), |bias| y.add(bias))?)
     }
 
     /// The residual stream after step `index` alone, from the stream `[B, T, hidden]` before it.
-    pub fn run_step(&self, index: usize, x: &Tensor, tap: Tap) -> Result<Tensor> {
+    pub fn run_step(&self, index: usize, x: &Tensor, rows: &Rows, tap: Tap) -> Result<Tensor> {
         let Some(step) = self.graph.steps.get(index) else {
             return Err(ModelError::Graph(format!(
                 "step {index} asked of {}",
                 self.graph.steps.len()
             )));
         };
-        let positions: Vec<usize> = (0..x.dim(1)?).collect();
-        self.step(step, x.clone(), &mut self.pass(&positions, None, None, tap)?)
+        let mut pass = self.pass(&rows.positions, None, rows.segments.as_deref(), tap)?;
+        self.step(step, x.clone(), &mut pass)
     }
 
     fn pass<'a>(
@@ -170,24 +208,20 @@ impl Decoder {
         segments: Option<&'a [Segment]>,
         tap: Tap<'a>,
     ) -> Result<Pass<'a>> {
-        let mut rope = HashMap::new();
-        for shape in self.graph.blocks.iter().filter_map(|block| block.attention.as_ref()) {
-            if let Entry::Vacant(entry) = rope.entry(shape.head_dim) {
-                let (dtype, device) = (self.dtype(), self.device());
-                entry.insert(rope::tables(
-                    &self.graph.rope,
-                    shape.head_dim,
-                    positions,
-                    dtype,
-                    &device,
-                )?);
+        let mut tables = HashMap::new();
+        if let Some(rope) = &self.graph.rope {
+            for shape in self.graph.blocks.iter().filter_map(|block| block.attention.as_ref()) {
+                if let Entry::Vacant(entry) = tables.entry(shape.head_dim) {
+                    let (dtype, device) = (self.dtype(), self.device());
+                    entry.insert(rope::tables(rope, shape.head_dim, positions, dtype, &device)?);
+                }
             }
         }
         Ok(Pass {
             cache,
             segments,
             tap,
-            rope,
+            rope: tables,
             attentions: 0,
         })
     }
@@ -226,26 +260,29 @@ impl Decoder {
             kv_heads,
             head_dim,
             window,
+            scale,
             ..
         } = *shape;
         let (batch, tokens) = (x.dim(0)?, x.dim(1)?);
-        let x = x.rms_norm(&attention.norm, self.graph.rms_norm_eps)?;
+        let x = self.norm(x, &attention.norm)?;
         (pass.tap)(Place::AttentionInput(index), &x)?;
         let split = |linear: &Linear, heads: usize, norm: Option<&Tensor>| -> Result<Tensor> {
             let y = linear.forward(&x)?.reshape(&[batch, tokens, heads, head_dim])?;
             let y = norm.map_or(Ok(y.clone()), |norm| y.rms_norm(norm, self.graph.rms_norm_eps))?;
             Ok(y.transpose(1, 2)?)
         };
-        let (cos, sin) = &pass.rope[&head_dim];
-        let q = split(&attention.q, heads, attention.q_norm.as_ref())?.rope(cos, sin)?;
-        let k = split(&attention.k, kv_heads, attention.k_norm.as_ref())?.rope(cos, sin)?;
+        let mut q = split(&attention.q, heads, attention.q_norm.as_ref())?;
+        let mut k = split(&attention.k, kv_heads, attention.k_norm.as_ref())?;
+        if let Some((cos, sin)) = pass.rope.get(&head_dim) {
+            (q, k) = (q.rope(cos, sin)?, k.rope(cos, sin)?);
+        }
         let v = split(&attention.v, kv_heads, None)?;
         let (k, v) = match pass.cache {
             Some(cache) => cache.append(pass.attentions, &k, &v)?,
             None => (k, v),
         };
         pass.attentions += 1;
-        let scale = 1.0 / (head_dim as f64).sqrt();
+        let scale = scale.unwrap_or(1.0 / (head_dim as f64).sqrt());
         let mixed = match pass.segments {
             Some(segments) => Tensor::segment_attention(&q, &k, &v, segments, window, scale)?,
             None => Tensor::attention(&q, &k, &v, &AttentionMask { causal: true, window }, scale)?,
@@ -260,9 +297,13 @@ impl Decoder {
         let Some(ffn) = &self.blocks[index].ffn else {
             return Ok(None);
         };
-        let x = x.rms_norm(&ffn.norm, self.graph.rms_norm_eps)?;
+        let x = self.norm(x, &ffn.norm)?;
         (pass.tap)(Place::FfnInput(index), &x)?;
-        let hidden = ffn.gate.forward(&x)?.swiglu(&ffn.up.forward(&x)?)?;
+        let up = ffn.up.forward(&x)?;
+        let hidden = match &ffn.gate {
+            Some(gate) => gate.forward(&x)?.swiglu(&up)?,
+            None => up.relu()?,
+        };
         (pass.tap)(Place::FfnHidden(index), &hidden)?;
         ffn.down.forward(&hidden).map(Some)
     }

@@ -1,6 +1,7 @@
 //! The decoder's graph as data: which blocks exist, their shapes, and the order in which they run.
 //!
-//! Depth pruning, width pruning and layer pairs are edits of this data; the forward pass knows no method by name.
+//! Depth pruning, width pruning and layer pairs are edits of this data; the forward pass knows no method by name. Fields that
+//! a family leaves out are absent from the file as well, so files written before a field existed mean what they meant.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,30 @@ pub enum Architecture {
     Qwen2,
     /// Llama's graph with an RMSNorm over each query and key head.
     Qwen3,
+    /// Decoders that no plain config describes: learned positions, LayerNorm or ReLU.
+    Gpt,
+}
+
+/// How the residual stream is normalised before each sublayer and before the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormKind {
+    /// x / sqrt(mean(x²) + eps) · gain.
+    #[default]
+    Rms,
+    /// (x − mean) / sqrt(variance + eps) · gain + bias.
+    Layer,
+}
+
+/// What a feed-forward network does between its projections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// down(silu(gate(x)) · up(x)).
+    #[default]
+    Swiglu,
+    /// down(max(up(x), 0)), without a gate.
+    Relu,
 }
 
 /// Rotary position embedding: base frequency and how it is stretched beyond the trained context.
@@ -62,7 +87,7 @@ pub enum RopeScaling {
 }
 
 /// Shape of a block's attention.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttentionShape {
     /// Query heads.
@@ -77,18 +102,30 @@ pub struct AttentionShape {
     pub qk_norm: bool,
     /// A query sees only this many positions, itself included.
     pub window: Option<usize>,
+    /// The output projection carries a bias.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub o_bias: bool,
+    /// Factor of the scores; head_dim^(−1/2) if absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scale: Option<f64>,
 }
 
-/// Shape of a block's gated feed-forward network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Shape of a block's feed-forward network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FfnShape {
-    /// Rows of the gate and up projections.
+    /// Rows of the up projection, and of the gate if there is one.
     pub width: usize,
+    /// Between the projections.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub activation: Activation,
+    /// Every projection carries a bias.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bias: bool,
 }
 
 /// Shape of one block; either half may be absent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockShape {
     /// Attention, if the block has it.
@@ -129,9 +166,9 @@ pub struct Graph {
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Epsilon of every RMSNorm.
+    /// Epsilon of every norm.
     pub rms_norm_eps: f64,
-    /// Positions the model was trained for, in tokens.
+    /// Positions the model was trained for, in tokens; the rows of learned positions.
     pub max_position_embeddings: usize,
     /// The output head is the embedding.
     pub tie_word_embeddings: bool,
@@ -139,17 +176,28 @@ pub struct Graph {
     pub bos_token_id: Option<u32>,
     /// Tokens that end a text.
     pub eos_token_ids: Vec<u32>,
-    /// Rotary position embedding.
-    pub rope: Rope,
+    /// Rotary position embedding; a model without one has learned positions.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rope: Option<Rope>,
+    /// Norms of the residual stream.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norm: NormKind,
+    /// The output head carries a bias.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub head_bias: bool,
     /// Shapes of the stored blocks.
     pub blocks: Vec<BlockShape>,
     /// What runs, in order.
     pub steps: Vec<Step>,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl BlockShape {
-    /// Parameters of the block, its norms included.
-    fn parameters(&self, hidden: usize) -> Option<usize> {
+    /// Weights of the block's linears and norms; `None` if they are more than can be counted.
+    fn weights(&self, hidden: usize) -> Option<usize> {
         let attention = match &self.attention {
             None => 0,
             Some(a) => {
@@ -182,10 +230,24 @@ impl Graph {
                 self.vocab_size, self.hidden_size
             )
         })?;
-        require(self.rope.theta > 0.0 && self.rope.theta.is_finite(), &|| {
-            format!("rope theta {} must be a positive number", self.rope.theta)
+        if let Some(rope) = &self.rope {
+            require(rope.theta > 0.0 && rope.theta.is_finite(), &|| {
+                format!("rope theta {} must be a positive number", rope.theta)
+            })?;
+        }
+        let learned = if self.rope.is_none() {
+            self.max_position_embeddings
+        } else {
+            0
+        };
+        require(self.rope.is_some() || learned > 0, &|| {
+            "max_position_embeddings is 0; a model without RoPE has a learned vector for each position".to_string()
         })?;
-        let mut parameters = self.vocab_size.checked_mul(self.hidden_size);
+        let rows = self
+            .vocab_size
+            .checked_mul(2)
+            .and_then(|rows| rows.checked_add(learned));
+        let mut weights = rows.and_then(|rows| rows.checked_mul(self.hidden_size));
         for (index, block) in self.blocks.iter().enumerate() {
             if let Some(a) = &block.attention {
                 require(
@@ -197,12 +259,18 @@ impl Graph {
                         )
                     },
                 )?;
-                require(a.head_dim > 0 && a.head_dim.is_multiple_of(2), &|| {
+                let halves = self.rope.is_none() || a.head_dim.is_multiple_of(2);
+                require(a.head_dim > 0 && halves, &|| {
                     format!(
-                        "block {index}: head_dim {} must be positive and even for RoPE",
+                        "block {index}: head_dim {} must be positive, and even for RoPE",
                         a.head_dim
                     )
                 })?;
+                if let Some(scale) = a.scale {
+                    require(scale > 0.0 && scale.is_finite(), &|| {
+                        format!("block {index}: attention scale {scale} must be a positive number")
+                    })?;
+                }
                 require(a.window != Some(0), &|| {
                     format!("block {index}: an attention window of 0 sees nothing")
                 })?;
@@ -212,9 +280,9 @@ impl Graph {
                     format!("block {index}: an FFN of width 0; leave the FFN out instead")
                 })?;
             }
-            parameters = parameters.and_then(|n| n.checked_add(block.parameters(self.hidden_size)?));
+            weights = weights.and_then(|n| n.checked_add(block.weights(self.hidden_size)?));
         }
-        require(parameters.is_some_and(|n| n < isize::MAX as usize / 8), &|| {
+        require(weights.is_some_and(|n| n < isize::MAX as usize / 8), &|| {
             "the sizes multiply to more parameters than memory can address".to_string()
         })?;
         for (index, step) in self.steps.iter().enumerate() {

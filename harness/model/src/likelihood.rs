@@ -16,18 +16,18 @@ impl Decoder {
     /// Nats of every token after the first, given those before it, for a batch of sequences of one length: `[B][T − 1]`.
     pub fn negative_log_likelihood(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
         let ids = self.ids(sequences)?;
-        let (batch, length) = (sequences.len(), sequences[0].len());
+        let (batch, length) = (sequences.len(), ids.dim(1)?);
         if length < 2 {
             return Err(ModelError::Graph(
                 "a sequence of one token predicts nothing".to_string(),
             ));
         }
+        // The last token only is predicted, so a window may have one token more than the model has positions.
+        let inputs = ids.narrow(1, 0, length - 1)?;
         let nll = no_grad(|| -> Result<Vec<f32>> {
-            let hidden = self.hidden(&ids, None, &mut |_, _| Ok(()))?;
+            let hidden = self.hidden(&inputs, None, &mut |_, _| Ok(()))?;
             let rows = batch * (length - 1);
-            let hidden = hidden
-                .narrow(1, 0, length - 1)?
-                .reshape(&[rows, self.graph.hidden_size])?;
+            let hidden = hidden.reshape(&[rows, self.graph.hidden_size])?;
             let targets = ids.narrow(1, 1, length - 1)?.reshape(&[rows])?;
             let chunk = self.logit_rows_at_once();
             let mut nll = Vec::with_capacity(rows);

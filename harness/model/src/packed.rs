@@ -84,6 +84,35 @@ impl Packed {
     }
 }
 
+/// Where the T tokens of each row of a batch stand in their sequences, and who sees whom.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    pub(crate) positions: Vec<usize>,
+    pub(crate) segments: Option<Vec<Segment>>,
+}
+
+impl Rows {
+    /// Each row is one sequence of so many tokens.
+    pub fn whole(tokens: usize) -> Self {
+        Self {
+            positions: (0..tokens).collect(),
+            segments: None,
+        }
+    }
+
+    /// The one row holds several sequences, one after another, of which none sees another.
+    pub fn apart(parts: &[Range<usize>]) -> Self {
+        let segment = |part: &Range<usize>| Segment {
+            queries: part.clone(),
+            keys: vec![part.clone()],
+        };
+        Self {
+            positions: parts.iter().flat_map(|part| 0..part.len()).collect(),
+            segments: Some(parts.iter().map(segment).collect()),
+        }
+    }
+}
+
 /// Tokens that both sequences begin with.
 pub fn shared(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()

@@ -3,7 +3,9 @@
 use candle_core::{DType as CandleDType, Device as CandleDevice, Tensor as CandleTensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{llama, qwen2};
-use prunebench_model::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step};
+use prunebench_model::graph::{
+    Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
+};
 use prunebench_model::{Decoder, checkpoint};
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 
@@ -18,8 +20,12 @@ fn graph(architecture: Architecture, tied: bool, scaling: RopeScaling) -> Graph 
             qkv_bias: architecture == Architecture::Qwen2,
             qk_norm: false,
             window: None,
+            ..AttentionShape::default()
         }),
-        ffn: Some(FfnShape { width: 80 }),
+        ffn: Some(FfnShape {
+            width: 80,
+            ..FfnShape::default()
+        }),
     };
     Graph {
         architecture,
@@ -30,7 +36,9 @@ fn graph(architecture: Architecture, tied: bool, scaling: RopeScaling) -> Graph 
         tie_word_embeddings: tied,
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
-        rope: Rope { theta: 1e4, scaling },
+        rope: Some(Rope { theta: 1e4, scaling }),
+        norm: NormKind::Rms,
+        head_bias: false,
         blocks: vec![block; 3],
         steps: (0..3).map(Step::Block).collect(),
     }

@@ -1,6 +1,8 @@
 //! Generation with the KV cache against recomputing every position.
 
-use prunebench_model::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step};
+use prunebench_model::graph::{
+    Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
+};
 use prunebench_model::{Decoder, Sampling};
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 
@@ -13,8 +15,12 @@ fn decoder(steps: Vec<Step>, window: Option<usize>, device: &Device) -> Decoder 
             qkv_bias: false,
             qk_norm: true,
             window,
+            ..AttentionShape::default()
         }),
-        ffn: Some(FfnShape { width: 48 }),
+        ffn: Some(FfnShape {
+            width: 48,
+            ..FfnShape::default()
+        }),
     };
     let graph = Graph {
         architecture: Architecture::Qwen3,
@@ -25,10 +31,12 @@ fn decoder(steps: Vec<Step>, window: Option<usize>, device: &Device) -> Decoder 
         tie_word_embeddings: false,
         bos_token_id: None,
         eos_token_ids: vec![],
-        rope: Rope {
+        rope: Some(Rope {
             theta: 1e4,
             scaling: RopeScaling::None,
-        },
+        }),
+        norm: NormKind::Rms,
+        head_bias: false,
         blocks: vec![block; 4],
         steps,
     };

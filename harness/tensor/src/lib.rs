@@ -21,4 +21,5 @@ pub use device::{Device, DeviceKind, Engine};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use ops::attention::{AttentionMask, Segment};
+pub use ops::update::AdamW;
 pub use tensor::Tensor;

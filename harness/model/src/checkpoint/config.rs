@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{ModelError, Result, at},
-    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step},
+    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step},
 };
 
 /// The config of a folder in HF layout.
@@ -105,13 +105,17 @@ pub(crate) fn graph_from_config(path: &Path, config: Value) -> Result<Graph> {
         .and_then(Value::as_str)
         .unwrap_or("absent")
         .to_owned();
-    let architecture: Architecture = serde_json::from_value(Value::String(model_type.clone())).map_err(|_| {
-        ModelError::unsupported(
-            path,
-            format!("model_type = {model_type}"),
-            "llama, mistral, qwen2 or qwen3",
-        )
-    })?;
+    let architecture = serde_json::from_value(Value::String(model_type.clone()))
+        .ok()
+        // Its graphs are in GRAPH_FILE; no plain config describes one.
+        .filter(|&architecture| architecture != Architecture::Gpt)
+        .ok_or_else(|| {
+            ModelError::unsupported(
+                path,
+                format!("model_type = {model_type}"),
+                "llama, mistral, qwen2 or qwen3",
+            )
+        })?;
     // Mistral's absent window is 4096, its null window is none: only the raw object tells them apart.
     let window_absent = config.get("sliding_window").is_none();
     let config: Config = parse(path, config)?;
@@ -135,9 +139,11 @@ pub(crate) fn graph_from_config(path: &Path, config: Value) -> Result<Graph> {
                 qkv_bias: architecture == Architecture::Qwen2,
                 qk_norm: architecture == Architecture::Qwen3,
                 window,
+                ..AttentionShape::default()
             }),
             ffn: Some(FfnShape {
                 width: config.intermediate_size,
+                ..FfnShape::default()
             }),
         })
         .collect();
@@ -149,7 +155,9 @@ pub(crate) fn graph_from_config(path: &Path, config: Value) -> Result<Graph> {
         max_position_embeddings: config.max_position_embeddings,
         tie_word_embeddings: config.tie_word_embeddings,
         bos_token_id: config.bos_token_id,
-        rope: config.rope(path)?,
+        rope: Some(config.rope(path)?),
+        norm: NormKind::Rms,
+        head_bias: false,
         eos_token_ids: match config.eos_token_id {
             None => Vec::new(),
             Some(OneOrMany::One(id)) => vec![id],
@@ -206,7 +214,7 @@ impl Config {
     fn windows(&self, path: &Path, architecture: Architecture, absent: bool) -> Result<Vec<Option<usize>>> {
         let count = self.num_hidden_layers;
         match architecture {
-            Architecture::Llama => Ok(vec![None; count]),
+            Architecture::Llama | Architecture::Gpt => Ok(vec![None; count]),
             Architecture::Mistral if absent => Ok(vec![Some(4096); count]),
             Architecture::Mistral => Ok(vec![self.sliding_window; count]),
             Architecture::Qwen2 | Architecture::Qwen3 => {

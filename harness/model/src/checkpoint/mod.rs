@@ -6,6 +6,7 @@ mod hash;
 mod plain_config;
 mod safetensors;
 mod save;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -23,7 +24,11 @@ pub(crate) use self::{
     hash::hex,
     safetensors::index_files,
 };
-pub use self::{hash::content_hash, save::save};
+pub use self::{
+    hash::content_hash,
+    save::save,
+    tensors::{load_tensors, save_tensors},
+};
 use crate::{
     decoder::Decoder,
     error::{ModelError, Result},

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::config::{GRAPH_FILE, silu};
-use crate::graph::{Architecture, Graph, RopeScaling, Step};
+use crate::graph::{Architecture, AttentionShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step};
 
 /// Config that makes transformers build exactly this graph, or `None` if no plain config can.
 pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
@@ -16,7 +16,19 @@ pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
         return None;
     }
     let first = graph.blocks.first()?;
-    let (attention, ffn) = (first.attention.as_ref()?, first.ffn.as_ref()?);
+    let (attention, ffn, rope) = (first.attention.as_ref()?, first.ffn.as_ref()?, graph.rope.as_ref()?);
+    let plain_attention = AttentionShape {
+        o_bias: false,
+        scale: None,
+        ..attention.clone()
+    };
+    let plain_ffn = FfnShape {
+        width: ffn.width,
+        ..FfnShape::default()
+    };
+    if graph.norm != NormKind::Rms || graph.head_bias || *attention != plain_attention || *ffn != plain_ffn {
+        return None;
+    }
     let windows: Vec<Option<usize>> = graph
         .blocks
         .iter()
@@ -40,6 +52,7 @@ pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
     let largest = windows.iter().flatten().max().copied();
     let one_window = windows.iter().all(|window| *window == largest);
     let expressible = match graph.architecture {
+        Architecture::Gpt => false,
         Architecture::Llama => largest.is_none(),
         Architecture::Mistral => one_window,
         Architecture::Qwen2 | Architecture::Qwen3 => windows.iter().flatten().all(|&window| Some(window) == largest),
@@ -50,6 +63,7 @@ pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
 
     let mut config = common_keys(graph);
     let class = match graph.architecture {
+        Architecture::Gpt => return None,
         Architecture::Llama => "LlamaForCausalLM",
         Architecture::Mistral => "MistralForCausalLM",
         Architecture::Qwen2 => "Qwen2ForCausalLM",
@@ -66,9 +80,11 @@ pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
     ] {
         config.insert(key.into(), size.into());
     }
-    config.insert("rope_theta".into(), graph.rope.theta.into());
-    config.insert("rope_scaling".into(), rope_scaling(graph));
+    config.insert("hidden_act".into(), silu().into());
+    config.insert("rope_theta".into(), rope.theta.into());
+    config.insert("rope_scaling".into(), rope_scaling(graph, rope));
     match graph.architecture {
+        Architecture::Gpt => {}
         Architecture::Llama => {
             config.insert("attention_bias".into(), false.into());
             config.insert("mlp_bias".into(), false.into());
@@ -106,7 +122,6 @@ fn common_keys(graph: &Graph) -> Map<String, Value> {
     Map::from_iter([
         ("vocab_size".to_owned(), graph.vocab_size.into()),
         ("hidden_size".to_owned(), graph.hidden_size.into()),
-        ("hidden_act".to_owned(), silu().into()),
         ("rms_norm_eps".to_owned(), graph.rms_norm_eps.into()),
         (
             "max_position_embeddings".to_owned(),
@@ -118,8 +133,8 @@ fn common_keys(graph: &Graph) -> Map<String, Value> {
     ])
 }
 
-fn rope_scaling(graph: &Graph) -> Value {
-    match &graph.rope.scaling {
+fn rope_scaling(graph: &Graph, rope: &Rope) -> Value {
+    match &rope.scaling {
         RopeScaling::None => Value::Null,
         RopeScaling::Linear { factor } => serde_json::json!({"rope_type": "linear", "factor": factor}),
         RopeScaling::Llama3 {

@@ -136,7 +136,7 @@ fn write_weights(parameters: &[(String, &Tensor)], folder: &Path, shard_bytes: u
 }
 
 /// One safetensors file: length of the header, header, tensors. Only one tensor is held in memory at a time.
-fn write_shard(parameters: &[&(String, &Tensor)], path: &Path) -> Result<()> {
+pub(super) fn write_shard(parameters: &[&(String, &Tensor)], path: &Path) -> Result<()> {
     // Wide elements first, so that every tensor starts at a multiple of its element's size.
     let mut parameters = parameters.to_vec();
     parameters.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype().size_in_bytes()));

@@ -19,8 +19,10 @@ pub use self::{
 };
 use crate::{
     checkpoint::{self, LoadedModel},
+    decoder::Decoder,
     error::{ModelError, Result},
     graph::Graph,
+    initialise::Initialisation,
 };
 
 const SMOLLM2: &str = "smollm2-135m";
@@ -134,7 +136,7 @@ impl ResolvedModel {
         match &self.location {
             Location::Path(path) => checkpoint::load(path, device, dtype),
             Location::Random(graph) => Ok(LoadedModel {
-                decoder: shape::random_decoder((**graph).clone(), device, dtype)?,
+                decoder: Decoder::initialise((**graph).clone(), Initialisation::Normal, 0, dtype, device)?,
                 tokenizer: None,
                 path: self.name.clone().into(),
             }),
@@ -207,8 +209,6 @@ fn siblings(path: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use prunebench_tensor::Engine;
-
     use super::*;
 
     fn refusal(text: &str) -> String {
@@ -268,20 +268,5 @@ mod tests {
             (llama.blocks.len(), llama.hidden_size, llama.tie_word_embeddings),
             (32, 4096, false)
         );
-    }
-
-    #[test]
-    fn random_weights_repeat() {
-        let mut graph = shape::graph("qwen2.5-0.5b").unwrap().unwrap();
-        (graph.vocab_size, graph.hidden_size) = (7, 8);
-        graph.blocks.truncate(1);
-        graph.steps.truncate(1);
-        let device = Device::cpu(Engine::compiled()[0]);
-        let draw = || shape::random_decoder(graph.clone(), &device, DType::F32).unwrap();
-        let (first, second) = (draw(), draw());
-        for ((name, a), (_, b)) in first.parameters().into_iter().zip(second.parameters()) {
-            assert_eq!(a.to_f64_vec().unwrap(), b.to_f64_vec().unwrap(), "{name}");
-        }
-        assert!(first.embedding.to_f64_vec().unwrap().iter().any(|&x| x != 0.0));
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! The fast paths have no backward pass, so each is taken only on the host, in f32, when no operand is tracked.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, InplaceOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::cpu;
@@ -26,6 +27,40 @@ fn slice<'a, T: candle_core::WithDType>(storage: &'a CpuStorage, layout: &Layout
         Some((start, end)) => Ok(&storage.as_slice()?[start..end]),
         None => candle_core::bail!("a contiguous operand was promised"),
     }
+}
+
+/// Reads the elements of a host f32 tensor where they lie.
+pub(crate) fn with_slice(tensor: &Tensor, read: impl FnOnce(&[f32])) -> Result<()> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        candle_core::Storage::Cpu(storage) => read(slice(storage, layout)?),
+        _ => candle_core::bail!("a tensor on the host was promised"),
+    }
+    Ok(())
+}
+
+struct Write<'a>(RefCell<&'a mut dyn FnMut(&mut [f32])>);
+
+impl InplaceOp1 for Write<'_> {
+    fn name(&self) -> &'static str {
+        "write"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        match (storage, layout.contiguous_offsets()) {
+            (CpuStorage::F32(values), Some((start, end))) => {
+                (self.0.borrow_mut())(&mut values[start..end]);
+                Ok(())
+            }
+            _ => candle_core::bail!("a contiguous target is wanted; call contiguous first"),
+        }
+    }
+}
+
+/// Lets `write` change the elements of a contiguous host f32 tensor where they lie.
+pub(crate) fn with_slice_mut(tensor: &Tensor, write: &mut dyn FnMut(&mut [f32])) -> Result<()> {
+    tensor.inplace_op1(&Write(RefCell::new(write)))
 }
 
 /// Runs `op` in f32 on half-precision elements: candle's sums on the host round to the operand's dtype at every step.
@@ -164,6 +199,11 @@ pub(crate) fn log_softmax(x: &Tensor) -> Result<Tensor> {
 
 pub(crate) fn sigmoid(x: &Tensor) -> Result<Tensor> {
     x.neg()?.exp()?.affine(1.0, 1.0)?.recip()
+}
+
+/// max(x, 0). candle's own has slope 1 at 0, where libtorch's has 0, and turns NaN into 0.
+pub(crate) fn relu(x: &Tensor) -> Result<Tensor> {
+    x.le(0.0)?.where_cond(&x.zeros_like()?, x)
 }
 
 /// x / sqrt(mean(x²) + eps) · weight over the last dimension.

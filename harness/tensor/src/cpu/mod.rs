@@ -8,6 +8,7 @@ mod exp;
 mod matvec;
 #[cfg(feature = "candle")]
 mod swiglu;
+mod update;
 
 pub(crate) use attention::{AttentionSizes, Strided, attention};
 #[cfg(feature = "candle")]
@@ -16,3 +17,4 @@ pub(crate) use cross_entropy::row_likelihoods;
 pub(crate) use matvec::matvec;
 #[cfg(feature = "candle")]
 pub(crate) use swiglu::swiglu;
+pub(crate) use update::{add_in_place, adamw, dropout_mask, lerp_in_place, mul_in_place, square_sum};

@@ -94,6 +94,8 @@ impl Tensor {
         square, |t| t.sqr(), |t| t.f_square();
         /// |x|.
         abs, |t| t.abs(), |t| t.f_abs();
+        /// max(x, 0), NaN where x is; the slope at 0 is 0.
+        relu, |t| crate::candle::kernels::relu(t), |t| t.f_relu();
         /// x · sigmoid(x).
         silu, |t| t.silu(), |t| t.f_silu();
         /// 1 / (1 + e^−x).

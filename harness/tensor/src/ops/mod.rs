@@ -7,6 +7,7 @@ mod linalg;
 mod nn;
 mod reduce;
 mod shape;
+pub(crate) mod update;
 
 use crate::error::shape_error;
 use crate::{DeviceKind, Error, Result, Tensor};

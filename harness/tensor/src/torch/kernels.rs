@@ -31,17 +31,37 @@ fn host_f32(tensors: &[&Tensor]) -> bool {
         .all(|t| t.device() == tch::Device::Cpu && t.kind() == Kind::Float && !t.requires_grad())
 }
 
+/// Elements from the first to the last in memory order.
+fn count(tensor: &Tensor) -> usize {
+    let sizes = tensor.size();
+    let last: i64 = sizes.iter().zip(tensor.stride()).map(|(&size, stride)| (size - 1).max(0) * stride).sum();
+    if tensor.numel() == 0 { 0 } else { last as usize + 1 }
+}
+
+/// Addresses of a tensor's elements, from the first to behind the last.
+pub(crate) fn reach(tensor: &Tensor) -> std::ops::Range<usize> {
+    let start = tensor.data_ptr() as usize;
+    start..start + count(tensor) * tensor.kind().elt_size_in_bytes()
+}
+
 /// The elements from the first to the last of a host f32 tensor, in memory order.
-fn slice(tensor: &Tensor) -> &[f32] {
-    let reach: i64 = tensor
-        .size()
-        .iter()
-        .zip(tensor.stride())
-        .map(|(&size, stride)| (size - 1).max(0) * stride)
-        .sum();
-    let count = if tensor.numel() == 0 { 0 } else { reach as usize + 1 };
+pub(crate) fn slice(tensor: &Tensor) -> &[f32] {
+    // Nothing has no address.
+    if tensor.numel() == 0 {
+        return &[];
+    }
     // SAFETY: a tensor's storage holds every element that its sizes and strides reach, and lives as long as the tensor.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count) }
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count(tensor)) }
+}
+
+/// The elements of a contiguous host f32 tensor, to be changed.
+pub(crate) fn slice_mut(tensor: &Tensor) -> &mut [f32] {
+    if tensor.numel() == 0 {
+        return &mut [];
+    }
+    // SAFETY: the storage holds as many elements and lives as long as the tensor; updates in place are made by one caller at a
+    // time, between forward passes.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
 /// A fresh contiguous host f32 tensor, filled by `fill`.

@@ -5,17 +5,22 @@ use std::path::Path;
 
 use crate::cases;
 
-/// Operations without a case, each checked by tests of its own in `creation`, `factorisations` or `state`.
+/// Operations without a case, each checked by tests of its own in `creation`, `factorisations`, `state` or `updates`.
 const OWN_TESTS: &[&str] = &[
+    "adamw_in_place",
+    "add_in_place",
     "arange",
     "device",
     "dim",
+    "dropout",
     "dtype",
     "eigh",
     "elem_count",
     "from_le_bytes",
     "from_slice",
     "full",
+    "lerp_in_place",
+    "mul_in_place",
     "no_grad",
     "ones",
     "param",
@@ -24,6 +29,7 @@ const OWN_TESTS: &[&str] = &[
     "randn",
     "rank",
     "shape",
+    "square_sum",
     "svd",
     "to_device",
     "to_dtype",

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use prunebench_tensor::{AttentionMask, DType, Device, DeviceKind, Engine, Error, Result, Segment, Tensor};
+use prunebench_tensor::{AdamW, AttentionMask, DType, Device, DeviceKind, Engine, Error, Result, Segment, Tensor};
 
 type Attempt = fn(&Device) -> Result<Tensor>;
 
@@ -41,6 +41,20 @@ fn segments(device: &Device, list: &[Queries]) -> Result<Tensor> {
         })
         .collect();
     Tensor::segment_attention(&x, &x, &x, &segments, None, 1.0)
+}
+
+/// A step of parameter, gradient, first and second moment.
+fn adamw([parameter, gradient, first, second]: [Tensor; 4]) -> Result<Tensor> {
+    let step = AdamW {
+        learning_rate: 0.1,
+        betas: (0.9, 0.999),
+        eps: 1e-8,
+        weight_decay: 0.0,
+        step: 1,
+        gradient_scale: 1.0,
+    };
+    parameter.adamw_in_place(&gradient, &first, &second, &step)?;
+    Ok(parameter)
 }
 
 const WRONG_SHAPES: &[(&str, Attempt)] = &[
@@ -221,6 +235,40 @@ const WRONG_SHAPES: &[(&str, Attempt)] = &[
         let target = f32s(&[2, 3], d)?;
         target.write_slice(1, 0, &f32s(&[2], d)?).map(|()| target)
     }),
+    ("add_in_place of unequal shapes", |d| {
+        let target = f32s(&[2, 3], d)?;
+        target.add_in_place(&f32s(&[3], d)?, 1.0).map(|()| target)
+    }),
+    ("lerp_in_place of a tensor with itself", |d| {
+        let target = f32s(&[2, 3], d)?;
+        target.lerp_in_place(&target.clone(), 0.5).map(|()| target)
+    }),
+    ("mul_in_place of overlapping views", |d| {
+        let whole = f32s(&[4], d)?;
+        whole.narrow(0, 0, 3)?.mul_in_place(&whole.narrow(0, 1, 3)?).map(|()| whole)
+    }),
+    ("add_in_place to a transposed view", |d| {
+        let target = f64s(&[2, 3], d)?;
+        target.transpose(0, 1)?.add_in_place(&f64s(&[3, 2], d)?, 1.0).map(|()| target)
+    }),
+    ("adamw_in_place of unequal shapes", |d| {
+        adamw([f32s(&[4], d)?, f32s(&[4], d)?, f32s(&[4], d)?, f32s(&[2, 2], d)?])
+    }),
+    ("adamw_in_place with one tensor for both moments", |d| {
+        let moment = f32s(&[4], d)?;
+        adamw([f32s(&[4], d)?, f32s(&[4], d)?, moment.clone(), moment])
+    }),
+    ("adamw_in_place with the gradient as a moment", |d| {
+        let gradient = f32s(&[4], d)?;
+        adamw([f32s(&[4], d)?, gradient.clone(), f32s(&[4], d)?, gradient])
+    }),
+    ("adamw_in_place with a transposed moment", |d| {
+        let square = || f32s(&[2, 2], d);
+        adamw([square()?, square()?, square()?.transpose(0, 1)?, square()?])
+    }),
+    ("dropout of everything", |d| f32s(&[2], d)?.dropout(1.0, 0)),
+    ("dropout of less than nothing", |d| f32s(&[2], d)?.dropout(-0.1, 0)),
+    ("dropout of no share", |d| f32s(&[2], d)?.dropout(f64::NAN, 0)),
     ("to_f64 of two elements", |d| {
         f32s(&[2], d)?
             .to_f64()
@@ -270,6 +318,21 @@ const WRONG_DTYPES: &[(&str, Attempt)] = &[
     ("write_slice", |d| {
         let target = f32s(&[2], d)?;
         target.write_slice(0, 0, &f64s(&[1], d)?).map(|()| target)
+    }),
+    ("add_in_place", |d| {
+        let target = f32s(&[2], d)?;
+        target.add_in_place(&f64s(&[2], d)?, 1.0).map(|()| target)
+    }),
+    ("add_in_place of integers", |d| {
+        let target = indices(&[1], d)?;
+        target.add_in_place(&indices(&[1], d)?, 1.0).map(|()| target)
+    }),
+    ("adamw_in_place with wider moments", |d| {
+        adamw([f32s(&[2], d)?, f32s(&[2], d)?, f64s(&[2], d)?, f64s(&[2], d)?])
+    }),
+    ("dropout of integers", |d| indices(&[1], d)?.dropout(0.5, 0)),
+    ("square_sum of integers", |d| {
+        Tensor::full(&[], indices(&[1], d)?.square_sum()?, DType::F64, d)
     }),
     ("index_select by floats", |d| {
         f32s(&[2], d)?.index_select(0, &f32s(&[1], d)?)
@@ -373,6 +436,12 @@ fn engines_never_mix() {
         ("where_cond values", |a, b| a.where_cond(a, b)),
         ("cat", |a, b| Tensor::cat(&[a, b], 0)),
         ("write_slice", |a, b| a.write_slice(0, 0, b).map(|()| a.clone())),
+        ("add_in_place", |a, b| a.add_in_place(b, 1.0).map(|()| a.clone())),
+        ("lerp_in_place", |a, b| a.lerp_in_place(b, 0.5).map(|()| a.clone())),
+        ("mul_in_place", |a, b| a.mul_in_place(b).map(|()| a.clone())),
+        ("adamw_in_place", |a, b| {
+            adamw([a.clone(), b.clone(), a.param()?, a.param()?])
+        }),
         ("index_select", |a, b| {
             a.index_select(0, &Tensor::arange(1, &b.device())?)
         }),

@@ -15,6 +15,7 @@ mod reference;
 mod skips;
 mod state;
 mod tolerance;
+mod updates;
 
 macro_rules! agrees {
     ($($family:ident, $values:ident, $gradients:ident;)*) => {

@@ -79,6 +79,21 @@ fn backward_gives_each_parameter_its_own_gradient_in_order() {
     }
 }
 
+/// A pruned row gives exactly 0 before the ReLU, so the engines must agree on the slope there.
+#[test]
+fn relu_has_no_slope_at_zero() {
+    for device in Device::available() {
+        let x = vector(&[-0.0, 0.0, 2.0, f64::NEG_INFINITY], &device)
+            .param()
+            .expect("a leaf");
+        let y = x.relu().expect("a value");
+        assert_eq!(values(&y), [0.0, 0.0, 2.0, 0.0], "{device}");
+        let loss = y.sum_all().expect("a loss");
+        let gradient = Tensor::backward(&loss, &[&x]).expect("a gradient");
+        assert_eq!(values(&gradient[0]), [0.0, 0.0, 1.0, 0.0], "{device}");
+    }
+}
+
 #[test]
 fn no_grad_returns_the_value_and_autograd_works_after_it() {
     for device in Device::available() {
@@ -97,12 +112,13 @@ fn no_grad_returns_the_value_and_autograd_works_after_it() {
 fn nan_in_an_input_reaches_the_output() {
     type Spread = fn(&Tensor) -> Result<Tensor>;
     // Each takes a [4, 32] matrix.
-    let spreads: [(&str, Spread); 17] = [
+    let spreads: [(&str, Spread); 18] = [
         ("add", |x| x.add(x)),
         ("maximum", |x| {
             x.maximum(&Tensor::ones(&[4, 32], x.dtype(), &x.device())?)
         }),
         ("exp", |x| x.exp()),
+        ("relu", |x| x.relu()),
         ("silu", |x| x.silu()),
         ("clamp", |x| x.clamp(-1.0, 1.0)),
         ("sum", |x| x.sum(1, false)),

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     decoder::Decoder,
     error::{ModelError, Result, at},
-    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step},
+    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step},
 };
 
 const FORMATS: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K or Q6_K";
@@ -233,8 +233,12 @@ impl<'a> GgufFile<'a> {
                         qkv_bias: architecture == Architecture::Qwen2,
                         qk_norm: architecture == Architecture::Qwen3,
                         window,
+                        ..AttentionShape::default()
                     }),
-                    ffn: Some(FfnShape { width: widths[block] }),
+                    ffn: Some(FfnShape {
+                        width: widths[block],
+                        ..FfnShape::default()
+                    }),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -255,15 +259,17 @@ impl<'a> GgufFile<'a> {
             tie_word_embeddings: !self.tensors.contains_key("output.weight"),
             bos_token_id: token("tokenizer.ggml.bos_token_id")?,
             eos_token_ids,
-            rope: Rope {
+            rope: Some(Rope {
                 theta: metadata.float(&metadata.key("rope.freq_base"))?.unwrap_or(10_000.0),
                 scaling: rope_scaling(metadata)?,
-            },
+            }),
+            norm: NormKind::Rms,
+            head_bias: false,
             steps: (0..count).map(Step::Block).collect(),
             blocks,
         };
-        if let Some(shape) = self.tensors.get(ROPE_FACTORS).cloned() {
-            if graph.rope.scaling != RopeScaling::None {
+        if let (Some(shape), Some(rope)) = (self.tensors.get(ROPE_FACTORS).cloned(), &mut graph.rope) {
+            if rope.scaling != RopeScaling::None {
                 return Err(self.metadata.unsupported(
                     format!("{ROPE_FACTORS} beside {}", self.metadata.key("rope.scaling.type")),
                     "one or the other",
@@ -272,7 +278,7 @@ impl<'a> GgufFile<'a> {
             let factors = self.with_values(ROPE_FACTORS, &shape, DType::F32, |values| {
                 Ok(values.iter().map(|&factor| f64::from(factor)).collect())
             })?;
-            graph.rope.scaling = RopeScaling::Factors { factors };
+            rope.scaling = RopeScaling::Factors { factors };
         }
         Ok(graph)
     }

@@ -6,7 +6,7 @@ use super::graph;
 use crate::{
     checkpoint::{config::graph_from_config, plain_config::plain_config},
     error::{ModelError, Result},
-    graph::{Architecture, Graph, RopeScaling, Step},
+    graph::{Activation, Architecture, AttentionShape, Graph, NormKind, RopeScaling, Step},
 };
 
 fn parse(edit: &[(&str, Value)]) -> Result<Graph> {
@@ -56,7 +56,7 @@ fn plain_graphs_survive_the_config() {
         },
     ] {
         let mut graph = graph(Architecture::Llama);
-        graph.rope.scaling = scaling;
+        graph.rope.as_mut().unwrap().scaling = scaling;
         graph.eos_token_ids = vec![2, 3];
         graphs.push(graph);
     }
@@ -69,9 +69,37 @@ fn plain_graphs_survive_the_config() {
     }
 }
 
+fn of_each_attention(graph: &mut Graph, edit: fn(&mut AttentionShape)) {
+    graph
+        .blocks
+        .iter_mut()
+        .filter_map(|block| block.attention.as_mut())
+        .for_each(edit);
+}
+
+#[test]
+fn graph_files_written_before_a_field_existed_mean_what_they_meant() {
+    let old = json!({
+        "architecture": "llama", "vocab_size": 12, "hidden_size": 256, "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 64, "tie_word_embeddings": true, "bos_token_id": 1, "eos_token_ids": [2],
+        "rope": {"theta": 10_000.0, "scaling": {"type": "none"}},
+        "blocks": vec![json!({
+            "attention": {
+                "heads": 4, "kv_heads": 2, "head_dim": 64, "qkv_bias": false, "qk_norm": false, "window": null,
+            },
+            "ffn": {"width": 256},
+        }); 2],
+        "steps": [{"block": 0}, {"block": 1}],
+    });
+    let graph = graph(Architecture::Llama);
+    assert_eq!(serde_json::from_value::<Graph>(old.clone()).unwrap(), graph);
+    // What a family leaves out is not written: hashes of such graphs stay.
+    assert_eq!(serde_json::to_value(graph).unwrap(), old);
+}
+
 #[test]
 fn graphs_beyond_a_plain_config_are_recognised() {
-    let edits: [fn(&mut Graph); 7] = [
+    let edits: [fn(&mut Graph); 14] = [
         |graph| graph.steps.swap(0, 1),
         |graph| graph.steps.truncate(1),
         |graph| graph.steps[0] = Step::Parallel(vec![0]),
@@ -79,6 +107,17 @@ fn graphs_beyond_a_plain_config_are_recognised() {
         |graph| graph.blocks[0].attention = None,
         |graph| graph.blocks[1].ffn.as_mut().unwrap().width = 8,
         |graph| graph.blocks.clear(),
+        |graph| graph.architecture = Architecture::Gpt,
+        |graph| graph.rope = None,
+        |graph| graph.norm = NormKind::Layer,
+        |graph| graph.head_bias = true,
+        |graph| of_each_attention(graph, |attention| attention.o_bias = true),
+        |graph| of_each_attention(graph, |attention| attention.scale = Some(0.25)),
+        |graph| {
+            for block in &mut graph.blocks {
+                block.ffn.as_mut().unwrap().activation = Activation::Relu;
+            }
+        },
     ];
     for (index, edit) in edits.into_iter().enumerate() {
         let mut graph = graph(Architecture::Llama);
@@ -102,7 +141,8 @@ fn absent_keys_have_the_defaults_of_transformers() {
     let llama = parse(&[]).unwrap();
     let attention = llama.blocks[0].attention.clone().unwrap();
     assert_eq!((attention.kv_heads, attention.head_dim), (4, 64));
-    assert_eq!((llama.rope.theta, llama.tie_word_embeddings), (10_000.0, false));
+    assert_eq!(llama.rope.unwrap().theta, 10_000.0);
+    assert!(!llama.tie_word_embeddings);
     let qwen3 = parse(&[("model_type", json!("qwen3"))]).unwrap();
     assert_eq!(qwen3.blocks[0].attention.clone().unwrap().head_dim, 128);
     let mistral =
@@ -135,7 +175,7 @@ fn rope_is_read_in_the_spelling_of_each_version() {
     let old = parse(&[("rope_theta", json!(5e5)), ("rope_scaling", scaling)]).unwrap();
     let parameters = json!({"rope_theta": 5e5, "rope_type": "linear", "factor": 2.0});
     assert_eq!(parse(&[("rope_parameters", parameters)]).unwrap(), old);
-    assert_eq!(old.rope.scaling, RopeScaling::Linear { factor: 2.0 });
+    assert_eq!(old.rope.as_ref().unwrap().scaling, RopeScaling::Linear { factor: 2.0 });
     let oldest = parse(&[
         ("rope_theta", json!(5e5)),
         ("rope_scaling", json!({"type": "linear", "factor": 2.0})),
@@ -148,6 +188,7 @@ fn unsupported_keys_are_named() {
     let nested = json!({"full_attention": {"rope_theta": 1e4}});
     for (key, value, named) in [
         ("model_type", json!("gemma"), "model_type = gemma"),
+        ("model_type", json!("gpt"), "model_type = gpt"),
         ("model_type", Value::Null, "model_type = absent"),
         ("hidden_act", json!("gelu"), "hidden_act = gelu"),
         ("attention_bias", json!(true), "attention_bias"),

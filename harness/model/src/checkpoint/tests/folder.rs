@@ -48,7 +48,7 @@ fn saved_with(value: f64, dtype: DType) -> (TempDir, PathBuf) {
     let mut decoder = decoder(graph(Architecture::Llama));
     let mut norm = vec![1.0; 256];
     norm[200] = value;
-    decoder.final_norm = Tensor::from_slice(&norm, &[256], &device())
+    decoder.final_norm.gain = Tensor::from_slice(&norm, &[256], &device())
         .unwrap()
         .to_dtype(dtype)
         .unwrap();
@@ -286,7 +286,7 @@ fn weight_too_large_for_the_dtype_asked_for_is_refused() {
         (3.38e38, DType::BF16, bf16::from_f64(3.38e38).into()),
     ] {
         let (_folder, out) = saved_with(value, DType::F64);
-        let norm = load(&out, &device(), dtype).unwrap().decoder.final_norm;
+        let norm = load(&out, &device(), dtype).unwrap().decoder.final_norm.gain;
         assert_eq!(norm.to_f64_vec().unwrap()[200], limit);
     }
     for (value, dtype) in [(65_520.0, DType::F16), (3.41e38, DType::F32), (3.4e38, DType::BF16)] {

@@ -13,7 +13,7 @@ use super::{LoadedModel, load};
 use crate::{
     decoder::Decoder,
     error::{ModelError, Result},
-    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, Rope, RopeScaling, Step},
+    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step},
 };
 
 fn device() -> Device {
@@ -30,8 +30,12 @@ fn graph(architecture: Architecture) -> Graph {
             qkv_bias: architecture == Architecture::Qwen2,
             qk_norm: architecture == Architecture::Qwen3,
             window: None,
+            ..AttentionShape::default()
         }),
-        ffn: Some(FfnShape { width: 256 }),
+        ffn: Some(FfnShape {
+            width: 256,
+            ..FfnShape::default()
+        }),
     };
     Graph {
         architecture,
@@ -42,10 +46,12 @@ fn graph(architecture: Architecture) -> Graph {
         tie_word_embeddings: architecture != Architecture::Qwen3,
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
-        rope: Rope {
+        rope: Some(Rope {
             theta: 10_000.0,
             scaling: RopeScaling::None,
-        },
+        }),
+        norm: NormKind::Rms,
+        head_bias: false,
         blocks: vec![block.clone(), block],
         steps: vec![Step::Block(0), Step::Block(1)],
     }

@@ -95,7 +95,7 @@ pub fn cases() -> Vec<Case> {
         [Normal, Uniform(0.5, 3.0)],
     );
 
-    let functions: [(&str, OnOne, Values); 9] = [
+    let functions: [(&str, OnOne, Values); 10] = [
         ("neg", (Tensor::neg, |x| -x), Normal),
         ("exp", (Tensor::exp, f64::exp), Normal),
         ("log", (Tensor::log, f64::ln), Uniform(0.2, 5.0)),
@@ -103,6 +103,7 @@ pub fn cases() -> Vec<Case> {
         ("square", (Tensor::square, |x| x * x), Normal),
         // Off the kink at 0.
         ("abs", (Tensor::abs, f64::abs), Spaced(1.0 / 32.0)),
+        ("relu", (Tensor::relu, |x| x.max(0.0)), Spaced(1.0 / 32.0)),
         ("silu", (Tensor::silu, silu), Uniform(-8.0, 8.0)),
         // Nearer to 1 than half precision resolves, the slope y (1 - y) is all rounding.
         ("sigmoid", (Tensor::sigmoid, sigmoid), Uniform(-2.0, 2.0)),

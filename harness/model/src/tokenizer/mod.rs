@@ -1,5 +1,7 @@
 //! Text to token ids and back.
 
+mod train;
+
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -76,7 +78,19 @@ impl Tokenizer {
         self.inner
             .encode_fast(text, add_special_tokens)
             .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|e| ModelError::tokenizer(format!("cannot encode a text of {} bytes: {e}", text.len())))
+            .map_err(|e| ModelError::tokenizer(self.why_not(text, &e)))
+    }
+
+    fn why_not(&self, text: &str, error: &tokenizers::Error) -> String {
+        let alone = |character: &char| self.inner.encode_fast(character.to_string(), false).is_err();
+        let what = format!("cannot encode a text of {} bytes", text.len());
+        match text.chars().find(alone) {
+            Some(character) => format!(
+                "{what}: {character:?} is not in the vocabulary of {} tokens; leave it out, or make the tokenizer from text that has it",
+                self.vocab_size()
+            ),
+            None => format!("{what}: {error}"),
+        }
     }
 
     /// Text of `ids`, special tokens spelt out. Bytes that form no UTF-8 become U+FFFD.
