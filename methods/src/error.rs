@@ -55,6 +55,14 @@ pub enum Error {
         /// What was found and what was wanted.
         detail: String,
     },
+    /// Training failed.
+    #[error("{method}: {source}")]
+    Train {
+        /// The method.
+        method: &'static str,
+        /// What kept the model from being trained.
+        source: prunebench_train::TrainError,
+    },
     /// An operation on the model failed.
     #[error(transparent)]
     Operation(#[from] ModelError),

@@ -2,7 +2,7 @@
 
 use prunebench_model::{
     Decoder, Graph, LinearName,
-    graph::{Architecture, AttentionShape, BlockShape, FfnShape, Rope, RopeScaling, Step},
+    graph::{Architecture, AttentionShape, BlockShape, FfnShape, NormKind, Rope, RopeScaling, Step},
 };
 use prunebench_tensor::{DType, Device, Tensor};
 
@@ -21,8 +21,12 @@ pub(crate) fn model(device: &Device) -> Decoder {
             qkv_bias: false,
             qk_norm: false,
             window: None,
+            ..AttentionShape::default()
         }),
-        ffn: Some(FfnShape { width: 48 }),
+        ffn: Some(FfnShape {
+            width: 48,
+            ..FfnShape::default()
+        }),
     };
     let graph = Graph {
         architecture: Architecture::Llama,
@@ -33,10 +37,12 @@ pub(crate) fn model(device: &Device) -> Decoder {
         tie_word_embeddings: true,
         bos_token_id: None,
         eos_token_ids: vec![],
-        rope: Rope {
+        rope: Some(Rope {
             theta: 1e4,
             scaling: RopeScaling::None,
-        },
+        }),
+        norm: NormKind::Rms,
+        head_bias: false,
         blocks: vec![block; BLOCKS],
         steps: (0..BLOCKS).map(Step::Block).collect(),
     };

@@ -12,17 +12,18 @@ mod recipe;
 mod registry;
 mod residual;
 mod run;
+mod training;
 mod verify;
 mod weights;
 
 pub mod config;
 
 pub use error::{Error, Result};
-pub use method::{Card, Change, Matrix, Method, Need, Report};
+pub use method::{Card, Change, Matrix, Method, Need, Parameter, Report};
 pub use ratio::Ratio;
 pub use recipe::{MethodReport, Recipe};
 pub use registry::{Entry, find};
-pub use run::{Budget, Run};
+pub use run::{Budget, Recovery, Run};
 
 registry::methods! {
     dense,
@@ -31,4 +32,6 @@ registry::methods! {
     wanda,
     shortgpt,
     gromov,
+    finetune,
+    lora,
 }

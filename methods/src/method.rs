@@ -54,18 +54,35 @@ pub struct Card {
 pub enum Need {
     /// Windows of calibration text.
     CalibrationText,
+    /// Data to train on.
+    RecoveryData,
+    /// What the training of the model left beside it: averages over its steps, its best weights.
+    TrainingRun,
 }
 
 impl Need {
     /// Checks that the run has it.
-    pub(crate) fn check(self, method: &'static str, calibration: &[Vec<u32>]) -> Result<()> {
-        match self {
-            Need::CalibrationText if calibration.is_empty() => Err(Error::Unmet {
-                method,
-                need: "calibration text",
-                cure: "the run has no windows of it; name a calibration text and how many windows to take",
-            }),
-            Need::CalibrationText => Ok(()),
+    pub(crate) fn check(self, method: &'static str, run: &Run) -> Result<()> {
+        let (met, need, cure) = match self {
+            Self::CalibrationText => (
+                !run.calibration.is_empty(),
+                "calibration text",
+                "the run has no windows of it; name a calibration text and how many windows to take",
+            ),
+            Self::RecoveryData => (
+                !run.recovery.domains.is_empty(),
+                "data to train on",
+                "the run has none; add [recovery] to the experiment or --recovery to the command, with a text or an instruction set",
+            ),
+            Self::TrainingRun => (
+                run.training_run.is_some(),
+                "what the model's training left beside it",
+                "take a model that `prunebench pretrain` made, or `tiny`",
+            ),
+        };
+        match met {
+            true => Ok(()),
+            false => Err(Error::Unmet { method, need, cure }),
         }
     }
 }
@@ -86,6 +103,10 @@ pub struct Report {
 pub enum Change {
     /// Nothing.
     Nothing,
+    /// Values only: what was zero still is.
+    Values,
+    /// Values, those of zeros among them.
+    Refilled,
     /// Whole blocks, by their index before the removal.
     Blocks(Vec<usize>),
     /// Single weights, set to zero.
@@ -95,6 +116,19 @@ pub enum Change {
         /// Each matrix by itself has the share asked for.
         evenly: bool,
     },
+    /// Single weights of any stored parameters, embeddings and norms included, set to zero.
+    Parameters(Vec<Parameter>),
+}
+
+/// A parameter some of whose elements were set to zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its Hugging Face name.
+    pub name: String,
+    /// Its elements.
+    pub elements: usize,
+    /// Those chosen to be zero.
+    pub zeroed: usize,
 }
 
 /// A matrix some of whose weights were set to zero.
@@ -114,9 +148,10 @@ impl Change {
     /// What the ratios are shares of.
     pub fn basis(&self) -> &'static str {
         match self {
-            Self::Nothing => "nothing",
+            Self::Nothing | Self::Values | Self::Refilled => "nothing",
             Self::Blocks(_) => "blocks",
             Self::Weights { .. } => "prunable weights",
+            Self::Parameters(_) => "stored parameters",
         }
     }
 }

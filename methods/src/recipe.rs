@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::registry::find;
 use crate::verify::Census;
+use crate::method::Parameter;
 use crate::{Change, Error, Method, Need, Result, Run};
 
 /// Methods to apply in order.
@@ -88,7 +89,7 @@ impl Recipe {
     pub fn apply(&self, run: &mut Run) -> Result<Vec<MethodReport>> {
         for method in self.methods() {
             for need in method.needs() {
-                need.check(method.card().id, run.calibration)?;
+                need.check(method.card().id, run)?;
             }
         }
         let mut before = Census::of(&run.model)?;
@@ -120,7 +121,12 @@ impl fmt::Display for Recipe {
 
 fn details(change: &Change, mut details: Value) -> Value {
     match change {
-        Change::Nothing => {}
+        Change::Nothing | Change::Values | Change::Refilled => {}
+        Change::Parameters(parameters) => {
+            for Parameter { name, elements, zeroed } in parameters {
+                details["sparsity"][name] = json!(*zeroed as f64 / *elements as f64);
+            }
+        }
         Change::Blocks(removed) => details["removed_blocks"] = json!(removed),
         Change::Weights { matrices, .. } => {
             for matrix in matrices {

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use prunebench_model::{Decoder, Tap};
+use prunebench_model::{Decoder, Rows, Tap};
 use prunebench_tensor::{Tensor, no_grad};
+use prunebench_train::{Domain, TrainingRun, Validation};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
@@ -16,10 +17,23 @@ pub struct Run<'a> {
     pub dense: &'a Decoder,
     /// Windows of calibration text, in tokens; none if no method needs them.
     pub calibration: &'a [Vec<u32>],
+    /// What methods train on.
+    pub recovery: Recovery,
+    /// What the training of the dense model left beside it.
+    pub training_run: Option<TrainingRun>,
     /// Seed of every random choice.
     pub seed: u64,
     progress: &'a mut dyn FnMut(usize, usize, &str),
     meter: Meter,
+}
+
+/// Data to train on and to validate on.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    /// Domains, each with its share of the training sequences.
+    pub domains: Vec<(Domain, f64)>,
+    /// Sequences that are never trained on.
+    pub validation: Vec<Validation>,
 }
 
 /// What a recipe cost.
@@ -27,6 +41,8 @@ pub struct Run<'a> {
 pub struct Budget {
     /// Tokens of calibration text that were read, however often.
     pub calibration_tokens: u64,
+    /// Tokens that the model was trained on, however often.
+    pub training_tokens: u64,
     /// Windows that went through the whole model, a pass through one of its L steps counted as 1/L; rounded up.
     pub forward_passes: u64,
     /// Time on the clock.
@@ -40,6 +56,7 @@ pub struct Budget {
 #[derive(Default)]
 struct Meter {
     tokens: u64,
+    trained: u64,
     passes: f64,
     forward: Duration,
     wall: Duration,
@@ -58,16 +75,25 @@ impl<'a> Run<'a> {
             model: dense.clone(),
             dense,
             calibration,
+            recovery: Recovery::default(),
+            training_run: None,
             seed,
             progress,
             meter: Meter::default(),
         }
     }
 
+    /// The run with data to train on, and with what the dense model's training left.
+    pub fn with(mut self, recovery: Recovery, training_run: Option<TrainingRun>) -> Self {
+        (self.recovery, self.training_run) = (recovery, training_run);
+        self
+    }
+
     /// What the methods cost so far.
     pub fn budget(&self) -> Budget {
         let Meter {
             tokens,
+            trained,
             passes,
             forward,
             wall,
@@ -75,6 +101,7 @@ impl<'a> Run<'a> {
         } = self.meter;
         Budget {
             calibration_tokens: tokens,
+            training_tokens: trained,
             forward_passes: (passes - 1e-6).ceil() as u64,
             wall_seconds: wall.as_secs_f64(),
             cpu_seconds: cpu.as_secs_f64(),
@@ -112,7 +139,10 @@ impl<'a> Run<'a> {
     /// The residual stream `[1, T, hidden]` of each calibration window before the model's first step.
     pub(crate) fn streams(&mut self) -> Result<Vec<Tensor>> {
         self.count_calibration_tokens();
-        let stream = |window: &Vec<u32>| Ok(self.model.embed(&self.model.ids(&[window])?)?);
+        let stream = |window: &Vec<u32>| {
+            let ids = self.model.ids(&[window])?;
+            Ok(self.model.embed(&ids, &Rows::whole(window.len()))?)
+        };
         self.calibration.iter().map(stream).collect()
     }
 
@@ -121,10 +151,15 @@ impl<'a> Run<'a> {
         let share = 1.0 / self.model.graph.steps.len() as f64;
         let mut after = Vec::with_capacity(streams.len());
         for stream in streams {
-            let run_step = |tap: Tap| self.model.run_step(step, stream, tap);
+            let run_step = |tap: Tap| self.model.run_step(step, stream, &Rows::whole(stream.dim(1)?), tap);
             after.push(self.meter.pass(&self.model, share, tap, run_step)?);
         }
         Ok(after)
+    }
+
+    /// Puts training on the budget.
+    pub(crate) fn count_training_tokens(&mut self, tokens: u64) {
+        self.meter.trained += tokens;
     }
 
     fn count_calibration_tokens(&mut self) {

@@ -1,16 +1,19 @@
 //! Does the model have what the method reports? A derived method that skips half the layers would otherwise pass as equal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use prunebench_model::{Decoder, LinearName};
+use prunebench_tensor::{DType, Tensor};
 
 use crate::weights::prunable;
-use crate::{Change, Error, Report, Result};
+use crate::{Change, Error, Parameter, Report, Result};
 
 /// What the checks compare: blocks, and zero weights of each prunable matrix.
 pub(crate) struct Census {
     blocks: usize,
     matrices: HashMap<(usize, LinearName), Count>,
+    /// Zero elements and all elements of every stored parameter.
+    parameters: BTreeMap<String, (usize, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -35,9 +38,17 @@ impl Census {
                 matrices.insert((block, name), count);
             }
         }
+        let mut parameters = BTreeMap::new();
+        for (name, tensor) in model.parameters() {
+            let zero = Tensor::zeros(&[1], tensor.dtype(), &tensor.device())?;
+            // In f64, which counts beyond the integers that f32 holds.
+            let zeros = tensor.eq(&zero)?.to_dtype(DType::F64)?.sum_all()?.to_f64()? as usize;
+            parameters.insert(name, (zeros, tensor.elem_count()));
+        }
         Ok(Self {
             blocks: model.blocks.len(),
             matrices,
+            parameters,
         })
     }
 
@@ -48,7 +59,7 @@ impl Census {
         let zeros = |census: &Census| census.matrices.values().map(|count| count.zeros).sum::<usize>();
         let removed = match &report.change {
             Change::Blocks(removed) => removed.len(),
-            Change::Nothing | Change::Weights { .. } => 0,
+            _ => 0,
         };
         if after.blocks + removed != self.blocks {
             return fail(format!(
@@ -64,6 +75,33 @@ impl Census {
                     zeros(self),
                     zeros(after)
                 ));
+            }
+            Change::Refilled => (0.0, 0.0),
+            Change::Values => {
+                let lost = self.parameters.iter().find(|(name, (zeros, _))| {
+                    after.parameters.get(*name).is_none_or(|(now, _)| now < zeros)
+                });
+                if let Some((name, (zeros, _))) = lost {
+                    return fail(format!("{name} had {zeros} zeros, and not all of them still are"));
+                }
+                (0.0, 0.0)
+            }
+            Change::Parameters(parameters) => {
+                for Parameter { name, elements, zeroed } in parameters {
+                    let before = self.parameters.get(name).map_or(0, |(zeros, _)| *zeros);
+                    let now = after.parameters.get(name).copied();
+                    if now.is_none_or(|(zeros, all)| !(*zeroed..=zeroed + before).contains(&zeros) || all != *elements) {
+                        return fail(format!("{name}: {zeroed} of {elements} elements reported zeroed, found {now:?}"));
+                    }
+                }
+                let names: BTreeSet<&String> = parameters.iter().map(|parameter| &parameter.name).collect();
+                if names.len() != after.parameters.len() {
+                    return fail(format!("{} parameters reported of {}", names.len(), after.parameters.len()));
+                }
+                let all = parameters.iter().map(|parameter| parameter.elements).sum::<usize>().max(1);
+                let zeroed: usize = parameters.iter().map(|parameter| parameter.zeroed).sum();
+                // Thresholds fall between elements: of the whole model one part in a thousand.
+                (zeroed as f64 / all as f64, 1e-3)
             }
             Change::Blocks(removed) => {
                 let of = self.blocks as f64;

@@ -77,6 +77,7 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
         },
         budget: Budget {
             calibration_tokens: 4096,
+            training_tokens: 0,
             forward_passes: 2,
             cpu_seconds: 1.25,
             wall_seconds: 0.75,

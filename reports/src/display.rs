@@ -105,8 +105,15 @@ impl Comparison<'_> {
                 let mean = group.mean(|metrics| metrics.budget.calibration_tokens as f64)?;
                 Some(Entry::Count(mean.round() as u64))
             }),
-            text("status", status),
         ]);
+        let mut metrics = self.groups.iter().flat_map(|group| group.metrics());
+        if metrics.any(|metrics| metrics.budget.training_tokens > 0) {
+            columns.push(number("training", "tokens", |group| {
+                let mean = group.mean(|metrics| metrics.budget.training_tokens as f64)?;
+                Some(Entry::Count(mean.round() as u64))
+            }));
+        }
+        columns.push(text("status", status));
         columns
     }
 }

@@ -149,6 +149,9 @@ pub struct Accounting {
 pub struct Budget {
     /// Tokens of calibration text that were read.
     pub calibration_tokens: u64,
+    /// Tokens that the model was trained on, however often.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub training_tokens: u64,
     /// Passes through the model, or a part of it.
     pub forward_passes: u64,
     /// CPU time of all threads.
@@ -157,6 +160,10 @@ pub struct Budget {
     pub wall_seconds: f64,
     /// Time on the clock of scores and updates alone, forward passes excluded.
     pub update_seconds: f64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Memory that a cell's process took.

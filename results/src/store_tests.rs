@@ -63,6 +63,7 @@ fn record(seed: u64) -> Record {
             },
             budget: Budget {
                 calibration_tokens: 1024,
+                training_tokens: 0,
                 forward_passes: 2,
                 cpu_seconds: 1.25,
                 wall_seconds: 0.75,

@@ -77,7 +77,7 @@ pub fn angular_distances(decoder: &Decoder, windows: &[Vec<u32>], spans: &[usize
 
 /// The residual stream at the last token: by window, then before each step and after the last.
 fn last_tokens(run: &mut Run) -> Result<Vec<Vec<Vec<f64>>>> {
-    Need::CalibrationText.check(CARD.id, run.calibration)?;
+    Need::CalibrationText.check(CARD.id, run)?;
     let mut streams: Vec<Vec<Vec<f64>>> = Vec::with_capacity(run.calibration.len());
     run.forward("angular distance", &mut |place, x| {
         if let Place::Residual(index) = place {

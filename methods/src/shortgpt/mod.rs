@@ -57,7 +57,7 @@ pub fn block_influence(decoder: &Decoder, windows: &[Vec<u32>]) -> Result<Vec<f6
 }
 
 fn influence(run: &mut Run) -> Result<Vec<f64>> {
-    Need::CalibrationText.check(CARD.id, run.calibration)?;
+    Need::CalibrationText.check(CARD.id, run)?;
     let hidden = run.model.graph.hidden_size;
     let mut sums = vec![0.0; run.model.graph.steps.len()];
     let mut tokens = vec![0_usize; sums.len()];
@@ -199,7 +199,7 @@ mod tests {
     fn a_stream_that_overflows_is_an_error() {
         let device = Device::available()[0];
         let mut model = model(&device);
-        model.blocks[1].ffn.as_mut().unwrap().norm = Tensor::full(&[HIDDEN], 1e30, DType::F32, &device).unwrap();
+        model.blocks[1].ffn.as_mut().unwrap().norm.gain = Tensor::full(&[HIDDEN], 1e30, DType::F32, &device).unwrap();
         assert!(
             block_influence(&model, &windows())
                 .unwrap_err()

@@ -172,7 +172,7 @@ mod tests {
             let mut gain = [1.0_f32; HIDDEN];
             gain[5] = 1e4;
             let attention = model.blocks[3].attention.as_mut().unwrap();
-            attention.norm = Tensor::from_slice(&gain, &[HIDDEN], &device).unwrap();
+            attention.norm.gain = Tensor::from_slice(&gain, &[HIDDEN], &device).unwrap();
             let kept = |recipe: &str| {
                 let zeros = zeros(&apply(recipe, &model, 0).unwrap().model);
                 zeros[3 * 7..3 * 7 + 3]
@@ -263,7 +263,7 @@ mod tests {
     fn activations_that_overflow_are_an_error_that_names_the_block() {
         let device = Device::available()[0];
         let mut model = model(&device);
-        model.blocks[2].ffn.as_mut().unwrap().norm =
+        model.blocks[2].ffn.as_mut().unwrap().norm.gain =
             Tensor::full(&[HIDDEN], 1e30, prunebench_tensor::DType::F32, &device).unwrap();
         let error = apply("wanda(ratio=0.5)", &model, 0).err().unwrap().to_string();
         assert!(error.contains("block 2 mlp.gate_proj is not finite"), "{error}");

@@ -1,0 +1,177 @@
+//! Checkpoints of a run: a folder for each, whole or not there at all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prunebench_model::checkpoint::{load_tensors, save_tensors};
+use prunebench_tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::data::{Domain, MixtureState, Source};
+use crate::{Result, TrainError};
+
+const STATE: &str = "state.json";
+const TENSORS: &str = "tensors.safetensors";
+const PARTIAL: &str = ".partial";
+
+/// What a checkpoint holds beside tensors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    pub(crate) step: u64,
+    pub(crate) tokens: u64,
+    pub(crate) seconds: f64,
+    pub(crate) mixture: MixtureState,
+    /// Step and loss of the best weights.
+    pub(crate) best: Option<(u64, f64)>,
+    /// What a run that goes on must have in common with the one that stopped.
+    pub(crate) identity: BTreeMap<String, serde_json::Value>,
+}
+
+/// Where a run's checkpoints go, and how often. The newest is kept.
+pub struct Checkpoints {
+    folder: PathBuf,
+    every: u64,
+}
+
+impl Checkpoints {
+    /// Checkpoints in `folder`, one every so many steps and none at the end.
+    pub fn new(folder: PathBuf, every: u64) -> Self {
+        Self {
+            folder,
+            every: every.max(1),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn is_due(&self, step: u64, steps: u64) -> bool {
+        step.is_multiple_of(self.every) && step < steps
+    }
+
+    /// The newest whole checkpoint.
+    pub(crate) fn newest(&self) -> Option<PathBuf> {
+        self.all().pop().map(|(_, path)| path)
+    }
+
+    /// Whole checkpoints, oldest first.
+    fn all(&self) -> Vec<(u64, PathBuf)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok();
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .filter_map(|entry| Some((step(&entry.path())?, entry.path())))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Writes a checkpoint, and then removes those before it.
+    pub(crate) fn save(&self, state: &State, tensors: &[(String, Tensor)]) -> Result<()> {
+        let name = format!("step-{:08}", state.step);
+        let (path, partial) = (self.folder.join(&name), self.folder.join(name + PARTIAL));
+        let before = self.all();
+        let written = write(&partial, state, tensors).and_then(|()| {
+            // A run that was started afresh in the folder of another.
+            let old = if path.is_dir() { fs::remove_dir_all(&path) } else { Ok(()) };
+            old.and_then(|()| fs::rename(&partial, &path))
+                .and_then(|()| fs::File::open(&self.folder)?.sync_all())
+                .map_err(|error| error.to_string())
+        });
+        if let Err(reason) = written {
+            let _ = fs::remove_dir_all(&partial);
+            return Err(TrainError::CheckpointNotWritten {
+                path,
+                step: state.step,
+                reason,
+                kept: before.into_iter().next_back().map(|(_, path)| path),
+            });
+        }
+        for (_, old) in before.into_iter().filter(|(_, old)| *old != path) {
+            // A checkpoint too many harms nobody.
+            let _ = fs::remove_dir_all(old);
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint, which must be of the same run.
+    pub(crate) fn latest(
+        &self,
+        identity: &BTreeMap<String, serde_json::Value>,
+        device: &Device,
+    ) -> Result<Option<(State, BTreeMap<String, Tensor>)>> {
+        let Some(path) = self.newest() else {
+            return Ok(None);
+        };
+        let file = path.join(STATE);
+        let unreadable = |detail: String| TrainError::File {
+            path: file.clone(),
+            detail: format!("{detail}; remove {} to start afresh", path.display()),
+        };
+        let text = fs::read_to_string(&file).map_err(|error| unreadable(error.to_string()))?;
+        let state: State = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        for (what, wanted) in identity {
+            let found = state.identity.get(what).unwrap_or(&serde_json::Value::Null);
+            if found != wanted {
+                return Err(TrainError::OtherRun {
+                    path,
+                    detail: difference(what, found, wanted),
+                });
+            }
+        }
+        Ok(Some((state, load_tensors(&path.join(TENSORS), device)?)))
+    }
+}
+
+/// Says what differs, down to the first key that does.
+fn difference(what: &str, found: &serde_json::Value, wanted: &serde_json::Value) -> String {
+    if let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) {
+        let key = wanted.iter().find(|(key, value)| found.get(*key) != Some(value));
+        if let Some((key, value)) = key {
+            let found = found.get(key).unwrap_or(&serde_json::Value::Null);
+            return difference(&format!("{what}: {key}"), found, value);
+        }
+    }
+    match (found.to_string(), wanted.to_string()) {
+        (found, wanted) if found.len() + wanted.len() < 200 => {
+            format!("the checkpoint is of another run ({what}: {found}, now {wanted})")
+        }
+        _ => format!("the checkpoint is of another run (its {what} differ)"),
+    }
+}
+
+fn write(folder: &Path, state: &State, tensors: &[(String, Tensor)]) -> std::result::Result<(), String> {
+    let text = serde_json::to_string_pretty(state).map_err(|error| error.to_string())?;
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let named: Vec<(String, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
+    save_tensors(&named, &folder.join(TENSORS)).map_err(|error| error.to_string())?;
+    let write = || {
+        use std::io::Write as _;
+        let mut file = fs::File::create(folder.join(STATE))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|error| error.to_string())
+}
+
+/// Adds a domain's name and tokens to a hash.
+pub(crate) fn fingerprint(domain: &Domain, hash: &mut Sha256) {
+    let mut sequence = |prompt: usize, tokens: &[u32]| {
+        hash.update((prompt as u64).to_le_bytes());
+        hash.update((tokens.len() as u64).to_le_bytes());
+        tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
+    };
+    match &domain.source {
+        Source::Stream(tokens) => sequence(usize::MAX, tokens),
+        Source::Examples(examples) => examples.iter().for_each(|example| sequence(example.prompt, &example.tokens)),
+    }
+    hash.update(domain.name.as_bytes());
+}
+
+pub(crate) fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

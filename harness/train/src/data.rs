@@ -1,0 +1,429 @@
+//! What is trained on: domains of token sequences, mixed in proportions that may change while training.
+
+use std::ops::Range;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{Result, TrainError};
+
+/// A token sequence of which the model learns to predict a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Tokens.
+    pub tokens: Vec<u32>,
+    /// Leading tokens that are given and not learnt, such as an instruction; the first token is never learnt.
+    pub prompt: usize,
+}
+
+/// Data of one kind.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Its name, in logs and for its proportion.
+    pub name: String,
+    /// Its sequences.
+    pub source: Source,
+}
+
+/// Where a domain's sequences come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Sequences at random places of one long text.
+    Stream(Vec<u32>),
+    /// Each example once, in random order, then again in another order.
+    Examples(Vec<Example>),
+}
+
+/// Domains, and from which the next sequence comes.
+pub struct Mixture {
+    domains: Vec<Domain>,
+    /// Tokens of a sequence: exactly so many predictions of a stream, at most so many tokens of an example.
+    length: usize,
+    seed: u64,
+    state: MixtureState,
+    /// Order of the examples in each domain's epoch.
+    orders: Vec<Vec<u32>>,
+}
+
+/// Everything about a mixture that changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixtureState {
+    proportions: Vec<f64>,
+    draws: ChaCha8Rng,
+    cursors: Vec<Cursor>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cursor {
+    epoch: u64,
+    next: usize,
+    /// Sequences drawn in all.
+    drawn: u64,
+}
+
+impl Mixture {
+    /// Mixes domains, each with its share of the sequences; the shares need not add up to 1.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for no domain, an empty one, or shares that are none.
+    pub fn new(domains: Vec<Domain>, proportions: &[f64], length: usize, seed: u64) -> Result<Self> {
+        if domains.is_empty() {
+            return Err(TrainError::Data("there is no domain to train on".to_owned()));
+        }
+        for Domain { name, source } in &domains {
+            match source {
+                Source::Stream(tokens) if tokens.len() < length + 1 => {
+                    return Err(TrainError::Data(format!(
+                        "domain `{name}` has {} tokens, and one sequence takes {}; give it more text or lower `length`",
+                        tokens.len(),
+                        length + 1
+                    )));
+                }
+                Source::Examples(examples) if examples.is_empty() => {
+                    return Err(TrainError::Data(format!(
+                        "domain `{name}` is empty; give it examples or leave it out"
+                    )));
+                }
+                Source::Examples(examples) => {
+                    let learns = |example: &&Example| {
+                        let end = example.tokens.len().min(length);
+                        example.prompt.max(1) < end
+                    };
+                    if !examples.iter().any(|example| learns(&example)) {
+                        return Err(TrainError::Data(format!(
+                            "domain `{name}`: no example has a token to learn within {length} tokens; raise `length`"
+                        )));
+                    }
+                }
+                Source::Stream(_) => {}
+            }
+        }
+        let mut mixture = Self {
+            state: MixtureState {
+                proportions: Vec::new(),
+                draws: ChaCha8Rng::seed_from_u64(seed),
+                cursors: vec![Cursor::default(); domains.len()],
+            },
+            orders: vec![Vec::new(); domains.len()],
+            domains,
+            length,
+            seed,
+        };
+        mixture.set_proportions(proportions)?;
+        (0..mixture.domains.len()).for_each(|domain| mixture.shuffle(domain));
+        Ok(mixture)
+    }
+
+    /// The domains.
+    pub fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    /// The share of each domain, adding up to 1.
+    pub fn proportions(&self) -> &[f64] {
+        &self.state.proportions
+    }
+
+    /// Changes the shares from the next sequence on.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a share that is negative or no number, too few or many of them, or none that is positive.
+    pub fn set_proportions(&mut self, proportions: &[f64]) -> Result<()> {
+        let sum: f64 = proportions.iter().sum();
+        let valid = proportions.len() == self.domains.len()
+            && proportions.iter().all(|share| *share >= 0.0)
+            && sum.is_finite()
+            && sum > 0.0;
+        if !valid {
+            return Err(TrainError::Data(format!(
+                "proportions {proportions:?} for {} domains; one share of 0 or more for each wanted, one of them positive",
+                self.domains.len()
+            )));
+        }
+        self.state.proportions = proportions.iter().map(|share| share / sum).collect();
+        Ok(())
+    }
+
+    /// Sequences drawn so far from each domain.
+    pub fn drawn(&self) -> impl Iterator<Item = (&str, u64)> {
+        let names = self.domains.iter().map(|domain| domain.name.as_str());
+        names.zip(self.state.cursors.iter().map(|cursor| cursor.drawn))
+    }
+
+    /// Mean tokens that the model reads of a sequence, by the present shares.
+    pub fn tokens_per_sequence(&self) -> f64 {
+        let mean = |source: &Source| match source {
+            Source::Stream(_) => self.length as f64,
+            Source::Examples(examples) => {
+                let read = |example: &Example| example.tokens.len().min(self.length).saturating_sub(1) as f64;
+                examples.iter().map(read).sum::<f64>() / examples.len() as f64
+            }
+        };
+        let shares = self.domains.iter().zip(&self.state.proportions);
+        shares.map(|(domain, share)| share * mean(&domain.source)).sum()
+    }
+
+    /// Examples of all domains; none if one is a stream.
+    pub fn examples(&self) -> Option<usize> {
+        let count = |domain: &Domain| match &domain.source {
+            Source::Stream(_) => None,
+            Source::Examples(examples) => Some(examples.len()),
+        };
+        self.domains.iter().map(count).sum()
+    }
+
+    /// The next sequence.
+    pub fn next_sequence(&mut self) -> Example {
+        let mut draw = self.state.draws.random::<f64>();
+        let mut last = 0;
+        for (index, share) in self.state.proportions.iter().enumerate() {
+            if *share > 0.0 {
+                last = index;
+                if draw < *share {
+                    break;
+                }
+                draw -= share;
+            }
+        }
+        let cursor = &mut self.state.cursors[last];
+        cursor.drawn += 1;
+        match &self.domains[last].source {
+            Source::Stream(tokens) => {
+                let start = self.state.draws.random_range(0..tokens.len() - self.length);
+                Example {
+                    tokens: tokens[start..=start + self.length].to_vec(),
+                    prompt: 0,
+                }
+            }
+            Source::Examples(examples) => {
+                let example = &examples[self.orders[last][cursor.next] as usize];
+                let example = Example {
+                    tokens: example.tokens[..example.tokens.len().min(self.length)].to_vec(),
+                    prompt: example.prompt,
+                };
+                cursor.next += 1;
+                if cursor.next == examples.len() {
+                    (cursor.epoch, cursor.next) = (cursor.epoch + 1, 0);
+                    self.shuffle(last);
+                }
+                example
+            }
+        }
+    }
+
+    /// What changes, to go on from later.
+    pub fn state(&self) -> &MixtureState {
+        &self.state
+    }
+
+    /// Goes on from a state of a mixture of the same domains and seed.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a state of other domains.
+    pub fn restore(&mut self, state: MixtureState) -> Result<()> {
+        let fits = |(domain, cursor): (&Domain, &Cursor)| match &domain.source {
+            Source::Stream(_) => cursor.next == 0,
+            Source::Examples(examples) => cursor.next < examples.len(),
+        };
+        let lengths = [state.cursors.len(), state.proportions.len()];
+        if lengths != [self.domains.len(); 2] || !self.domains.iter().zip(&state.cursors).all(fits) {
+            return Err(TrainError::Data("the position belongs to other domains".to_owned()));
+        }
+        self.state = state;
+        (0..self.domains.len()).for_each(|domain| self.shuffle(domain));
+        Ok(())
+    }
+
+    /// The order of a domain's present epoch: a draw that depends on seed, domain and epoch alone.
+    fn shuffle(&mut self, domain: usize) {
+        if let Source::Examples(examples) = &self.domains[domain].source {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(1 + domain as u64 + ((self.state.cursors[domain].epoch + 1) << 16));
+            let mut order: Vec<u32> = (0..examples.len() as u32).collect();
+            order.shuffle(&mut rng);
+            self.orders[domain] = order;
+        }
+    }
+}
+
+/// Sequences side by side for one forward and backward pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// What the model reads: rows of one length.
+    pub rows: Vec<Vec<u32>>,
+    /// What it learns to predict: of a token of the rows, counted row by row, its successor.
+    pub targets: Vec<(usize, u32)>,
+    /// The sequences that share the only row, if they do.
+    pub parts: Option<Vec<Range<usize>>>,
+    /// Tokens read, padding excluded.
+    pub tokens: u64,
+}
+
+/// Behind the end of a short sequence. No target depends on it: the mask is causal.
+const PADDING: u32 = 0;
+
+impl Batch {
+    /// Pads the sequences to the longest, or puts them into one row, in which none sees another.
+    pub fn new(examples: &[Example], packed: bool) -> Self {
+        let reads: Vec<&[u32]> = examples
+            .iter()
+            .map(|example| &example.tokens[..example.tokens.len().saturating_sub(1)])
+            .collect();
+        let width = reads.iter().map(|read| read.len()).max().unwrap_or_default();
+        let mut batch = Self {
+            rows: Vec::new(),
+            targets: Vec::new(),
+            parts: packed.then(Vec::new),
+            tokens: reads.iter().map(|read| read.len() as u64).sum(),
+        };
+        let mut row = Vec::new();
+        for (index, (example, read)) in examples.iter().zip(reads).enumerate() {
+            let start = if packed { row.len() } else { index * width };
+            let learnt = example.prompt.max(1)..example.tokens.len();
+            batch.targets.extend(learnt.map(|at| (start + at - 1, example.tokens[at])));
+            row.extend_from_slice(read);
+            match &mut batch.parts {
+                Some(parts) => parts.push(start..row.len()),
+                None => {
+                    row.resize(width, PADDING);
+                    batch.rows.push(std::mem::take(&mut row));
+                }
+            }
+        }
+        if packed {
+            batch.rows.push(row);
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domain(name: &str, tokens: Range<u32>) -> Domain {
+        let examples = tokens.map(|token| Example {
+            tokens: vec![token, token + 1, token + 2],
+            prompt: 0,
+        });
+        Domain {
+            name: name.to_owned(),
+            source: Source::Examples(examples.collect()),
+        }
+    }
+
+    fn stream(tokens: u32) -> Domain {
+        Domain {
+            name: "stream".to_owned(),
+            source: Source::Stream((0..tokens).collect()),
+        }
+    }
+
+    #[test]
+    fn every_example_comes_once_an_epoch_in_an_order_of_the_seed() {
+        let draw = |seed| -> Vec<u32> {
+            let mut mixture = Mixture::new(vec![domain("a", 0..20)], &[1.0], 8, seed).unwrap();
+            (0..40).map(|_| mixture.next_sequence().tokens[0]).collect()
+        };
+        let drawn = draw(3);
+        for epoch in drawn.chunks(20) {
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..20).collect::<Vec<_>>());
+        }
+        assert_ne!(drawn[..20], drawn[20..]);
+        assert_eq!(drawn, draw(3));
+        assert_ne!(drawn, draw(4));
+    }
+
+    #[test]
+    fn proportions_can_change_and_are_kept_to() {
+        let mut mixture = Mixture::new(vec![domain("a", 0..7), domain("b", 100..103)], &[3.0, 1.0], 8, 0).unwrap();
+        for _ in 0..4000 {
+            mixture.next_sequence();
+        }
+        let before: Vec<u64> = mixture.drawn().map(|(_, drawn)| drawn).collect();
+        assert!((before[0] as f64 / 4000.0 - 0.75).abs() < 0.03, "{before:?}");
+        mixture.set_proportions(&[0.0, 1.0]).unwrap();
+        for _ in 0..100 {
+            assert!(mixture.next_sequence().tokens[0] >= 100);
+        }
+    }
+
+    #[test]
+    fn a_restored_mixture_draws_what_the_first_would_have_drawn() {
+        let new = || Mixture::new(vec![domain("a", 0..7), stream(50)], &[1.0, 1.0], 8, 5).unwrap();
+        let mut first = new();
+        for _ in 0..23 {
+            first.next_sequence();
+        }
+        first.set_proportions(&[0.3, 0.7]).unwrap();
+        let saved = serde_json::to_string(first.state()).unwrap();
+        let mut second = new();
+        second.restore(serde_json::from_str(&saved).unwrap()).unwrap();
+        for _ in 0..50 {
+            assert_eq!(first.next_sequence(), second.next_sequence());
+        }
+        let mut other = Mixture::new(vec![domain("a", 0..7)], &[1.0], 8, 5).unwrap();
+        assert!(other.restore(first.state().clone()).is_err());
+    }
+
+    #[test]
+    fn a_stream_gives_places_of_the_text_with_one_token_more_than_it_predicts() {
+        let mut mixture = Mixture::new(vec![stream(50)], &[1.0], 8, 5).unwrap();
+        let mut seen = [false; 50];
+        for _ in 0..2000 {
+            let tokens = mixture.next_sequence().tokens;
+            assert_eq!(tokens.len(), 9);
+            assert!(tokens.windows(2).all(|pair| pair[1] == pair[0] + 1));
+            tokens.iter().for_each(|&token| seen[token as usize] = true);
+        }
+        assert!(seen.iter().all(|&seen| seen), "every token is reached");
+    }
+
+    #[test]
+    fn data_that_makes_no_batch_is_refused_with_its_name() {
+        let refusal = |domains, shares: &[f64]| Mixture::new(domains, shares, 8, 0).err().unwrap().to_string();
+        assert!(refusal(vec![], &[]).contains("no domain"));
+        assert!(refusal(vec![domain("poems", 0..0)], &[1.0]).contains("domain `poems` is empty"));
+        assert!(refusal(vec![stream(8)], &[1.0]).contains("has 8 tokens, and one sequence takes 9"));
+        assert!(refusal(vec![stream(80)], &[1.0, 2.0]).contains("for 1 domains"));
+        assert!(refusal(vec![stream(80)], &[0.0]).contains("one of them positive"));
+        assert!(refusal(vec![stream(80)], &[f64::NAN]).contains("one share of 0 or more"));
+        let given = Example {
+            tokens: vec![1; 20],
+            prompt: 12,
+        };
+        let prompts = Domain {
+            name: "prompts".to_owned(),
+            source: Source::Examples(vec![given]),
+        };
+        assert!(refusal(vec![prompts], &[1.0]).contains("no example has a token to learn within 8"));
+    }
+
+    #[test]
+    fn batches_learn_the_successors_after_the_prompt() {
+        let examples = [
+            Example {
+                tokens: vec![1, 2, 3, 4],
+                prompt: 2,
+            },
+            Example {
+                tokens: vec![7, 8],
+                prompt: 0,
+            },
+        ];
+        let padded = Batch::new(&examples, false);
+        assert_eq!(padded.rows, [vec![1, 2, 3], vec![7, 0, 0]]);
+        assert_eq!(padded.targets, [(1, 3), (2, 4), (3, 8)]);
+        assert_eq!(padded.tokens, 4);
+        let packed = Batch::new(&examples, true);
+        assert_eq!(packed.rows, [vec![1, 2, 3, 7]]);
+        assert_eq!(packed.targets, [(1, 3), (2, 4), (3, 8)]);
+        assert_eq!(packed.parts, Some(vec![0..3, 3..4]));
+    }
+}

@@ -1,0 +1,140 @@
+//! Low-rank adapters.
+
+use prunebench_tensor::Tensor;
+
+use super::*;
+
+fn with_adapters(device: &Device, lora: &Lora) -> Decoder {
+    let mut decoder = f32_decoder(device);
+    lora.attach(&mut decoder, 2).unwrap();
+    decoder
+}
+
+fn logits(decoder: &Decoder) -> Vec<f64> {
+    let ids = decoder.ids(&SEQUENCES).unwrap();
+    decoder.forward(&ids).unwrap().to_f64_vec().unwrap()
+}
+
+#[test]
+fn adapters_start_as_no_change() {
+    for device in devices() {
+        let lora = Lora {
+            dropout: 0.0,
+            ..Lora::default()
+        };
+        assert_eq!(logits(&with_adapters(&device, &lora)), logits(&f32_decoder(&device)), "{device}");
+    }
+}
+
+#[test]
+fn only_the_adapters_are_trained_and_every_one_is() {
+    for device in devices() {
+        let decoder = with_adapters(&device, &Lora::default());
+        let before = values(&decoder);
+        let outcome = trained(&decoder, Trainable::Adapters, settings(2), &mut []);
+        let mut count = 0;
+        for (name, after) in values(&outcome.decoder) {
+            assert_eq!(after != before[&name], name.contains(".lora_"), "{device}: {name}");
+            count += if name.contains(".lora_") { after.len() } else { 0 };
+        }
+        assert_eq!(outcome.trained_parameters, count);
+        // Three blocks of seven linears, rank 8: inputs and outputs of each.
+        assert_eq!(count, 3 * 8 * ((8 + 16) + 2 * (8 + 8) + (16 + 8) + 2 * (8 + 12) + (12 + 8)));
+    }
+}
+
+#[test]
+fn a_merged_model_has_the_outputs_of_the_unmerged_one() {
+    for device in devices() {
+        let decoder = with_adapters(&device, &Lora::default());
+        let mut outcome = trained(&decoder, Trainable::Adapters, settings(5), &mut []).decoder;
+        let unmerged = logits(&outcome);
+        for block in &mut outcome.blocks {
+            block.linears_mut().for_each(|(_, linear)| linear.merge().unwrap());
+        }
+        assert_eq!(crate::lora::adapters(&mut outcome).count(), 0);
+        for (merged, unmerged) in logits(&outcome).iter().zip(&unmerged) {
+            assert!((merged - unmerged).abs() < 1e-5, "{device}: {merged}, unmerged {unmerged}");
+        }
+        let moved = unmerged.iter().zip(logits(&decoder)).any(|(after, before)| (after - before).abs() > 1e-3);
+        assert!(moved, "{device}: training changed nothing");
+    }
+}
+
+/// The bound is relative to the largest change of a weight; dropout zeroes the same elements on both.
+#[test]
+fn ten_steps_with_dropout_are_the_same_on_every_engine_to_1e_5() {
+    let trained: Vec<_> = devices()
+        .map(|device| {
+            let decoder = with_adapters(&device, &Lora::default());
+            let outcome = trained(&decoder, Trainable::Adapters, settings(10), &mut []);
+            (values(&decoder), values(&outcome.decoder))
+        })
+        .collect();
+    let (before, after) = &trained[0];
+    let largest = largest_difference(before, after);
+    assert!(largest > 0.05);
+    for (start, end) in &trained[1..] {
+        assert_eq!(start, before, "the adapters' draws do not depend on the engine");
+        let difference = largest_difference(after, end) / largest;
+        assert!(difference < 1e-5, "{difference}");
+    }
+}
+
+#[test]
+fn dropout_belongs_to_training_alone() {
+    for device in devices() {
+        let lora = |dropout| Lora {
+            dropout,
+            ..Lora::default()
+        };
+        let run = |dropout| {
+            let decoder = with_adapters(&device, &lora(dropout));
+            trained(&decoder, Trainable::Adapters, settings(3), &mut []).decoder
+        };
+        let (dropped, plain) = (run(0.5), run(0.0));
+        assert_ne!(values(&dropped), values(&plain), "{device}: dropout did nothing");
+        assert_eq!(logits(&dropped), logits(&dropped), "{device}");
+        let mut dropped = dropped;
+        assert!(crate::lora::adapters(&mut dropped).all(|(_, _, delta)| delta.dropout.is_none()));
+    }
+}
+
+#[test]
+fn targets_choose_the_linears() {
+    let device = devices().next().unwrap();
+    let lora = Lora {
+        targets: vec![Target::QProj, Target::DownProj],
+        rank: 3,
+        alpha: 6.0,
+        dropout: 0.0,
+    };
+    let mut decoder = with_adapters(&device, &lora);
+    let adapters: Vec<_> = crate::lora::adapters(&mut decoder)
+        .map(|(down, _, delta)| (down, delta.down.shape(), delta.up.shape(), delta.scale))
+        .collect();
+    assert_eq!(adapters.len(), 6);
+    let name = "model.layers.0.self_attn.q_proj.lora_A.weight".to_owned();
+    assert_eq!(adapters[0], (name, vec![3, 8], vec![16, 3], 2.0));
+    let bound = 1.0 / 8f64.sqrt();
+    let drawn: Vec<f64> = crate::lora::adapters(&mut decoder)
+        .filter(|(down, _, _)| down.contains("q_proj"))
+        .flat_map(|(_, _, delta)| Tensor::to_f64_vec(&delta.down).unwrap())
+        .collect();
+    assert!(drawn.iter().all(|x| x.abs() <= bound));
+    assert!(drawn.iter().any(|&x| x > 0.7 * bound) && drawn.iter().any(|&x| x < -0.7 * bound));
+}
+
+#[test]
+fn settings_that_make_no_adapter_are_refused() {
+    let device = devices().next().unwrap();
+    for lora in [
+        Lora { rank: 0, ..Lora::default() },
+        Lora { dropout: 1.0, ..Lora::default() },
+        Lora { alpha: f64::NAN, ..Lora::default() },
+        Lora { targets: vec![], ..Lora::default() },
+    ] {
+        let error = lora.attach(&mut f32_decoder(&device), 0).unwrap_err().to_string();
+        assert!(error.contains("a rank of at least 1"), "{error}");
+    }
+}

@@ -1,0 +1,264 @@
+//! A run that is stopped and gone on with ends like one that was not.
+
+use std::path::Path;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::weights::Weights;
+
+const STEPS: u64 = 11;
+
+/// Takes more from the domain with the higher loss, as methods do that mix by losses.
+struct Balance;
+
+impl Callback for Balance {
+    fn validated(&mut self, losses: &[(String, Loss)], mixture: &mut Mixture) -> Result<()> {
+        let shares: Vec<f64> = losses.iter().map(|(_, loss)| loss.mean()).collect();
+        mixture.set_proportions(&shares)
+    }
+}
+
+/// Ends a run as a kill would, in the middle of a step.
+struct Kill {
+    steps: u64,
+}
+
+impl Callback for Kill {
+    fn updated(&mut self, _: &Weights) -> Result<()> {
+        if self.steps == 0 {
+            return Err(TrainError::Data("killed".to_owned()));
+        }
+        self.steps -= 1;
+        Ok(())
+    }
+}
+
+/// A model to train, and how.
+struct Case<'a> {
+    decoder: &'a Decoder,
+    trainable: Trainable,
+    settings: Settings,
+}
+
+/// What a run leaves.
+#[derive(Debug, PartialEq)]
+struct Left {
+    weights: BTreeMap<String, Vec<f64>>,
+    best: BTreeMap<String, Vec<f64>>,
+    averages: BTreeMap<String, Vec<f64>>,
+    /// The last checkpoint: weights, moments, averages, best weights.
+    tensors: Vec<u8>,
+    position: serde_json::Value,
+    /// Lines of the log without the columns of times.
+    log: Vec<Vec<String>>,
+}
+
+impl Case<'_> {
+    fn run(&self, folder: &Path, every: u64, kill_after: Option<u64>) -> Result<Left> {
+        let mut trainer = Trainer::new(self.decoder, self.trainable.clone(), self.settings.clone(), mixture(3), 5)?;
+        let set = |name: &str, tokens: [u32; 4]| Validation {
+            name: name.to_owned(),
+            examples: vec![Example {
+                tokens: tokens.to_vec(),
+                prompt: 0,
+            }],
+        };
+        let sets = vec![set("text", [0, 7, 4, 2]), set("questions", [6, 7, 10, 4])];
+        trainer.validate_on(sets)?;
+        trainer.track_best();
+        trainer.checkpoint_to(Checkpoints::new(folder.join("checkpoints"), every));
+        let mut trajectory = Trajectory::new(&[Weighting::Linear, Weighting::Sqrt]);
+        let mut kill = Kill {
+            steps: kill_after.unwrap_or(u64::MAX),
+        };
+        let callbacks: &mut [&mut dyn Callback] = &mut [&mut trajectory, &mut Balance, &mut kill];
+        trainer.resume(callbacks)?;
+        let names = ["text", "questions"].map(str::to_owned);
+        trainer.log_to(Log::after(trainer.step(), &folder.join("log.csv"), &names)?);
+        trainer.train(callbacks, &mut |_| {})?;
+        let outcome = trainer.finish()?;
+        let checkpoint = folder.join("checkpoints").join(format!("step-{:08}", (STEPS - 1) / every * every));
+        let state = std::fs::read_to_string(checkpoint.join("state.json")).unwrap();
+        let mut position: serde_json::Value = serde_json::from_str(&state).unwrap();
+        position["seconds"] = 0.into();
+        let mut log = csv::Reader::from_path(folder.join("log.csv")).unwrap();
+        let cells = |line: csv::StringRecord| -> Vec<String> {
+            let times = 2..4;
+            line.iter().enumerate().filter(|(at, _)| !times.contains(at)).map(|(_, cell)| cell.to_owned()).collect()
+        };
+        Ok(Left {
+            weights: values(&outcome.decoder),
+            best: values(&outcome.best.unwrap().decoder),
+            averages: trajectory.tensors().into_iter().map(|(name, t)| (name, t.to_f64_vec().unwrap())).collect(),
+            tensors: std::fs::read(checkpoint.join("tensors.safetensors")).unwrap(),
+            position,
+            log: log.records().map(|line| cells(line.unwrap())).collect(),
+        })
+    }
+}
+
+fn cases(device: &Device) -> [(Decoder, Trainable, Settings); 3] {
+    let mut adapted = f32_decoder(device);
+    let lora = Lora {
+        dropout: 0.1,
+        ..Lora::default()
+    };
+    lora.attach(&mut adapted, 4).unwrap();
+    let settings = Settings {
+        validate_every: Some(2),
+        micro_batch: Some(3),
+        schedule: Course::Cosine,
+        warmup: 3,
+        weight_decay: 0.1,
+        clip: Some(1.0),
+        ..settings(STEPS)
+    };
+    let half = Settings {
+        bf16: true,
+        packed: true,
+        ..settings.clone()
+    };
+    [
+        (adapted, Trainable::Adapters, settings.clone()),
+        (f32_decoder(device), Trainable::All, settings),
+        (f32_decoder(device), Trainable::All, half),
+    ]
+}
+
+#[test]
+fn a_run_stopped_at_a_drawn_step_and_resumed_ends_bit_by_bit_like_one_that_was_not() {
+    let mut draws = ChaCha8Rng::seed_from_u64(0);
+    for device in devices() {
+        for (decoder, trainable, settings) in cases(&device) {
+            let case = Case {
+                decoder: &decoder,
+                trainable,
+                settings,
+            };
+            let every = draws.random_range(1..4);
+            let whole = tempfile::tempdir().unwrap();
+            let wanted = case.run(whole.path(), every, None).unwrap();
+            assert_eq!(wanted.log.len() as u64, STEPS);
+            // Stopped twice, the second time perhaps before the first checkpoint after the resumption.
+            let stopped = tempfile::tempdir().unwrap();
+            for _ in 0..2 {
+                let error = case.run(stopped.path(), every, Some(draws.random_range(1..STEPS / 2))).unwrap_err();
+                assert!(error.to_string().contains("killed"), "{error}");
+            }
+            let got = case.run(stopped.path(), every, None).unwrap();
+            assert!(got == wanted, "{device}, {:?}: {:?}\nwanted {:?}", case.trainable, got.log, wanted.log);
+        }
+    }
+}
+
+#[test]
+fn without_a_checkpoint_a_run_starts_afresh() {
+    let device = devices().next().unwrap();
+    let decoder = f32_decoder(&device);
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(&decoder, Trainable::All, settings(2), mixture(0), 0).unwrap();
+    assert!(!trainer.resume(&mut []).unwrap());
+    trainer.checkpoint_to(Checkpoints::new(folder.path().join("none"), 1));
+    assert!(!trainer.resume(&mut []).unwrap());
+    assert_eq!(trainer.step(), 0);
+}
+
+/// A run of some steps with a checkpoint after each, in a folder.
+fn trainer<'a>(decoder: &'a Decoder, folder: &Path) -> Trainer<'a> {
+    let mut trainer = Trainer::new(decoder, Trainable::All, settings(4), mixture(3), 5).unwrap();
+    trainer.checkpoint_to(Checkpoints::new(folder.to_path_buf(), 1));
+    trainer
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused_with_what_differs() {
+    let device = devices().next().unwrap();
+    let model = f32_decoder(&device);
+    let folder = tempfile::tempdir().unwrap();
+    trainer(&model, folder.path()).train(&mut [], &mut |_| {}).unwrap();
+
+    let refusal = |decoder: &Decoder, trainable, settings, mixture, seed| {
+        let mut trainer = Trainer::new(decoder, trainable, settings, mixture, seed).unwrap();
+        trainer.checkpoint_to(Checkpoints::new(folder.path().to_path_buf(), 1));
+        let error = trainer.resume(&mut []).unwrap_err();
+        assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("step-00000003") && text.contains("start afresh"), "{text}");
+        text
+    };
+    let all = || Trainable::All;
+    let wider = Graph {
+        vocab_size: 12,
+        ..rotary()
+    };
+    let text = refusal(&decoder(wider, DType::F32, &device), all(), settings(4), mixture(3), 5);
+    assert!(text.contains("model: vocab_size: 11, now 12"), "{text}");
+    let slower = Settings {
+        learning_rate: 1e-3,
+        ..settings(4)
+    };
+    let text = refusal(&model, all(), slower, mixture(3), 5);
+    assert!(text.contains("settings: learning_rate: 0.01, now 0.001"), "{text}");
+    let text = refusal(&model, all(), settings(4), mixture(3), 6);
+    assert!(text.contains("seed: 5, now 6"), "{text}");
+    let part = Trainable::Named(vec!["mlp".to_owned()]);
+    let text = refusal(&model, part, settings(4), mixture(3), 5);
+    assert!(text.contains("trained parameters"), "{text}");
+    let domain = |name: &str| Domain {
+        name: name.to_owned(),
+        source: Source::Stream((0..50).map(|i| i % 11).collect()),
+    };
+    let other = Mixture::new(vec![domain("text"), domain("questions")], &[0.5, 0.5], 6, 3).unwrap();
+    let text = refusal(&model, all(), settings(4), other, 5);
+    assert!(text.contains("data"), "{text}");
+    // A model of the same shape with other weights.
+    let retrained = trained(&model, all(), settings(1), &mut []).decoder;
+    let text = refusal(&retrained, all(), settings(4), mixture(3), 5);
+    assert!(text.contains("weights"), "{text}");
+    let mut same = trainer(&model, folder.path());
+    assert!(same.resume(&mut []).unwrap());
+    assert_eq!(same.step(), 3);
+}
+
+#[test]
+fn what_a_killed_run_left_half_written_is_passed_over_and_replaced() {
+    for device in devices() {
+        let decoder = f32_decoder(&device);
+        let folder = tempfile::tempdir().unwrap();
+        let names = || {
+            let entries = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let mut first = trainer(&decoder, folder.path());
+        let killed = first.train(&mut [&mut Kill { steps: 2 }], &mut |_| {});
+        assert!(killed.is_err());
+        assert_eq!(names(), ["step-00000002"]);
+        let partial = folder.path().join("step-00000003.partial");
+        std::fs::create_dir(&partial).unwrap();
+        std::fs::write(partial.join("tensors.safetensors"), b"half of it").unwrap();
+        let mut second = trainer(&decoder, folder.path());
+        assert!(second.resume(&mut []).unwrap());
+        assert_eq!(second.step(), 2);
+        second.train(&mut [], &mut |_| {}).unwrap();
+        assert_eq!(names(), ["step-00000003"], "{device}");
+        let wanted = trained(&decoder, Trainable::All, settings(4), &mut []);
+        assert_eq!(values(&second.finish().unwrap().decoder), values(&wanted.decoder), "{device}");
+    }
+}
+
+#[test]
+fn a_run_started_afresh_replaces_the_checkpoints_of_the_one_before() {
+    let device = devices().next().unwrap();
+    let decoder = f32_decoder(&device);
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        trainer(&decoder, folder.path()).train(&mut [], &mut |_| {}).unwrap();
+    }
+    let mut again = trainer(&decoder, folder.path());
+    assert!(again.resume(&mut []).unwrap());
+    assert_eq!(again.step(), 3);
+}

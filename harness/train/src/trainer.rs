@@ -1,0 +1,449 @@
+//! The training loop.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use prunebench_model::Decoder;
+use prunebench_tensor::Tensor;
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::{Checkpoints, State};
+use crate::data::{Batch, Example, Mixture};
+use crate::gradient::{Gradients, Loss, Tracked, loss};
+use crate::log::{Entry, Log};
+use crate::optimiser::Optimiser;
+use crate::weights::{Trainable, Weights, mix};
+use crate::{Result, Settings, TrainError};
+
+/// Added to the gradient's norm when clipping, as `torch.nn.utils.clip_grad_norm_` does.
+const CLIP_EPS: f64 = 1e-6;
+
+/// Acts while a model is trained. What it keeps goes into checkpoints.
+pub trait Callback {
+    /// The parameters were updated.
+    fn updated(&mut self, weights: &Weights) -> Result<()> {
+        let _ = weights;
+        Ok(())
+    }
+
+    /// The losses on the validation sets are known; the mixture's proportions may be changed.
+    fn validated(&mut self, losses: &[(String, Loss)], mixture: &mut Mixture) -> Result<()> {
+        let _ = (losses, mixture);
+        Ok(())
+    }
+
+    /// What to put into a checkpoint.
+    fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        Ok(Vec::new())
+    }
+
+    /// Goes on from a checkpoint.
+    fn restore(&mut self, state: BTreeMap<String, Tensor>) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+}
+
+/// Sequences that are never trained on.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// Domain.
+    pub name: String,
+    /// Its sequences, scored as they are.
+    pub examples: Vec<Example>,
+}
+
+/// A training run.
+pub struct Trainer<'a> {
+    original: &'a Decoder,
+    trainable: Trainable,
+    settings: Settings,
+    mixture: Mixture,
+    seed: u64,
+    steps: u64,
+    weights: Weights,
+    optimiser: Optimiser,
+    validation: Vec<Validation>,
+    best: Option<Best>,
+    track_best: bool,
+    step: u64,
+    tokens: u64,
+    seconds: f64,
+    last: Option<Entry>,
+    log: Option<Log>,
+    checkpoints: Option<Checkpoints>,
+}
+
+/// The weights of the lowest validation loss.
+struct Best {
+    step: u64,
+    loss: f64,
+    values: BTreeMap<String, Tensor>,
+}
+
+/// A trained model.
+pub struct Trained {
+    /// The model: after the last step, or with `keep_best` that of the lowest validation loss.
+    pub decoder: Decoder,
+    /// That of the lowest validation loss, if it was tracked.
+    pub best: Option<BestModel>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Tokens read.
+    pub tokens: u64,
+    /// Parameters trained.
+    pub trained_parameters: usize,
+    /// The last step of this process.
+    pub last: Option<Entry>,
+}
+
+/// The model of the lowest validation loss.
+pub struct BestModel {
+    /// The model.
+    pub decoder: Decoder,
+    /// Steps until then.
+    pub step: u64,
+    /// Nats per token of all validation sets together.
+    pub loss: f64,
+}
+
+impl<'a> Trainer<'a> {
+    /// A run that has not begun.
+    ///
+    /// # Errors
+    /// Settings that make no run, sequences beyond the model's context, or nothing to train.
+    pub fn new(
+        decoder: &'a Decoder,
+        trainable: Trainable,
+        settings: Settings,
+        mixture: Mixture,
+        seed: u64,
+    ) -> Result<Self> {
+        settings.validate()?;
+        let context = decoder.graph.max_position_embeddings;
+        if settings.length > context {
+            return Err(TrainError::Settings(format!(
+                "`length` = {} is beyond the model's context of {context} tokens; lower it",
+                settings.length
+            )));
+        }
+        let steps = settings.run_length(mixture.tokens_per_sequence(), mixture.examples())?;
+        let weights = Weights::new(decoder, &trainable, settings.bf16)?;
+        Ok(Self {
+            optimiser: Optimiser::new(&weights)?,
+            original: decoder,
+            track_best: settings.keep_best,
+            trainable,
+            settings,
+            mixture,
+            seed,
+            steps,
+            weights,
+            validation: Vec::new(),
+            best: None,
+            step: 0,
+            tokens: 0,
+            seconds: 0.0,
+            last: None,
+            log: None,
+            checkpoints: None,
+        })
+    }
+
+    /// Validates on these sets at the intervals of the settings and at the end.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a set without a prediction, or with a sequence beyond the model's context.
+    pub fn validate_on(&mut self, sets: Vec<Validation>) -> Result<()> {
+        let context = self.original.graph.max_position_embeddings;
+        for set in &sets {
+            let read = set.examples.iter().map(|example| example.tokens.len().saturating_sub(1)).max();
+            if let Some(read) = read.filter(|&read| read > context) {
+                return Err(TrainError::Data(format!(
+                    "validation set `{}` has a sequence of {read} tokens, beyond the model's context of {context}; cut it",
+                    set.name
+                )));
+            }
+            if !set.examples.iter().any(|example| example.prompt.max(1) < example.tokens.len()) {
+                return Err(TrainError::Data(format!("validation set `{}` predicts nothing; give it text", set.name)));
+            }
+        }
+        self.validation = sets;
+        Ok(())
+    }
+
+    /// Keeps the weights of the lowest validation loss beside the last ones.
+    pub fn track_best(&mut self) {
+        self.track_best = true;
+    }
+
+    /// Writes a line for each step.
+    pub fn log_to(&mut self, log: Log) {
+        self.log = Some(log);
+    }
+
+    /// Writes checkpoints.
+    pub fn checkpoint_to(&mut self, checkpoints: Checkpoints) {
+        self.checkpoints = Some(checkpoints);
+    }
+
+    /// Steps of the whole run.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Goes on from the last checkpoint, if there is one: weights, moments, the position in the data and every draw are those
+    /// that the run had there.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherRun`] for a checkpoint of another model, other settings, data or seed.
+    pub fn resume(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<bool> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(false);
+        };
+        let Some((state, tensors)) = checkpoints.latest(&self.identity()?, &self.original.device())? else {
+            return Ok(false);
+        };
+        let part = |prefix: &str| -> BTreeMap<String, Tensor> {
+            let strip = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
+            tensors.iter().filter_map(strip).collect()
+        };
+        self.weights.set(&part("weight."))?;
+        for (name, moment) in self.optimiser.tensors() {
+            let saved = tensors.get(&name).ok_or_else(|| TrainError::File {
+                path: checkpoints.folder().to_path_buf(),
+                detail: format!("the checkpoint lacks `{name}`"),
+            })?;
+            moment.write_slice(0, 0, saved)?;
+        }
+        for (index, callback) in callbacks.iter_mut().enumerate() {
+            callback.restore(part(&format!("callback.{index}.")))?;
+        }
+        self.best = state.best.map(|(step, loss)| Best {
+            step,
+            loss,
+            values: part("best."),
+        });
+        self.mixture.restore(state.mixture)?;
+        (self.step, self.tokens, self.seconds) = (state.step, state.tokens, state.seconds);
+        Ok(true)
+    }
+
+    /// What a checkpoint must agree on, each with its name.
+    fn identity(&self) -> Result<BTreeMap<String, serde_json::Value>> {
+        // Sums tell weights apart at a fraction of a hash's cost, which every checkpoint would bear.
+        let mut weights = Sha256::new();
+        for (_, tensor) in self.original.parameters() {
+            weights.update(tensor.square_sum()?.to_le_bytes());
+        }
+        let mut data = Sha256::new();
+        for domain in self.mixture.domains() {
+            crate::checkpoint::fingerprint(domain, &mut data);
+        }
+        Ok(BTreeMap::from([
+            ("model".to_owned(), serde_json::json!(self.original.graph)),
+            ("weights".to_owned(), serde_json::json!(crate::checkpoint::hexadecimal(weights))),
+            ("trained parameters".to_owned(), serde_json::json!(self.weights.masters().keys().collect::<Vec<_>>())),
+            ("settings".to_owned(), serde_json::json!(self.settings)),
+            ("seed".to_owned(), serde_json::json!(self.seed)),
+            ("data".to_owned(), serde_json::json!(crate::checkpoint::hexadecimal(data))),
+        ]))
+    }
+
+    /// Trains to the last step. `observe` hears of each step.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] before a step that is no number would reach the weights, and whatever a file or an operation
+    /// refuses.
+    pub fn train(&mut self, callbacks: &mut [&mut dyn Callback], observe: &mut dyn FnMut(&Entry)) -> Result<()> {
+        let schedule = self.settings.schedule(self.steps);
+        while self.step < self.steps {
+            let started = Instant::now();
+            let step = self.step + 1;
+            let factor = schedule.factor(step);
+            let (loss, gradients, tokens) = self.gradients(step)?;
+            let squares = gradients.values().map(Tensor::square_sum).collect::<prunebench_tensor::Result<Vec<_>>>()?;
+            let norm = squares.iter().sum::<f64>().sqrt();
+            for (what, value) in [("loss", loss.mean()), ("gradient norm", norm)] {
+                if !value.is_finite() {
+                    return Err(TrainError::Diverged {
+                        step,
+                        what,
+                        value,
+                        learning_rate: self.settings.learning_rate * factor,
+                        kept: self.checkpoints.as_ref().and_then(Checkpoints::newest),
+                    });
+                }
+            }
+            let scale = self.settings.clip.map_or(1.0, |clip| (clip / (norm + CLIP_EPS)).min(1.0));
+            self.optimiser.step(&self.weights, &gradients, &self.settings, step, factor, scale)?;
+            drop(gradients);
+            for callback in callbacks.iter_mut() {
+                callback.updated(&self.weights)?;
+            }
+            self.weights.publish()?;
+            self.original.device().sync()?;
+            let seconds = started.elapsed().as_secs_f64();
+            (self.step, self.tokens, self.seconds) = (step, self.tokens + tokens, self.seconds + seconds);
+
+            let due = self.settings.validate_every.is_some_and(|every| step.is_multiple_of(every));
+            let validation = match due || step == self.steps {
+                true => self.validate(callbacks)?,
+                false => Vec::new(),
+            };
+            let entry = Entry {
+                step,
+                tokens: self.tokens,
+                seconds: self.seconds,
+                tokens_per_second: tokens as f64 / seconds,
+                loss: loss.mean(),
+                learning_rate: self.settings.learning_rate * factor,
+                gradient_norm: norm,
+                validation,
+            };
+            if let Some(log) = &mut self.log {
+                log.write(&entry)?;
+            }
+            self.last = Some(entry.clone());
+            if self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_due(step, self.steps)) {
+                self.save(callbacks)?;
+            }
+            observe(&entry);
+        }
+        Ok(())
+    }
+
+    /// Loss and gradients of one step's sequences, and the tokens read.
+    fn gradients(&mut self, step: u64) -> Result<(Loss, Gradients, u64)> {
+        let mut examples: Vec<Example> = (0..self.settings.batch).map(|_| self.mixture.next_sequence()).collect();
+        // Alike lengths side by side need little padding; the sum does not depend on the order.
+        examples.sort_by_key(|example| std::cmp::Reverse(example.tokens.len()));
+        let micro = self.settings.micro_batch.unwrap_or(self.settings.batch);
+        let batches: Vec<Batch> = examples.chunks(micro).map(|part| Batch::new(part, self.settings.packed)).collect();
+        let predictions: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        if predictions == 0 {
+            return Err(TrainError::Data(format!(
+                "none of the {} examples of step {step} has a token to learn within {} tokens; raise `length` or `batch`",
+                self.settings.batch, self.settings.length
+            )));
+        }
+        let (mut total, mut gradients, mut tokens) = (Loss::default(), Gradients::default(), 0);
+        for (index, batch) in batches.iter().enumerate() {
+            if batch.targets.is_empty() {
+                continue;
+            }
+            self.weights.draw_dropout(mix(mix(self.seed, step), index as u64));
+            let tracked = Tracked {
+                decoder: &self.weights.decoder,
+                leaves: &self.weights.leaves,
+                recompute: self.settings.recompute,
+            };
+            let loss = tracked.backward(batch, 1.0 / predictions as f64, &mut gradients)?;
+            total.sum += loss.sum;
+            total.predictions += loss.predictions;
+            tokens += batch.tokens;
+        }
+        Ok((total, gradients, tokens))
+    }
+
+    /// Scores the validation sets, and remembers the weights if they are the best so far.
+    fn validate(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<Vec<(String, f64)>> {
+        let view = self.weights.view()?;
+        let rows = self.settings.micro_batch.unwrap_or(self.settings.batch);
+        let mut losses = Vec::with_capacity(self.validation.len());
+        for set in &self.validation {
+            let mut sum = Loss::default();
+            for part in set.examples.chunks(rows) {
+                let part = loss(&view, &Batch::new(part, false))?;
+                sum.sum += part.sum;
+                sum.predictions += part.predictions;
+            }
+            losses.push((set.name.clone(), sum));
+        }
+        if losses.is_empty() {
+            return Ok(Vec::new());
+        }
+        for callback in callbacks.iter_mut() {
+            callback.validated(&losses, &mut self.mixture)?;
+        }
+        let mean = mean(&losses);
+        if self.track_best && self.best.as_ref().is_none_or(|best| mean < best.loss) {
+            self.best = Some(Best {
+                step: self.step,
+                loss: mean,
+                values: self.weights.copies()?,
+            });
+        }
+        Ok(losses.into_iter().map(|(name, loss)| (name, loss.mean())).collect())
+    }
+
+    fn save(&self, callbacks: &[&mut dyn Callback]) -> Result<()> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
+        let state = State {
+            step: self.step,
+            tokens: self.tokens,
+            seconds: self.seconds,
+            mixture: self.mixture.state().clone(),
+            best: self.best.as_ref().map(|best| (best.step, best.loss)),
+            identity: self.identity()?,
+        };
+        let mut tensors: Vec<(String, Tensor)> = Vec::new();
+        let named = |prefix: &str, (name, tensor): (&String, &Tensor)| (format!("{prefix}{name}"), tensor.clone());
+        tensors.extend(self.weights.masters().iter().map(|entry| named("weight.", entry)));
+        tensors.extend(self.optimiser.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())));
+        tensors.extend(self.best.iter().flat_map(|best| &best.values).map(|entry| named("best.", entry)));
+        for (index, callback) in callbacks.iter().enumerate() {
+            let own = callback.state()?.into_iter();
+            tensors.extend(own.map(|(name, tensor)| (format!("callback.{index}.{name}"), tensor)));
+        }
+        checkpoints.save(&state, &tensors)
+    }
+
+    /// The trained model.
+    pub fn finish(self) -> Result<Trained> {
+        let last = self.last.clone();
+        let (steps, tokens) = (self.step, self.tokens);
+        let trained_parameters = self.weights.count();
+        let final_decoder = |values: &BTreeMap<String, Tensor>| -> Result<Decoder> {
+            let weights = Weights::new(self.original, &self.trainable, false)?;
+            weights.set(values)?;
+            weights.finish(self.original)
+        };
+        let best = match &self.best {
+            Some(best) => Some(BestModel {
+                decoder: final_decoder(&best.values)?,
+                step: best.step,
+                loss: best.loss,
+            }),
+            None => None,
+        };
+        let decoder = match &best {
+            Some(best) if self.settings.keep_best => best.decoder.clone(),
+            _ => self.weights.finish(self.original)?,
+        };
+        Ok(Trained {
+            decoder,
+            best,
+            steps,
+            tokens,
+            trained_parameters,
+            last,
+        })
+    }
+}
+
+/// Nats per prediction of all sets together.
+fn mean(losses: &[(String, Loss)]) -> f64 {
+    let sum = losses.iter().fold(Loss::default(), |sum, (_, loss)| Loss {
+        sum: sum.sum + loss.sum,
+        predictions: sum.predictions + loss.predictions,
+    });
+    sum.mean()
+}

@@ -1,0 +1,85 @@
+//! `finetune`: the model's own weights trained on.
+
+use prunebench_train::{KeepZeros, Settings, Trainable};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::training::{config, parse, train};
+use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
+
+static CARD: Card = Card {
+    id: "finetune",
+    title: "Fine-tuning",
+    paper: "baseline",
+    changes: "trains the stored parameters; zeros stay",
+    example: "finetune(steps=50, learning_rate=1e-4)",
+    needs: &[Need::RecoveryData],
+    stochastic: true,
+    version: 1,
+    deviations: &[],
+    readme: include_str!("README.md"),
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    card: &CARD,
+    parse: |table| {
+        let (own, settings) = parse(CARD.id, table)?;
+        Ok(Box::new(Finetune { own, settings }))
+    },
+};
+
+#[derive(Debug)]
+struct Finetune {
+    own: Own,
+    settings: Settings,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Own {
+    /// Parts of the names of the parameters to train; all if empty.
+    parameters: Vec<String>,
+    /// Zeros that are found stay zero.
+    keep_zeros: bool,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self {
+            parameters: Vec::new(),
+            keep_zeros: true,
+        }
+    }
+}
+
+impl Method for Finetune {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn config(&self) -> Value {
+        config(&self.own, &self.settings)
+    }
+
+    fn apply(&self, run: &mut Run) -> Result<Report> {
+        let failed = |source| Error::Train { method: CARD.id, source };
+        let trainable = match self.own.parameters.as_slice() {
+            [] => Trainable::All,
+            parts => Trainable::Named(parts.to_vec()),
+        };
+        let masks = match self.own.keep_zeros {
+            true => Some(KeepZeros::of(run.model.parameters()).map_err(failed)?),
+            false => None,
+        };
+        let (trained, details) = train(CARD.id, run, trainable, &self.settings, masks)?;
+        run.model = trained.decoder;
+        Ok(Report {
+            nominal_ratio: None,
+            change: match self.own.keep_zeros {
+                true => Change::Values,
+                false => Change::Refilled,
+            },
+            details,
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! `lora`: low-rank adapters trained on and merged into the weights.
+
+use prunebench_train::{Lora as Adapters, Settings, Trainable};
+use serde_json::Value;
+
+use crate::training::{config, parse, train};
+use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
+
+static CARD: Card = Card {
+    id: "lora",
+    title: "LoRA",
+    paper: "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022 (arXiv 2106.09685)",
+    changes: "trains low-rank adapters and merges them into the blocks' linears; zeros stay",
+    example: "lora(steps=50, learning_rate=1e-4)",
+    needs: &[Need::RecoveryData],
+    stochastic: true,
+    version: 1,
+    deviations: &["the adapter of a linear with zeros is masked by them, so that merging fills none"],
+    readme: include_str!("README.md"),
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    card: &CARD,
+    parse: |table| {
+        let (adapters, settings) = parse(CARD.id, table)?;
+        Ok(Box::new(Lora { adapters, settings }))
+    },
+};
+
+#[derive(Debug)]
+struct Lora {
+    adapters: Adapters,
+    settings: Settings,
+}
+
+impl Method for Lora {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn config(&self) -> Value {
+        config(&self.adapters, &self.settings)
+    }
+
+    fn apply(&self, run: &mut Run) -> Result<Report> {
+        let failed = |source| Error::Train { method: CARD.id, source };
+        self.adapters.attach(&mut run.model, run.seed).map_err(failed)?;
+        let (trained, details) = train(CARD.id, run, Trainable::Adapters, &self.settings, None)?;
+        run.model = trained.decoder;
+        for block in &mut run.model.blocks {
+            for (_, linear) in block.linears_mut() {
+                linear.merge()?;
+            }
+        }
+        Ok(Report {
+            nominal_ratio: None,
+            change: Change::Values,
+            details,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! What methods that train share: their settings as recipe keys, presets of them, and the training itself.
+
+use std::collections::BTreeMap;
+
+use prunebench_train::{Callback, KeepZeros, Mixture, Settings, Trainable, Trained, Trainer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::config::{parse_strict, suggestion};
+use crate::{Error, Result, Run};
+
+/// Settings of published recoveries, by name; data beside the code.
+const PRESETS: &str = include_str!("training_presets.toml");
+/// Any of them says how long to train.
+const LENGTHS: [&str; 3] = ["steps", "tokens", "epochs"];
+
+/// Reads the settings of the training and the method's own keys from one table, over those of the `preset` that it names.
+pub(crate) fn parse<T>(method: &'static str, mut table: toml::Table) -> Result<(T, Settings)>
+where
+    T: DeserializeOwned + Serialize + Default,
+{
+    let refuse = |detail: String| Error::Config {
+        what: method.to_owned(),
+        detail,
+    };
+    if let Some(name) = table.remove("preset") {
+        let presets: BTreeMap<String, toml::Table> =
+            toml::from_str(PRESETS).map_err(|error| refuse(format!("presets: {error}")))?;
+        let known: Vec<&str> = presets.keys().map(String::as_str).collect();
+        let name = name.as_str().unwrap_or_default();
+        let preset = presets
+            .get(name)
+            .ok_or_else(|| refuse(format!("key `preset`: unknown value `{name}`; {}", suggestion(name, "values", &known))))?;
+        let own_length = LENGTHS.iter().any(|key| table.contains_key(*key));
+        for (key, value) in preset {
+            if !table.contains_key(key) && !(own_length && LENGTHS.contains(&key.as_str())) {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    let (own, training) = (keys::<T>(), keys::<Settings>());
+    let (mut own_table, mut training_table) = (toml::Table::new(), toml::Table::new());
+    for (key, value) in table {
+        if own.contains(&key) {
+            own_table.insert(key, value);
+        } else if training.contains(&key) {
+            training_table.insert(key, value);
+        } else {
+            let all: Vec<&str> = own.iter().chain(&training).map(String::as_str).chain(["preset"]).collect();
+            return Err(refuse(format!("unknown key `{key}`; {}", suggestion(&key, "keys", &all))));
+        }
+    }
+    let settings: Settings = parse_strict(method, training_table)?;
+    settings.validate().map_err(|source| Error::Train { method, source })?;
+    Ok((parse_strict(method, own_table)?, settings))
+}
+
+/// The keys of a configuration all of whose keys have defaults.
+fn keys<T: Serialize + Default>() -> Vec<String> {
+    match json!(T::default()) {
+        Value::Object(map) => map.into_iter().map(|(key, _)| key).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// One object of the method's own keys and the settings.
+pub(crate) fn config(own: &impl Serialize, settings: &Settings) -> Value {
+    let mut all = json!(own);
+    if let (Some(all), Value::Object(settings)) = (all.as_object_mut(), json!(settings)) {
+        all.extend(settings);
+    }
+    all
+}
+
+/// Trains `run.model` on the run's recovery data.
+pub(crate) fn train(
+    method: &'static str,
+    run: &mut Run,
+    trainable: Trainable,
+    settings: &Settings,
+    keep_zeros: Option<KeepZeros>,
+) -> Result<(Trained, Value)> {
+    let failed = |source| Error::Train { method, source };
+    let recovery = run.recovery.clone();
+    let (domains, shares): (Vec<_>, Vec<_>) = recovery.domains.into_iter().unzip();
+    let mixture = Mixture::new(domains, &shares, settings.length, run.seed).map_err(failed)?;
+    let model = run.model.clone();
+    let mut trainer = Trainer::new(&model, trainable, settings.clone(), mixture, run.seed).map_err(failed)?;
+    trainer.validate_on(recovery.validation).map_err(failed)?;
+    let steps = trainer.steps();
+    let mut keep_zeros = keep_zeros;
+    let mut callbacks: Vec<&mut dyn Callback> = keep_zeros.iter_mut().map(|keep| keep as &mut dyn Callback).collect();
+    let mut first = None;
+    let mut validations = Vec::new();
+    trainer
+        .train(&mut callbacks, &mut |entry| {
+            first.get_or_insert(entry.loss);
+            if !entry.validation.is_empty() {
+                validations.push(json!({ "step": entry.step, "loss": entry.validation.iter().cloned().collect::<BTreeMap<_, _>>() }));
+            }
+            let what = format!("{method}: loss {:.3}, {:.0} tokens/s", entry.loss, entry.tokens_per_second);
+            run.progress(entry.step as usize, steps as usize, &what);
+        })
+        .map_err(failed)?;
+    let trained = trainer.finish().map_err(failed)?;
+    run.count_training_tokens(trained.tokens);
+    let details = json!({
+        "steps": trained.steps,
+        "training_tokens": trained.tokens,
+        "trained_parameters": trained.trained_parameters,
+        "first_loss": first,
+        "last_loss": trained.last.as_ref().map(|entry| entry.loss),
+        "validation": validations,
+        "best_step": trained.best.as_ref().map(|best| best.step),
+    });
+    Ok((trained, details))
+}
