@@ -14,6 +14,8 @@ pub(crate) struct DataInputs {
     pub(crate) scored: Vec<(String, String)>,
     /// Of the calibration text.
     pub(crate) calibration: Option<(String, String)>,
+    /// Of the data that methods train on.
+    pub(crate) recovery: Vec<(String, String)>,
 }
 
 impl DataInputs {
@@ -81,6 +83,30 @@ impl DataInputs {
             _ => {}
         }
         inputs
+    }
+
+    /// Adds the hashes of the data that methods train on.
+    pub(crate) fn add_recovery(
+        &mut self,
+        experiment: &Experiment,
+        catalogue: &Catalogue,
+        places: &Places,
+        problems: &mut Collector,
+    ) {
+        let Some(recovery) = &experiment.recovery else {
+            problems.usage(
+                "a recipe trains; add [recovery] with texts or instructions, such as texts = [\"wikitext2/validation\"]",
+            );
+            return;
+        };
+        if let Some(problem) = recovery.problem() {
+            problems.usage(problem);
+        }
+        match recovery.hashes(catalogue, places) {
+            Ok(hashes) => self.recovery = hashes,
+            Err(error) if is_usage(&error) => problems.usage(error),
+            Err(error) => problems.machine(error),
+        }
     }
 
     /// Adds the hash of each task's documents.

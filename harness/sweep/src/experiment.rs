@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::EvaluationText;
 use crate::problem::{Problem, Problems};
+use crate::recovery::Recovery;
 
 /// A grid of cells: every model × recipe × engine × device × dtype × seed, measured alike.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Experiment {
     /// Text for the methods that need some.
     #[serde(default)]
     pub calibration: Option<Calibration>,
+    /// Data for the methods that train.
+    #[serde(default)]
+    pub recovery: Option<Recovery>,
     /// What is measured on every cell.
     pub evaluation: EvaluationText,
     /// What the uncompressed models must give before anything compressed is measured.

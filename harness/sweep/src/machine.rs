@@ -21,6 +21,12 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Compute threads of this process: what its environment says, else all cores.
+pub(crate) fn threads() -> usize {
+    let said = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    said.filter(|&threads| threads > 0).unwrap_or_else(cores)
+}
+
 /// Now, RFC 3339 in UTC, to the second.
 pub(crate) fn now() -> String {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0);

@@ -6,6 +6,7 @@ use prunebench_results::{Cell, Inputs, Memory, Metrics};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Calibration;
+use crate::recovery::Recovery;
 
 /// The one line of JSON that a worker reads from standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) model: Option<PathBuf>,
     /// Present if a method of the recipe reads calibration text.
     pub(crate) calibration: Option<Calibration>,
+    /// Present if a method of the recipe trains.
+    pub(crate) recovery: Option<Recovery>,
     /// The local mirror of the texts.
     pub(crate) data: Option<PathBuf>,
     /// Compute threads, which the worker's environment has set already.

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use prunebench_datasets::{Catalogue, Places};
 use prunebench_methods::Recipe;
+use prunebench_model::checkpoint::content_hash;
 use prunebench_model::source::{Location, ModelSource};
+use prunebench_train::TrainingRun;
+use serde_json::json;
 use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT};
 use prunebench_tensor::{DType, DeviceKind, Engine};
 
@@ -13,7 +16,7 @@ use crate::experiment::{Expectation, Experiment, Limits};
 use crate::machine::{cores, engine_version};
 use crate::message::Request;
 use crate::problem::{Collector, Problems};
-use crate::recipe::{depends_on_seed, needs_calibration};
+use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery, needs_training_run};
 
 /// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
 pub const BASELINE: &str = "dense";
@@ -59,6 +62,8 @@ struct Model {
     name: String,
     path: Option<PathBuf>,
     hash: String,
+    /// Hash of what its training left beside it.
+    training_run: String,
 }
 
 impl Plan {
@@ -79,6 +84,9 @@ impl Plan {
                 let places = Places::from_env(data.map(Path::to_owned));
                 let evaluation = experiment.evaluation.expand(&catalogue, &mut problems);
                 let mut inputs = DataInputs::texts(experiment, &catalogue, &places, calibrated, &mut problems);
+                if recipes.iter().any(needs_recovery) {
+                    inputs.add_recovery(experiment, &catalogue, &places, &mut problems);
+                }
                 inputs.add_tasks(&evaluation, &catalogue, &places, &mut problems);
                 (evaluation, inputs)
             }
@@ -171,6 +179,14 @@ impl Planner<'_> {
             );
             inputs.insert("calibration".to_owned(), windows);
         }
+        let recovery = self.experiment.recovery.as_ref().filter(|_| needs_recovery(recipe));
+        if let Some(recovery) = recovery {
+            inputs.extend(self.data_inputs.recovery.iter().cloned());
+            inputs.insert("recovery".to_owned(), json!(recovery).to_string());
+        }
+        if needs_training_run(recipe) {
+            inputs.insert("training run".to_owned(), model.training_run.clone());
+        }
         Planned {
             key: cell.key(&inputs),
             request: Request {
@@ -178,6 +194,7 @@ impl Planner<'_> {
                 inputs: inputs.clone(),
                 model: model.path.clone(),
                 calibration: calibration.cloned(),
+                recovery: recovery.cloned(),
                 data: self.data.clone(),
                 threads: self.threads,
             },
@@ -308,7 +325,14 @@ fn models(experiment: &Experiment, problems: &mut Collector) -> Vec<Model> {
         let found = spec.parse::<ModelSource>().and_then(|source| {
             let resolved = source.resolve()?;
             let hash = resolved.content_hash()?;
+            let training_run = match &resolved.location {
+                Location::Path(path) => TrainingRun::beside(path),
+                Location::Random(_) => None,
+            };
+            let files = training_run.map(|run| run.files()).unwrap_or_default();
+            let hashes: Vec<String> = files.iter().map(|file| content_hash(file)).collect::<Result<_, _>>()?;
             Ok(Model {
+                training_run: hashes.join(" "),
                 spec: spec.clone(),
                 name: resolved.name,
                 hash,

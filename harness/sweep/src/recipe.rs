@@ -5,8 +5,10 @@ use prunebench_methods::{Need, Recipe, Run};
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::{Accounting, Decoder};
 use prunebench_results as results;
+use prunebench_train::TrainingRun;
 
 use crate::experiment::Calibration;
+use crate::recovery::Recovery;
 use crate::worker::CellError;
 
 /// A compressed model with what the recipe says of itself.
@@ -26,24 +28,49 @@ pub(crate) fn needs_calibration(recipe: &Recipe) -> bool {
     recipe.needs(Need::CalibrationText)
 }
 
+/// Whether a method of the recipe trains.
+pub(crate) fn needs_recovery(recipe: &Recipe) -> bool {
+    recipe.needs(Need::RecoveryData)
+}
+
+/// Whether a method of the recipe reads what the model's training left.
+pub(crate) fn needs_training_run(recipe: &Recipe) -> bool {
+    recipe.needs(Need::TrainingRun)
+}
+
+/// What a recipe may read beside the model.
+#[derive(Clone, Copy)]
+pub struct Supplies<'a> {
+    /// Windows that the seed draws, for methods that read calibration text.
+    pub calibration: Option<&'a Calibration>,
+    /// Data for methods that train.
+    pub recovery: Option<&'a Recovery>,
+    /// Where texts are.
+    pub places: &'a Places,
+}
+
 /// Whether another seed gives another model, by the method's own draws or by those of calibration windows.
 pub(crate) fn depends_on_seed(recipe: &Recipe) -> bool {
     needs_calibration(recipe) || recipe.is_stochastic()
 }
 
-/// Applies `recipe` to a model, on windows that `seed` draws from the calibration text if a method reads some.
+/// Applies `recipe` to a model. `seed` draws the calibration windows and whatever a method draws.
 ///
 /// # Errors
-/// A recipe that can't be parsed or applied, or calibration text that can't be had.
+/// A recipe that can't be parsed or applied, or data that can't be had.
 pub fn compress(
     model: &LoadedModel,
     recipe: &[String],
-    calibration: Option<&Calibration>,
-    places: &Places,
+    supplies: Supplies,
     seed: u64,
     progress: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Compressed, CellError> {
     let recipe = Recipe::parse(recipe)?;
+    let Supplies {
+        calibration,
+        recovery,
+        places,
+    } = supplies;
     let windows = match calibration {
         Some(calibration) if needs_calibration(&recipe) => {
             let text = text(&Catalogue::embedded()?, &calibration.text, &calibration.split, places)?;
@@ -56,7 +83,14 @@ pub fn compress(
     let dense = &model.decoder;
     let before = dense.accounting()?;
     let mut heard = |done, total, what: &str| progress(what, done, total);
-    let mut run = Run::new(dense, &windows, seed, &mut heard);
+    let recovery = match recovery {
+        Some(recovery) if needs_recovery(&recipe) => {
+            recovery.sequences(&Catalogue::embedded()?, places, model.tokenizer()?)?
+        }
+        _ => Default::default(),
+    };
+    let training_run = TrainingRun::beside(&model.path);
+    let mut run = Run::new(dense, &windows, seed, &mut heard).with(recovery, training_run);
     let reports = recipe.apply(&mut run)?;
     let budget = run.budget();
     let decoder = run.model;
@@ -66,6 +100,7 @@ pub fn compress(
         accounting: accounting(&after),
         budget: results::Budget {
             calibration_tokens: budget.calibration_tokens,
+            training_tokens: budget.training_tokens,
             forward_passes: budget.forward_passes,
             cpu_seconds: budget.cpu_seconds,
             wall_seconds: budget.wall_seconds,

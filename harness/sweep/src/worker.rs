@@ -13,7 +13,7 @@ use prunebench_tensor::{DType, Device};
 
 use crate::evaluation::{documents, task_input};
 use crate::message::{Message, Request};
-use crate::recipe::{Compressed, compress};
+use crate::recipe::{Compressed, Supplies, compress};
 
 /// Progress closer together than this is not sent.
 const QUIET: Duration = Duration::from_millis(100);
@@ -131,8 +131,11 @@ fn measure(request: &Request, progress: &mut dyn FnMut(&str, usize, usize)) -> R
     } = compress(
         &model,
         &cell.recipe,
-        request.calibration.as_ref(),
-        &places,
+        Supplies {
+            calibration: request.calibration.as_ref(),
+            recovery: request.recovery.as_ref(),
+            places: &places,
+        },
         cell.seed,
         progress,
     )?;

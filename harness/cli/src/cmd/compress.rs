@@ -6,7 +6,7 @@ use clap::Args;
 use prunebench_datasets::Places;
 use prunebench_model::checkpoint::save;
 use prunebench_model::source::ModelSource;
-use prunebench_sweep::{Compressed, compress};
+use prunebench_sweep::{Compressed, Supplies, compress};
 use prunebench_tensor::{DType, Device, DeviceKind, Engine};
 use serde_json::json;
 
@@ -77,8 +77,11 @@ impl Compress {
         } = compress(
             &model,
             &self.model.recipe(),
-            Some(&self.model.calibration()),
-            &places,
+            Supplies {
+                calibration: Some(&self.model.calibration()),
+                recovery: self.model.recovery().as_ref(),
+                places: &places,
+            },
             self.model.seed,
             &mut progress,
         )?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
-use prunebench_datasets::{Catalogue, Places, text};
+use prunebench_datasets::{Catalogue, Error as DataError, Places, text};
 use prunebench_model::source::{ModelSource, smollm2_is_cached, smollm2_path};
 use prunebench_sweep::engine_version;
 use prunebench_tensor::{Device, Engine, Tensor};
@@ -117,19 +117,18 @@ impl Doctor {
         let mut checks = Vec::new();
         for set in catalogue.data_sets() {
             for split in set.splits.keys() {
+                let absent = |problem: &dyn std::fmt::Display| {
+                    let found = match self.online {
+                        true => format!("not in a data folder, and not to be fetched: {problem}"),
+                        false => "neither in a data folder nor in the cache".into(),
+                    };
+                    let cure = "or name a data folder with --data or PRUNEBENCH_DATA";
+                    Err((State::Absent, found, format!("prunebench fetch {}, {cure}", set.name)))
+                };
                 let found = match text(&catalogue, &set.name, split, &places) {
                     Ok(text) => Ok(format!("{}, sha256 as pinned", text.origin)),
-                    Err(prunebench_datasets::Error::Hub { problem, .. }) => Err((
-                        State::Absent,
-                        match self.online {
-                            true => format!("not in a data folder, and not from the Hub: {problem}"),
-                            false => "in no data folder and not in the Hub's cache".into(),
-                        },
-                        format!(
-                            "prunebench fetch {}, or name a data folder with --data or PRUNEBENCH_DATA",
-                            set.name
-                        ),
-                    )),
+                    Err(DataError::Hub { problem, .. }) => absent(&problem),
+                    Err(DataError::Download { problem, .. }) => absent(&problem),
                     Err(error) => Err((
                         State::Broken,
                         error.to_string(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use prunebench_datasets::{Catalogue, DataSet, Places, Shots, Task, text, text_documents};
+use prunebench_datasets::{Catalogue, DataSet, Origin, Places, Shots, Task, instructions, text, text_documents};
 use prunebench_model::source::{Location, ModelSource};
 use serde_json::json;
 
@@ -15,9 +15,9 @@ use crate::output::{print, print_json};
 #[command(after_help = "Examples:
   prunebench fetch smollm2-135m
   prunebench fetch hf:Qwen/Qwen2.5-0.5B wikitext2
-  prunebench fetch arc_easy llm-pruner-7")]
+  prunebench fetch arc_easy llm-pruner-7 alpaca")]
 pub struct Fetch {
-    /// Models (as for --model), data sets (as `prunebench list protocols` names them), tasks or suites
+    /// Models (as for --model), or what `prunebench list` names as texts, tasks, suites or instructions
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
     /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
@@ -45,6 +45,9 @@ impl Fetch {
                 }
             } else if let Ok(one) = catalogue.task(source) {
                 task(one, &places, &mut fetched)?;
+            } else if catalogue.instruction_set(source).is_ok() {
+                let found = instructions(&catalogue, source, &places)?;
+                fetched.push((source.clone(), place(&found.origin), Some(found.sha256)));
             } else {
                 let model = source.parse::<ModelSource>()?.resolve()?;
                 let place = match &model.location {
@@ -68,12 +71,19 @@ impl Fetch {
     }
 }
 
+fn place(origin: &Origin) -> String {
+    match origin {
+        Origin::World { .. } => format!("nothing to fetch: {origin}"),
+        origin => origin.to_string(),
+    }
+}
+
 /// Every text and collection of documents of a data set.
 fn texts(catalogue: &Catalogue, data_set: &DataSet, places: &Places, fetched: &mut Vec<Fetched>) -> anyhow::Result<()> {
     let name = &data_set.name;
     for split in data_set.splits.keys() {
         let text = text(catalogue, name, split, places)?;
-        fetched.push((format!("{name}/{split}"), text.origin.to_string(), Some(text.sha256)));
+        fetched.push((format!("{name}/{split}"), place(&text.origin), Some(text.sha256)));
     }
     for split in data_set.documents.keys() {
         let mut protocols = data_set.protocols.iter();
@@ -81,7 +91,7 @@ fn texts(catalogue: &Catalogue, data_set: &DataSet, places: &Places, fetched: &m
             let documents = text_documents(catalogue, protocol, places)?;
             fetched.push((
                 format!("{name}/{split}"),
-                documents.origin.to_string(),
+                place(&documents.origin),
                 Some(documents.sha256),
             ));
         }
@@ -95,16 +105,12 @@ fn task(task: &Task, places: &Places, fetched: &mut Vec<Fetched>) -> anyhow::Res
     let mut origins = documents.origins.into_iter();
     if let Some(origin) = origins.next() {
         let name = format!("{}/{}", task.id(), task.prompt.split);
-        fetched.push((name, origin.to_string(), Some(documents.sha256)));
+        fetched.push((name, place(&origin), Some(documents.sha256)));
     }
     let with_shots = task.documents(&Shots::new(1), Some(1), places)?;
     // Of the same split there is a single origin.
     if let Some(origin) = with_shots.origins.get(1) {
-        fetched.push((
-            format!("{}/{}", task.id(), task.few_shot.split),
-            origin.to_string(),
-            None,
-        ));
+        fetched.push((format!("{}/{}", task.id(), task.few_shot.split), place(origin), None));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `prunebench list`.
 
 use clap::{Args, ValueEnum};
-use prunebench_datasets::{Catalogue, Suite, Task};
+use prunebench_datasets::{Catalogue, DataSet, InstructionSet, RowSource, Suite, Task};
 use prunebench_methods::registry;
 use prunebench_sweep::engine_version;
 use prunebench_tensor::Engine;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::output::{print, print_json};
 
-/// List methods, models, protocols, tasks, suites and engines.
+/// List methods, models, texts, protocols, tasks, suites, instructions and engines.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench list
@@ -28,9 +28,11 @@ pub struct List {
 enum What {
     Methods,
     Models,
+    Texts,
     Protocols,
     Tasks,
     Suites,
+    Instructions,
     Engines,
 }
 
@@ -115,6 +117,7 @@ fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
                 )
             })
             .collect(),
+        What::Texts => Catalogue::embedded()?.data_sets().iter().map(data_set).collect(),
         What::Protocols => Catalogue::embedded()?
             .protocols()
             .map(|protocol| {
@@ -128,6 +131,10 @@ fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
             .collect(),
         What::Tasks => Catalogue::embedded()?.tasks().iter().map(task).collect(),
         What::Suites => Catalogue::embedded()?.suites().iter().map(suite).collect(),
+        What::Instructions => {
+            let catalogue = Catalogue::embedded()?;
+            catalogue.instruction_sets().iter().map(instructions).collect()
+        }
         What::Engines => [Engine::Candle, Engine::Torch]
             .iter()
             .map(|&engine| {
@@ -146,29 +153,66 @@ fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
 
 fn task(task: &Task) -> Entry {
     let metrics: Vec<String> = task.metrics.iter().map(ToString::to_string).collect();
-    let (hub, lm_eval) = (&task.hub, &task.lm_eval);
+    let (hub, lm_eval) = (task.hub(), &task.lm_eval);
+    let equal = lm_eval.as_ref().map(|lm_eval| format!("lm-eval's {}", lm_eval.task));
     let line = format!(
-        "{}; {}; lm-eval's {}; {}{}",
+        "{}; {}; {}; {}{}",
         task.title,
         metrics.join(", "),
-        lm_eval.task,
-        hub.repository,
+        equal.as_deref().unwrap_or("prunebench's own"),
+        hub.map_or("made by this program", |hub| &hub.repository),
         if task.pinned() { "" } else { ", not pinned" }
     );
-    let splits = task.splits.iter().map(|(name, rows)| {
-        let rows = json!({
-            "file": rows.file, "hub_sha256": rows.hub_sha256, "mirror": rows.mirror, "mirror_sha256": rows.mirror_sha256,
-        });
+    let splits = task.splits.iter().map(|(name, source)| {
+        let rows = match source {
+            RowSource::File { file, .. } => json!({
+                "file": file.file, "hub_sha256": file.hub_sha256,
+                "mirror": file.mirror, "mirror_sha256": file.mirror_sha256,
+            }),
+            RowSource::World(world) => json!({ "domain": world.domain, "part": world.part, "sha256": world.sha256 }),
+        };
         (name.clone(), rows)
     });
     let value = json!({
         "id": task.id(), "title": task.title, "licence": task.licence, "metrics": metrics,
-        "repository": hub.repository, "revision": hub.revision, "pinned": task.pinned(),
+        "repository": hub.map(|hub| &hub.repository), "revision": hub.map(|hub| &hub.revision), "pinned": task.pinned(),
         "splits": splits.collect::<serde_json::Map<String, Value>>(),
         "split": task.prompt.split, "few_shot_split": task.few_shot.split, "group": task.prompt.group,
         "lm_eval": lm_eval, "differs": task.differs,
     });
     (task.id(), line, value)
+}
+
+fn data_set(set: &DataSet) -> Entry {
+    let splits: Vec<&str> = set
+        .splits
+        .keys()
+        .chain(set.documents.keys())
+        .map(String::as_str)
+        .collect();
+    let line = format!("{}; {}; {}", set.title, set.licence, splits.join(", "));
+    let hashes = set
+        .splits
+        .iter()
+        .map(|(name, split)| (name.clone(), json!(split.sha256())));
+    let value = json!({
+        "name": set.name, "title": set.title, "licence": set.licence,
+        "splits": hashes.collect::<serde_json::Map<String, Value>>(), "documents": set.documents.keys().collect::<Vec<_>>(),
+    });
+    (set.name.clone(), line, value)
+}
+
+fn instructions(set: &InstructionSet) -> Entry {
+    let pinned = set.hub.revision.is_some();
+    let note = if pinned { "" } else { ", not pinned" };
+    let line = format!("{}; {}; {}{note}", set.title, set.licence, set.hub.repository);
+    let value = json!({
+        "name": set.name, "title": set.title, "licence": set.licence,
+        "repository": set.hub.repository, "revision": set.hub.revision, "pinned": pinned,
+        "file": set.rows.file, "mirror": set.rows.mirror, "mirror_sha256": set.rows.mirror_sha256,
+        "prompt": set.prompt.text(), "response": set.response.text(),
+    });
+    (set.name.clone(), line, value)
 }
 
 fn suite(suite: &Suite) -> Entry {

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod eval;
 pub mod fetch;
 pub mod list;
+pub mod pretrain;
 pub mod report;
 pub mod run;
 pub mod throughput;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use prunebench_results::{Record, TaskResult};
-use prunebench_sweep::{Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, baseline};
+use prunebench_sweep::{Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, baseline};
 use prunebench_tensor::Engine;
 
 use crate::output::{print, print_json};
@@ -42,6 +43,12 @@ pub struct ModelArgs {
     /// Tokens in a calibration window
     #[arg(long, value_name = "TOKENS", default_value_t = 512)]
     calibration_window: usize,
+    /// Text or instruction set for methods that train, such as wikitext2/validation or alpaca; several are mixed
+    #[arg(long, value_name = "TEXT/SPLIT|SET")]
+    recovery: Vec<String>,
+    /// Sequences of each kept for validation
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    recovery_validation: usize,
     /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -54,6 +61,17 @@ impl ModelArgs {
         } else {
             self.recipe.clone()
         }
+    }
+
+    fn recovery(&self) -> Option<Recovery> {
+        let (texts, instructions): (Vec<String>, Vec<String>) =
+            self.recovery.iter().cloned().partition(|name| name.contains('/'));
+        (!self.recovery.is_empty()).then(|| Recovery {
+            texts,
+            instructions,
+            validation: self.recovery_validation,
+            ..Recovery::default()
+        })
     }
 
     fn calibration(&self) -> Calibration {
@@ -114,6 +132,7 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
         seeds: vec![model.seed],
         threads: place.threads,
         calibration: Some(model.calibration()),
+        recovery: model.recovery(),
         evaluation,
         expect: Vec::new(),
         limits: Limits::default(),

@@ -25,10 +25,10 @@ pub(super) fn parts<'a>(
     documents: &'a Documents,
     places: &Places,
 ) -> Result<Vec<Part<'a>>, LmEvalError> {
-    let name = &task.lm_eval.task;
+    let name = lm_eval_name(task);
     if result.groups.is_empty() {
         return Ok(vec![Part {
-            name: name.clone(),
+            name: name.to_owned(),
             metrics: &result.metrics,
             items: (0..result.items.len()).collect(),
             documents,
@@ -56,6 +56,13 @@ pub(super) fn parts<'a>(
         }
     };
     Ok(result.groups.iter().enumerate().map(part).collect())
+}
+
+/// The task under lm-eval's name, or its own where it equals none of lm-eval's.
+pub(super) fn lm_eval_name(task: &Task) -> &str {
+    task.lm_eval
+        .as_ref()
+        .map_or(task.name.as_str(), |lm_eval| &lm_eval.task)
 }
 
 impl Part<'_> {

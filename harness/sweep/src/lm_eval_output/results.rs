@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::hash;
-use super::part::Part;
+use super::part::{Part, lm_eval_name};
 
 /// The version of lm-eval whose files these are.
 const FORMAT: &str = "0.4.13";
@@ -51,18 +51,18 @@ impl Results {
 
     /// Adds the whole of a task whose groups were added.
     pub(super) fn add_group(&mut self, task: &Task, shots: usize, result: &TaskResult) {
-        let name = &task.lm_eval.task;
+        let name = lm_eval_name(task);
         let own = result.own();
         let mut group = metrics(name, result.items.len(), own);
         let counts = own.iter().map(|metric| (key(metric.name), json!(result.items.len())));
         group["sample_count"] = counts.collect::<Map<String, Value>>().into();
-        self.results.insert(name.clone(), group.clone());
-        self.groups.insert(name.clone(), group);
+        self.results.insert(name.to_owned(), group.clone());
+        self.groups.insert(name.to_owned(), group);
         let members = result.groups.iter().map(|group| format!("{name}_{}", group.group));
-        self.group_subtasks.insert(name.clone(), members.collect());
-        self.versions.insert(name.clone(), version(task));
-        self.shots.insert(name.clone(), json!(shots));
-        self.higher_is_better.insert(name.clone(), higher_is_better(result));
+        self.group_subtasks.insert(name.to_owned(), members.collect());
+        self.versions.insert(name.to_owned(), version(task));
+        self.shots.insert(name.to_owned(), json!(shots));
+        self.higher_is_better.insert(name.to_owned(), higher_is_better(result));
     }
 
     /// The content of the file.
@@ -179,8 +179,8 @@ fn config(task: &Task, name: &str, shots: usize, result: &TaskResult) -> Value {
     };
     json!({
         "task": name,
-        "dataset_path": task.hub.repository,
-        "dataset_kwargs": { "revision": task.hub.revision() },
+        "dataset_path": task.hub().map(|hub| &hub.repository),
+        "dataset_kwargs": task.hub().map(|hub| json!({ "revision": hub.revision() })),
         "test_split": task.prompt.split,
         "fewshot_split": result.request.shots_split.as_ref().unwrap_or(&task.few_shot.split),
         "doc_to_text": context.text(),
@@ -199,9 +199,12 @@ fn config(task: &Task, name: &str, shots: usize, result: &TaskResult) -> Value {
     })
 }
 
-/// The task's version, a number if it is one.
+/// The task's version, a number if it is one; lm-eval's where it equals one of its tasks.
 fn version(task: &Task) -> Value {
-    let version = &task.lm_eval.task_version;
+    let Some(lm_eval) = &task.lm_eval else {
+        return json!(task.version);
+    };
+    let version = &lm_eval.task_version;
     version
         .parse::<f64>()
         .map_or_else(|_| json!(version), |version| json!(version))
