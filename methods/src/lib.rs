@@ -34,4 +34,6 @@ registry::methods! {
     gromov,
     finetune,
     lora,
+    weight_evolution,
+    snapshot,
 }

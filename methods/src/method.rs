@@ -74,11 +74,7 @@ impl Need {
                 "data to train on",
                 "the run has none; add [recovery] to the experiment or --recovery to the command, with a text or an instruction set",
             ),
-            Self::TrainingRun => (
-                run.training_run.is_some(),
-                "what the model's training left beside it",
-                "take a model that `prunebench pretrain` made, or `tiny`",
-            ),
+            Self::TrainingRun => return run.training_run(method).map(|_| ()),
         };
         match met {
             true => Ok(()),

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::method::Parameter;
 use crate::registry::find;
 use crate::verify::Census;
-use crate::method::Parameter;
 use crate::{Change, Error, Method, Need, Result, Run};
 
 /// Methods to apply in order.

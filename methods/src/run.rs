@@ -7,7 +7,7 @@ use prunebench_tensor::{Tensor, no_grad};
 use prunebench_train::{Domain, TrainingRun, Validation};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// What a recipe works on.
 pub struct Run<'a> {
@@ -87,6 +87,18 @@ impl<'a> Run<'a> {
     pub fn with(mut self, recovery: Recovery, training_run: Option<TrainingRun>) -> Self {
         (self.recovery, self.training_run) = (recovery, training_run);
         self
+    }
+
+    /// What the training of the dense model left beside it.
+    ///
+    /// # Errors
+    /// [`Error::Unmet`] if it left nothing.
+    pub(crate) fn training_run(&self, method: &'static str) -> Result<&TrainingRun> {
+        self.training_run.as_ref().ok_or(Error::Unmet {
+            method,
+            need: "what the model's training left beside it",
+            cure: "take a model that `prunebench pretrain` made, or `tiny`",
+        })
     }
 
     /// What the methods cost so far.

@@ -29,9 +29,12 @@ where
             toml::from_str(PRESETS).map_err(|error| refuse(format!("presets: {error}")))?;
         let known: Vec<&str> = presets.keys().map(String::as_str).collect();
         let name = name.as_str().unwrap_or_default();
-        let preset = presets
-            .get(name)
-            .ok_or_else(|| refuse(format!("key `preset`: unknown value `{name}`; {}", suggestion(name, "values", &known))))?;
+        let preset = presets.get(name).ok_or_else(|| {
+            refuse(format!(
+                "key `preset`: unknown value `{name}`; {}",
+                suggestion(name, "values", &known)
+            ))
+        })?;
         let own_length = LENGTHS.iter().any(|key| table.contains_key(*key));
         for (key, value) in preset {
             if !table.contains_key(key) && !(own_length && LENGTHS.contains(&key.as_str())) {
@@ -47,8 +50,16 @@ where
         } else if training.contains(&key) {
             training_table.insert(key, value);
         } else {
-            let all: Vec<&str> = own.iter().chain(&training).map(String::as_str).chain(["preset"]).collect();
-            return Err(refuse(format!("unknown key `{key}`; {}", suggestion(&key, "keys", &all))));
+            let all: Vec<&str> = own
+                .iter()
+                .chain(&training)
+                .map(String::as_str)
+                .chain(["preset"])
+                .collect();
+            return Err(refuse(format!(
+                "unknown key `{key}`; {}",
+                suggestion(&key, "keys", &all)
+            )));
         }
     }
     let settings: Settings = parse_strict(method, training_table)?;
@@ -97,9 +108,14 @@ pub(crate) fn train(
         .train(&mut callbacks, &mut |entry| {
             first.get_or_insert(entry.loss);
             if !entry.validation.is_empty() {
-                validations.push(json!({ "step": entry.step, "loss": entry.validation.iter().cloned().collect::<BTreeMap<_, _>>() }));
+                validations.push(
+                    json!({ "step": entry.step, "loss": entry.validation.iter().cloned().collect::<BTreeMap<_, _>>() }),
+                );
             }
-            let what = format!("{method}: loss {:.3}, {:.0} tokens/s", entry.loss, entry.tokens_per_second);
+            let what = format!(
+                "{method}: loss {:.3}, {:.0} tokens/s",
+                entry.loss, entry.tokens_per_second
+            );
             run.progress(entry.step as usize, steps as usize, &what);
         })
         .map_err(failed)?;

@@ -78,9 +78,10 @@ impl Census {
             }
             Change::Refilled => (0.0, 0.0),
             Change::Values => {
-                let lost = self.parameters.iter().find(|(name, (zeros, _))| {
-                    after.parameters.get(*name).is_none_or(|(now, _)| now < zeros)
-                });
+                let lost = self
+                    .parameters
+                    .iter()
+                    .find(|(name, (zeros, _))| after.parameters.get(*name).is_none_or(|(now, _)| now < zeros));
                 if let Some((name, (zeros, _))) = lost {
                     return fail(format!("{name} had {zeros} zeros, and not all of them still are"));
                 }
@@ -90,15 +91,26 @@ impl Census {
                 for Parameter { name, elements, zeroed } in parameters {
                     let before = self.parameters.get(name).map_or(0, |(zeros, _)| *zeros);
                     let now = after.parameters.get(name).copied();
-                    if now.is_none_or(|(zeros, all)| !(*zeroed..=zeroed + before).contains(&zeros) || all != *elements) {
-                        return fail(format!("{name}: {zeroed} of {elements} elements reported zeroed, found {now:?}"));
+                    if now.is_none_or(|(zeros, all)| !(*zeroed..=zeroed + before).contains(&zeros) || all != *elements)
+                    {
+                        return fail(format!(
+                            "{name}: {zeroed} of {elements} elements reported zeroed, found {now:?}"
+                        ));
                     }
                 }
                 let names: BTreeSet<&String> = parameters.iter().map(|parameter| &parameter.name).collect();
                 if names.len() != after.parameters.len() {
-                    return fail(format!("{} parameters reported of {}", names.len(), after.parameters.len()));
+                    return fail(format!(
+                        "{} parameters reported of {}",
+                        names.len(),
+                        after.parameters.len()
+                    ));
                 }
-                let all = parameters.iter().map(|parameter| parameter.elements).sum::<usize>().max(1);
+                let all = parameters
+                    .iter()
+                    .map(|parameter| parameter.elements)
+                    .sum::<usize>()
+                    .max(1);
                 let zeroed: usize = parameters.iter().map(|parameter| parameter.zeroed).sum();
                 // Thresholds fall between elements: of the whole model one part in a thousand.
                 (zeroed as f64 / all as f64, 1e-3)

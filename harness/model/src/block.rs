@@ -190,7 +190,10 @@ impl Linear {
         let dropout = |Dropout { rate, seed }| x.dropout(rate, seed);
         let x = delta.dropout.map_or(Ok(x.clone()), dropout)?;
         let update = match &delta.mask {
-            None => x.linear(&delta.down, None)?.linear(&delta.up, None)?.mul_scalar(delta.scale)?,
+            None => x
+                .linear(&delta.down, None)?
+                .linear(&delta.up, None)?
+                .mul_scalar(delta.scale)?,
             Some(_) => x.linear(&delta.matrix()?, None)?,
         };
         Ok(y.add(&update)?)

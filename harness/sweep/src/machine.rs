@@ -23,7 +23,9 @@ pub(crate) fn cores() -> usize {
 
 /// Compute threads of this process: what its environment says, else all cores.
 pub(crate) fn threads() -> usize {
-    let said = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    let said = std::env::var("RAYON_NUM_THREADS")
+        .ok()
+        .and_then(|threads| threads.parse().ok());
     said.filter(|&threads| threads > 0).unwrap_or_else(cores)
 }
 

@@ -6,10 +6,10 @@ use prunebench_datasets::{Catalogue, Places};
 use prunebench_methods::Recipe;
 use prunebench_model::checkpoint::content_hash;
 use prunebench_model::source::{Location, ModelSource};
-use prunebench_train::TrainingRun;
-use serde_json::json;
 use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT};
 use prunebench_tensor::{DType, DeviceKind, Engine};
+use prunebench_train::TrainingRun;
+use serde_json::json;
 
 use crate::data::DataInputs;
 use crate::experiment::{Expectation, Experiment, Limits};

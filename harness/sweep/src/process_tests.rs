@@ -33,6 +33,7 @@ fn run(script: &str, limits: Limits) -> (Record, Vec<String>) {
             cell: cell.clone(),
             model: None,
             calibration: None,
+            recovery: None,
             data: None,
             threads: 3,
         },

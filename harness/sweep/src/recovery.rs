@@ -75,7 +75,10 @@ impl Recovery {
             Ok((format!("data:{name}"), text(catalogue, data_set, split, places)?.sha256))
         });
         let sets = self.instructions.iter().map(|name| {
-            Ok((format!("instructions:{name}"), instructions(catalogue, name, places)?.sha256))
+            Ok((
+                format!("instructions:{name}"),
+                instructions(catalogue, name, places)?.sha256,
+            ))
         });
         texts.chain(sets).collect()
     }
@@ -98,7 +101,13 @@ impl Recovery {
                 tokens: window.to_vec(),
                 prompt: 0,
             });
-            add(&mut sequences, name, shares.next(), Source::Stream(tokens), examples.collect());
+            add(
+                &mut sequences,
+                name,
+                shares.next(),
+                Source::Stream(tokens),
+                examples.collect(),
+            );
         }
         for name in &self.instructions {
             let set = instructions(catalogue, name, places)?;
@@ -116,7 +125,6 @@ impl Recovery {
         }
         Ok(sequences)
     }
-
 }
 
 fn add(sequences: &mut Sequences, name: &str, share: Option<f64>, source: Source, validation: Vec<Example>) {

@@ -76,7 +76,11 @@ impl Checkpoints {
         let before = self.all();
         let written = write(&partial, state, tensors).and_then(|()| {
             // A run that was started afresh in the folder of another.
-            let old = if path.is_dir() { fs::remove_dir_all(&path) } else { Ok(()) };
+            let old = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                Ok(())
+            };
             old.and_then(|()| fs::rename(&partial, &path))
                 .and_then(|()| fs::File::open(&self.folder)?.sync_all())
                 .map_err(|error| error.to_string())
@@ -167,7 +171,9 @@ pub(crate) fn fingerprint(domain: &Domain, hash: &mut Sha256) {
     };
     match &domain.source {
         Source::Stream(tokens) => sequence(usize::MAX, tokens),
-        Source::Examples(examples) => examples.iter().for_each(|example| sequence(example.prompt, &example.tokens)),
+        Source::Examples(examples) => examples
+            .iter()
+            .for_each(|example| sequence(example.prompt, &example.tokens)),
     }
     hash.update(domain.name.as_bytes());
 }

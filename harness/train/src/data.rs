@@ -118,6 +118,11 @@ impl Mixture {
         Ok(mixture)
     }
 
+    /// Tokens of a sequence at most.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
     /// The domains.
     pub fn domains(&self) -> &[Domain] {
         &self.domains
@@ -267,11 +272,13 @@ pub struct Batch {
 const PADDING: u32 = 0;
 
 impl Batch {
-    /// Pads the sequences to the longest, or puts them into one row, in which none sees another.
+    /// Pads the sequences to the longest, or puts them into one row, in which none sees another. One of a single token, which
+    /// has nothing to predict, is left out.
     pub fn new(examples: &[Example], packed: bool) -> Self {
+        let examples: Vec<&Example> = examples.iter().filter(|example| example.tokens.len() > 1).collect();
         let reads: Vec<&[u32]> = examples
             .iter()
-            .map(|example| &example.tokens[..example.tokens.len().saturating_sub(1)])
+            .map(|example| &example.tokens[..example.tokens.len() - 1])
             .collect();
         let width = reads.iter().map(|read| read.len()).max().unwrap_or_default();
         let mut batch = Self {
@@ -284,7 +291,9 @@ impl Batch {
         for (index, (example, read)) in examples.iter().zip(reads).enumerate() {
             let start = if packed { row.len() } else { index * width };
             let learnt = example.prompt.max(1)..example.tokens.len();
-            batch.targets.extend(learnt.map(|at| (start + at - 1, example.tokens[at])));
+            batch
+                .targets
+                .extend(learnt.map(|at| (start + at - 1, example.tokens[at])));
             row.extend_from_slice(read);
             match &mut batch.parts {
                 Some(parts) => parts.push(start..row.len()),

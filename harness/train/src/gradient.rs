@@ -115,7 +115,10 @@ impl Tracked<'_> {
                 .iter()
                 .map(|block| format!("model.layers.{block}."))
                 .collect();
-            let leaves = self.leaves.iter().filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+            let leaves = self
+                .leaves
+                .iter()
+                .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)));
             gradient = pull(&output, &gradient, Some(&inputs[step]), leaves, into)?
                 .ok_or_else(|| TrainError::Data("a step without an input".to_owned()))?;
         }
@@ -139,14 +142,18 @@ impl Tracked<'_> {
         let device = stream.device();
         let places: Vec<i64> = batch.targets.iter().map(|&(place, _)| place as i64).collect();
         let targets: Vec<i64> = batch.targets.iter().map(|&(_, target)| i64::from(target)).collect();
-        if let Some(target) = targets.iter().find(|&&target| target as usize >= self.decoder.graph.vocab_size) {
+        if let Some(target) = targets
+            .iter()
+            .find(|&&target| target as usize >= self.decoder.graph.vocab_size)
+        {
             return Err(ModelError::Graph(format!(
                 "token id {target} is outside the vocabulary of {}; the tokenizer belongs to another model",
                 self.decoder.graph.vocab_size
             ))
             .into());
         }
-        let every = places.len() == shape[0] * shape[1] && places.iter().enumerate().all(|(i, &place)| place == i as i64);
+        let every =
+            places.len() == shape[0] * shape[1] && places.iter().enumerate().all(|(i, &place)| place == i as i64);
         let learnt = match every {
             true => flat.clone(),
             false => flat.index_select(0, &Tensor::from_slice(&places, &[places.len()], &device)?)?,

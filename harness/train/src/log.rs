@@ -53,7 +53,10 @@ impl Log {
                 .records()
                 .map(|record| record.map_err(|error| file(path, error)))
                 .take_while(|record| match record {
-                    Ok(record) => record.get(0).and_then(|cell| cell.parse().ok()).is_some_and(|at: u64| at <= step),
+                    Ok(record) => record
+                        .get(0)
+                        .and_then(|cell| cell.parse().ok())
+                        .is_some_and(|at: u64| at <= step),
                     Err(_) => true,
                 })
                 .collect::<Result<_>>()?,
@@ -93,7 +96,9 @@ impl Log {
 
     /// A line on the disk, so that a run that is killed leaves its log.
     fn record(&mut self, cells: impl Iterator<Item = String>) -> Result<()> {
-        self.writer.write_record(cells).map_err(|error| file(&self.path, error))?;
+        self.writer
+            .write_record(cells)
+            .map_err(|error| file(&self.path, error))?;
         self.writer.flush().map_err(|error| file(&self.path, error))
     }
 }

@@ -65,7 +65,11 @@ impl TrainingRun {
             .into_iter()
             .filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), tensor)))
             .collect();
-        self.known(own, &path, &format!("`{}` average; name it under [trajectory] weightings", weighting.name()))
+        self.known(
+            own,
+            &path,
+            &format!("`{}` average; name it under [trajectory] weightings", weighting.name()),
+        )
     }
 
     /// The weights of the lowest validation loss, by their names.
@@ -78,7 +82,11 @@ impl TrainingRun {
             true => load_tensors(&path, device)?,
             false => BTreeMap::new(),
         };
-        self.known(tensors, &path, "weights of the lowest validation loss; give it `validate_every`")
+        self.known(
+            tensors,
+            &path,
+            "weights of the lowest validation loss; give it `validate_every`",
+        )
     }
 
     fn known(&self, tensors: BTreeMap<String, Tensor>, path: &Path, what: &str) -> Result<BTreeMap<String, Tensor>> {

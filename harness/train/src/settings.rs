@@ -108,7 +108,11 @@ impl Settings {
         if amounts.is_some_and(|amount| !amount.is_finite() || amount <= 0.0) {
             return refuse("`steps`, `tokens` or `epochs` must be positive".to_owned());
         }
-        for (key, value) in [("batch", self.batch), ("length", self.length), ("micro_batch", self.micro_batch.unwrap_or(1))] {
+        for (key, value) in [
+            ("batch", self.batch),
+            ("length", self.length),
+            ("micro_batch", self.micro_batch.unwrap_or(1)),
+        ] {
             if value == 0 {
                 return refuse(format!("`{key}` = 0 trains on nothing; at least 1 is wanted"));
             }
@@ -155,7 +159,9 @@ impl Settings {
             .iter()
             .find(|group| group.names.iter().any(|part| parameter.contains(part.as_str())));
         (
-            group.and_then(|group| group.learning_rate).unwrap_or(self.learning_rate),
+            group
+                .and_then(|group| group.learning_rate)
+                .unwrap_or(self.learning_rate),
             group.and_then(|group| group.weight_decay).unwrap_or(self.weight_decay),
         )
     }
@@ -169,7 +175,8 @@ impl Settings {
                 Some(examples) => (epochs * examples as f64 / self.batch as f64).ceil(),
                 None => {
                     return Err(TrainError::Settings(
-                        "`epochs` counts examples, and the data is a stream of text; give `steps` or `tokens`".to_owned(),
+                        "`epochs` counts examples, and the data is a stream of text; give `steps` or `tokens`"
+                            .to_owned(),
                     ));
                 }
             },

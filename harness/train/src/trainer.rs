@@ -127,6 +127,13 @@ impl<'a> Trainer<'a> {
                 settings.length
             )));
         }
+        if settings.length != mixture.length() {
+            return Err(TrainError::Settings(format!(
+                "`length` = {}, and the data was cut for {} tokens; give both the same",
+                settings.length,
+                mixture.length()
+            )));
+        }
         let steps = settings.run_length(mixture.tokens_per_sequence(), mixture.examples())?;
         let weights = Weights::new(decoder, &trainable, settings.bf16)?;
         Ok(Self {
@@ -157,15 +164,26 @@ impl<'a> Trainer<'a> {
     pub fn validate_on(&mut self, sets: Vec<Validation>) -> Result<()> {
         let context = self.original.graph.max_position_embeddings;
         for set in &sets {
-            let read = set.examples.iter().map(|example| example.tokens.len().saturating_sub(1)).max();
+            let read = set
+                .examples
+                .iter()
+                .map(|example| example.tokens.len().saturating_sub(1))
+                .max();
             if let Some(read) = read.filter(|&read| read > context) {
                 return Err(TrainError::Data(format!(
                     "validation set `{}` has a sequence of {read} tokens, beyond the model's context of {context}; cut it",
                     set.name
                 )));
             }
-            if !set.examples.iter().any(|example| example.prompt.max(1) < example.tokens.len()) {
-                return Err(TrainError::Data(format!("validation set `{}` predicts nothing; give it text", set.name)));
+            if !set
+                .examples
+                .iter()
+                .any(|example| example.prompt.max(1) < example.tokens.len())
+            {
+                return Err(TrainError::Data(format!(
+                    "validation set `{}` predicts nothing; give it text",
+                    set.name
+                )));
             }
         }
         self.validation = sets;
@@ -210,7 +228,8 @@ impl<'a> Trainer<'a> {
             return Ok(false);
         };
         let part = |prefix: &str| -> BTreeMap<String, Tensor> {
-            let strip = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
+            let strip =
+                |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
             tensors.iter().filter_map(strip).collect()
         };
         self.weights.set(&part("weight."))?;
@@ -247,11 +266,20 @@ impl<'a> Trainer<'a> {
         }
         Ok(BTreeMap::from([
             ("model".to_owned(), serde_json::json!(self.original.graph)),
-            ("weights".to_owned(), serde_json::json!(crate::checkpoint::hexadecimal(weights))),
-            ("trained parameters".to_owned(), serde_json::json!(self.weights.masters().keys().collect::<Vec<_>>())),
+            (
+                "weights".to_owned(),
+                serde_json::json!(crate::checkpoint::hexadecimal(weights)),
+            ),
+            (
+                "trained parameters".to_owned(),
+                serde_json::json!(self.weights.masters().keys().collect::<Vec<_>>()),
+            ),
             ("settings".to_owned(), serde_json::json!(self.settings)),
             ("seed".to_owned(), serde_json::json!(self.seed)),
-            ("data".to_owned(), serde_json::json!(crate::checkpoint::hexadecimal(data))),
+            (
+                "data".to_owned(),
+                serde_json::json!(crate::checkpoint::hexadecimal(data)),
+            ),
         ]))
     }
 
@@ -267,7 +295,10 @@ impl<'a> Trainer<'a> {
             let step = self.step + 1;
             let factor = schedule.factor(step);
             let (loss, gradients, tokens) = self.gradients(step)?;
-            let squares = gradients.values().map(Tensor::square_sum).collect::<prunebench_tensor::Result<Vec<_>>>()?;
+            let squares = gradients
+                .values()
+                .map(Tensor::square_sum)
+                .collect::<prunebench_tensor::Result<Vec<_>>>()?;
             let norm = squares.iter().sum::<f64>().sqrt();
             for (what, value) in [("loss", loss.mean()), ("gradient norm", norm)] {
                 if !value.is_finite() {
@@ -280,8 +311,12 @@ impl<'a> Trainer<'a> {
                     });
                 }
             }
-            let scale = self.settings.clip.map_or(1.0, |clip| (clip / (norm + CLIP_EPS)).min(1.0));
-            self.optimiser.step(&self.weights, &gradients, &self.settings, step, factor, scale)?;
+            let scale = self
+                .settings
+                .clip
+                .map_or(1.0, |clip| (clip / (norm + CLIP_EPS)).min(1.0));
+            self.optimiser
+                .step(&self.weights, &gradients, &self.settings, step, factor, scale)?;
             drop(gradients);
             for callback in callbacks.iter_mut() {
                 callback.updated(&self.weights)?;
@@ -291,7 +326,10 @@ impl<'a> Trainer<'a> {
             let seconds = started.elapsed().as_secs_f64();
             (self.step, self.tokens, self.seconds) = (step, self.tokens + tokens, self.seconds + seconds);
 
-            let due = self.settings.validate_every.is_some_and(|every| step.is_multiple_of(every));
+            let due = self
+                .settings
+                .validate_every
+                .is_some_and(|every| step.is_multiple_of(every));
             let validation = match due || step == self.steps {
                 true => self.validate(callbacks)?,
                 false => Vec::new(),
@@ -310,7 +348,11 @@ impl<'a> Trainer<'a> {
                 log.write(&entry)?;
             }
             self.last = Some(entry.clone());
-            if self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_due(step, self.steps)) {
+            if self
+                .checkpoints
+                .as_ref()
+                .is_some_and(|checkpoints| checkpoints.is_due(step, self.steps))
+            {
                 self.save(callbacks)?;
             }
             observe(&entry);
@@ -324,7 +366,10 @@ impl<'a> Trainer<'a> {
         // Alike lengths side by side need little padding; the sum does not depend on the order.
         examples.sort_by_key(|example| std::cmp::Reverse(example.tokens.len()));
         let micro = self.settings.micro_batch.unwrap_or(self.settings.batch);
-        let batches: Vec<Batch> = examples.chunks(micro).map(|part| Batch::new(part, self.settings.packed)).collect();
+        let batches: Vec<Batch> = examples
+            .chunks(micro)
+            .map(|part| Batch::new(part, self.settings.packed))
+            .collect();
         let predictions: usize = batches.iter().map(|batch| batch.targets.len()).sum();
         if predictions == 0 {
             return Err(TrainError::Data(format!(
@@ -359,7 +404,11 @@ impl<'a> Trainer<'a> {
         for set in &self.validation {
             let mut sum = Loss::default();
             for part in set.examples.chunks(rows) {
-                let part = loss(&view, &Batch::new(part, false))?;
+                let batch = Batch::new(part, false);
+                if batch.targets.is_empty() {
+                    continue;
+                }
+                let part = loss(&view, &batch)?;
                 sum.sum += part.sum;
                 sum.predictions += part.predictions;
             }
@@ -397,8 +446,18 @@ impl<'a> Trainer<'a> {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         let named = |prefix: &str, (name, tensor): (&String, &Tensor)| (format!("{prefix}{name}"), tensor.clone());
         tensors.extend(self.weights.masters().iter().map(|entry| named("weight.", entry)));
-        tensors.extend(self.optimiser.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())));
-        tensors.extend(self.best.iter().flat_map(|best| &best.values).map(|entry| named("best.", entry)));
+        tensors.extend(
+            self.optimiser
+                .tensors()
+                .into_iter()
+                .map(|(name, tensor)| (name, tensor.clone())),
+        );
+        tensors.extend(
+            self.best
+                .iter()
+                .flat_map(|best| &best.values)
+                .map(|entry| named("best.", entry)),
+        );
         for (index, callback) in callbacks.iter().enumerate() {
             let own = callback.state()?.into_iter();
             tensors.extend(own.map(|(name, tensor)| (format!("callback.{index}.{name}"), tensor)));

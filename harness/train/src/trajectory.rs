@@ -60,7 +60,10 @@ impl Trajectory {
     /// Averages of these kinds.
     pub fn new(weightings: &[Weighting]) -> Self {
         Self {
-            averages: weightings.iter().map(|&weighting| (weighting, BTreeMap::new())).collect(),
+            averages: weightings
+                .iter()
+                .map(|&weighting| (weighting, BTreeMap::new()))
+                .collect(),
             snapshots: 0,
         }
     }
@@ -70,7 +73,9 @@ impl Trajectory {
         self.averages
             .iter()
             .flat_map(|(weighting, tensors)| {
-                tensors.iter().map(move |(name, tensor)| (format!("{}.{name}", weighting.name()), tensor))
+                tensors
+                    .iter()
+                    .map(move |(name, tensor)| (format!("{}.{name}", weighting.name()), tensor))
             })
             .collect()
     }
@@ -97,8 +102,17 @@ impl Callback for Trajectory {
     }
 
     fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        let device = self.averages.values().flat_map(BTreeMap::values).next().map(Tensor::device);
-        let mut state: Vec<_> = self.tensors().into_iter().map(|(name, tensor)| (name, tensor.clone())).collect();
+        let device = self
+            .averages
+            .values()
+            .flat_map(BTreeMap::values)
+            .next()
+            .map(Tensor::device);
+        let mut state: Vec<_> = self
+            .tensors()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.clone()))
+            .collect();
         if let Some(device) = device {
             let snapshots = Tensor::from_slice(&[self.snapshots as i64], &[1], &device)?;
             state.push(("snapshots".to_owned(), snapshots));
@@ -112,7 +126,9 @@ impl Callback for Trajectory {
         }
         for (name, tensor) in state {
             let found = self.averages.iter_mut().find_map(|(weighting, averages)| {
-                name.strip_prefix(weighting.name())?.strip_prefix('.').map(|name| (averages, name.to_owned()))
+                name.strip_prefix(weighting.name())?
+                    .strip_prefix('.')
+                    .map(|name| (averages, name.to_owned()))
             });
             if let Some((averages, name)) = found {
                 averages.insert(name, tensor);

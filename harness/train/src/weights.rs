@@ -112,9 +112,9 @@ impl Weights {
     /// Overwrites the trained parameters.
     pub(crate) fn set(&self, values: &BTreeMap<String, Tensor>) -> Result<()> {
         for (name, master) in &self.masters {
-            let value = values.get(name).ok_or_else(|| {
-                ModelError::Graph(format!("`{name}` is trained, and the values to set lack it"))
-            })?;
+            let value = values
+                .get(name)
+                .ok_or_else(|| ModelError::Graph(format!("`{name}` is trained, and the values to set lack it")))?;
             master.write_slice(0, 0, &value.to_dtype(master.dtype())?)?;
         }
         self.publish()

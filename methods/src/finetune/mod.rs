@@ -62,7 +62,10 @@ impl Method for Finetune {
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
-        let failed = |source| Error::Train { method: CARD.id, source };
+        let failed = |source| Error::Train {
+            method: CARD.id,
+            source,
+        };
         let trainable = match self.own.parameters.as_slice() {
             [] => Trainable::All,
             parts => Trainable::Named(parts.to_vec()),

@@ -43,7 +43,10 @@ impl Method for Lora {
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
-        let failed = |source| Error::Train { method: CARD.id, source };
+        let failed = |source| Error::Train {
+            method: CARD.id,
+            source,
+        };
         self.adapters.attach(&mut run.model, run.seed).map_err(failed)?;
         let (trained, details) = train(CARD.id, run, Trainable::Adapters, &self.settings, None)?;
         run.model = trained.decoder;

@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use prunebench_results::{Record, TaskResult};
-use prunebench_sweep::{Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, baseline};
+use prunebench_sweep::{
+    Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, baseline,
+};
 use prunebench_tensor::Engine;
 
 use crate::output::{print, print_json};

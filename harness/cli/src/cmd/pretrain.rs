@@ -97,7 +97,12 @@ impl Pretrain {
                     .iter()
                     .map(|(name, loss)| format!(", {name} {loss:.4}"))
                     .collect();
-                note(&format!("{} {}/{steps}: {numbers}{}", config.name, entry.step, validation.concat()));
+                note(&format!(
+                    "{} {}/{steps}: {numbers}{}",
+                    config.name,
+                    entry.step,
+                    validation.concat()
+                ));
             }
         });
         bar.finish_and_clear();

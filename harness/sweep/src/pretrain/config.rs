@@ -138,8 +138,11 @@ impl Pretraining {
             path: path.to_path_buf(),
             detail,
         };
-        let text = fs::read_to_string(path)
-            .map_err(|error| refuse(format!("{error}; name a file such as those in harness/experiments/pretrain")))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            refuse(format!(
+                "{error}; name a file such as those in harness/experiments/pretrain"
+            ))
+        })?;
         let table = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
         let config: Self = parse_strict("pretraining", table).map_err(|error| refuse(error.to_string()))?;
         config.training.validate().map_err(|error| refuse(error.to_string()))?;

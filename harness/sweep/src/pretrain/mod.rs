@@ -17,8 +17,8 @@ use prunebench_train::{
 };
 use serde_json::{Value, json};
 
-use self::config::Vocabulary;
 pub use self::config::Pretraining;
+use self::config::Vocabulary;
 
 use crate::machine::{engine_version, threads};
 
@@ -155,7 +155,12 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
     let run = TrainingRun::of(&folder);
     if !config.trajectory.is_empty() {
         let averages = halves(trajectory.tensors(), store)?;
-        run.save_trajectory(&averages.iter().map(|(name, tensor)| (name.clone(), tensor)).collect::<Vec<_>>())?;
+        run.save_trajectory(
+            &averages
+                .iter()
+                .map(|(name, tensor)| (name.clone(), tensor))
+                .collect::<Vec<_>>(),
+        )?;
     }
     if let Some(best) = best.filter(|best| best.step < trained.steps) {
         run.save_best(&stored(&best.decoder, store)?.parameters())?;
@@ -190,7 +195,10 @@ fn working_folder(place: &Place) -> Result<PathBuf> {
     name.push(".training");
     let work = place.out.with_file_name(name);
     if work.exists() && !place.resume {
-        return refuse(&work, "an unfinished run is there; go on with --resume, or remove it to start afresh");
+        return refuse(
+            &work,
+            "an unfinished run is there; go on with --resume, or remove it to start afresh",
+        );
     }
     if let Err(error) = fs::create_dir_all(&work) {
         return refuse(&work, &error.to_string());

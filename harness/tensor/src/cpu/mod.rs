@@ -17,4 +17,4 @@ pub(crate) use cross_entropy::row_likelihoods;
 pub(crate) use matvec::matvec;
 #[cfg(feature = "candle")]
 pub(crate) use swiglu::swiglu;
-pub(crate) use update::{add_in_place, adamw, dropout_mask, lerp_in_place, mul_in_place, square_sum};
+pub(crate) use update::{adamw, add_in_place, dropout_mask, lerp_in_place, mul_in_place, square_sum};

@@ -67,9 +67,7 @@ impl Tensor {
         const OP: &str = "mul_in_place";
         check_update(OP, &[self], &[factor])?;
         if self.is_host_f32() {
-            return self.host_f32_mut(OP, &mut |x| {
-                factor.host_f32(OP, |factor| cpu::mul_in_place(x, factor))
-            });
+            return self.host_f32_mut(OP, &mut |x| factor.host_f32(OP, |factor| cpu::mul_in_place(x, factor)));
         }
         self.overwrite(|x| x.mul(&factor.detach()?))
     }
@@ -117,7 +115,10 @@ impl Tensor {
     pub fn dropout(&self, rate: f64, seed: u64) -> Result<Tensor> {
         self.check_float("dropout")?;
         if !(0.0..1.0).contains(&rate) {
-            return shape_error("dropout", format!("a rate of at least 0 and below 1 wanted, found {rate}"));
+            return shape_error(
+                "dropout",
+                format!("a rate of at least 0 and below 1 wanted, found {rate}"),
+            );
         }
         let mask = cpu::dropout_mask(self.elem_count(), rate, seed);
         self.mul(&Tensor::from_slice(&mask, &self.shape(), &self.device())?.to_dtype(self.dtype())?)
@@ -165,7 +166,9 @@ impl Tensor {
     fn host_f32(&self, op: &'static str, read: impl FnOnce(&[f32])) -> Result<()> {
         match &self.repr {
             #[cfg(feature = "candle")]
-            Repr::Candle(tensor) => crate::candle::kernels::with_slice(tensor, read).map_err(|e| crate::candle::error(op, e)),
+            Repr::Candle(tensor) => {
+                crate::candle::kernels::with_slice(tensor, read).map_err(|e| crate::candle::error(op, e))
+            }
             #[cfg(feature = "torch")]
             Repr::Torch(tensor) => {
                 let tensor = tensor.f_contiguous().map_err(|e| crate::torch::error(op, e))?;
@@ -197,18 +200,28 @@ fn check_update(op: &'static str, targets: &[&Tensor], sources: &[&Tensor]) -> R
     target.check_float(op)?;
     for (index, one) in targets.iter().enumerate() {
         if !one.is_contiguous() {
-            return shape_error(op, "a contiguous target is wanted, or a copy would be updated; call contiguous first");
+            return shape_error(
+                op,
+                "a contiguous target is wanted, or a copy would be updated; call contiguous first",
+            );
         }
         for other in targets[index + 1..].iter().chain(sources) {
             target.check_same(op, other)?;
             if other.shape() != target.shape() {
                 return shape_error(
                     op,
-                    format!("equal shapes wanted, found {:?} and {:?}", target.shape(), other.shape()),
+                    format!(
+                        "equal shapes wanted, found {:?} and {:?}",
+                        target.shape(),
+                        other.shape()
+                    ),
                 );
             }
             if one.shares_storage(other) {
-                return shape_error(op, "a target's own storage is among the operands; detach makes no copy, param does");
+                return shape_error(
+                    op,
+                    "a target's own storage is among the operands; detach makes no copy, param does",
+                );
             }
         }
     }

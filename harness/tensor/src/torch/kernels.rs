@@ -34,7 +34,11 @@ fn host_f32(tensors: &[&Tensor]) -> bool {
 /// Elements from the first to the last in memory order.
 fn count(tensor: &Tensor) -> usize {
     let sizes = tensor.size();
-    let last: i64 = sizes.iter().zip(tensor.stride()).map(|(&size, stride)| (size - 1).max(0) * stride).sum();
+    let last: i64 = sizes
+        .iter()
+        .zip(tensor.stride())
+        .map(|(&size, stride)| (size - 1).max(0) * stride)
+        .sum();
     if tensor.numel() == 0 { 0 } else { last as usize + 1 }
 }
 

@@ -245,11 +245,17 @@ const WRONG_SHAPES: &[(&str, Attempt)] = &[
     }),
     ("mul_in_place of overlapping views", |d| {
         let whole = f32s(&[4], d)?;
-        whole.narrow(0, 0, 3)?.mul_in_place(&whole.narrow(0, 1, 3)?).map(|()| whole)
+        whole
+            .narrow(0, 0, 3)?
+            .mul_in_place(&whole.narrow(0, 1, 3)?)
+            .map(|()| whole)
     }),
     ("add_in_place to a transposed view", |d| {
         let target = f64s(&[2, 3], d)?;
-        target.transpose(0, 1)?.add_in_place(&f64s(&[3, 2], d)?, 1.0).map(|()| target)
+        target
+            .transpose(0, 1)?
+            .add_in_place(&f64s(&[3, 2], d)?, 1.0)
+            .map(|()| target)
     }),
     ("adamw_in_place of unequal shapes", |d| {
         adamw([f32s(&[4], d)?, f32s(&[4], d)?, f32s(&[4], d)?, f32s(&[2, 2], d)?])

@@ -42,7 +42,11 @@ type Update = (
 fn updates_in_place_agree_with_the_reference_and_show_in_every_clone() {
     const UPDATES: [Update; 3] = [
         ("add_in_place", |x, y| x.add_in_place(y, -0.75), |x, y| x - 0.75 * y),
-        ("lerp_in_place", |x, y| x.lerp_in_place(y, 0.25), |x, y| x + 0.25 * (y - x)),
+        (
+            "lerp_in_place",
+            |x, y| x.lerp_in_place(y, 0.25),
+            |x, y| x + 0.25 * (y - x),
+        ),
         ("mul_in_place", |x, y| x.mul_in_place(y), |x, y| x * y),
     ];
     for (name, update, formula) in UPDATES {
@@ -87,7 +91,10 @@ fn reference(step: &AdamW, operands: &mut [Array; 3], gradient: &Array) {
         let (p, m, v) = (&mut parameter.data[i], &mut first.data[i], &mut second.data[i]);
         *m = beta1 * *m + (1.0 - beta1) * gradient;
         *v = beta2 * *v + (1.0 - beta2) * gradient.powi(2);
-        let (m, v) = (*m / (1.0 - beta1.powf(step.step as f64)), *v / (1.0 - beta2.powf(step.step as f64)));
+        let (m, v) = (
+            *m / (1.0 - beta1.powf(step.step as f64)),
+            *v / (1.0 - beta2.powf(step.step as f64)),
+        );
         *p -= step.learning_rate.abs() * step.weight_decay * *p + step.learning_rate * m / (v.sqrt() + step.eps);
     }
 }
@@ -114,9 +121,19 @@ fn adamw_steps_agree_with_the_reference() {
                 };
                 parameter.adamw_in_place(&gradients, &first, &second, &step).unwrap();
                 reference(&step, &mut wanted, &gradient);
-                let found = [("parameter", &parameter), ("first moment", &first), ("second moment", &second)];
+                let found = [
+                    ("parameter", &parameter),
+                    ("first moment", &first),
+                    ("second moment", &second),
+                ];
                 for ((name, found), wanted) in found.into_iter().zip(&mut wanted) {
-                    agrees(&format!("{name} after step {}", step.step), found, wanted, dtype, device);
+                    agrees(
+                        &format!("{name} after step {}", step.step),
+                        found,
+                        wanted,
+                        dtype,
+                        device,
+                    );
                     // Half precision rounds what it keeps: the next step starts from there.
                     wanted.data = found.to_f64_vec().unwrap();
                 }
@@ -131,7 +148,10 @@ fn square_sums_agree_with_the_reference() {
         let [x] = arrays(shape, dtype);
         let wanted: f64 = x.data.iter().map(|x| x * x).sum();
         let got = tensor(&x, dtype, device).unwrap().square_sum().unwrap();
-        assert!((got - wanted).abs() <= 1e-6 * wanted, "{device} {dtype} {shape:?}: {got}, wanted {wanted}");
+        assert!(
+            (got - wanted).abs() <= 1e-6 * wanted,
+            "{device} {dtype} {shape:?}: {got}, wanted {wanted}"
+        );
     });
 }
 
@@ -150,7 +170,10 @@ fn dropout_zeroes_its_share_and_scales_the_rest() {
                 let others = values.iter().find(|&&x| x != 0.0 && (x - kept).abs() > 4e-3 * kept);
                 assert_eq!(others, None, "{device} {dtype}: neither 0 nor {kept}");
                 // Five standard errors of the share at most.
-                assert!((zeros as f64 / count as f64 - rate).abs() < 0.0125, "{device} {dtype}: {zeros} zeros at {rate}");
+                assert!(
+                    (zeros as f64 / count as f64 - rate).abs() < 0.0125,
+                    "{device} {dtype}: {zeros} zeros at {rate}"
+                );
             }
         }
     }
@@ -170,12 +193,18 @@ fn dropout_draws_the_same_elements_on_every_device_and_others_from_another_seed(
         }
     }
     // The draw goes by the row-major index, whatever the layout.
-    let view = Tensor::ones(&[500, 70], DType::F32, &first).unwrap().transpose(0, 1).unwrap();
+    let view = Tensor::ones(&[500, 70], DType::F32, &first)
+        .unwrap()
+        .transpose(0, 1)
+        .unwrap();
     let of_view = view.dropout(0.3, 3).unwrap().to_f64_vec().unwrap();
     assert!(of_view.iter().zip(&drawn).all(|(&x, &zero)| (x == 0.0) == zero));
     let other = zeros(&first, DType::F32, &[70, 500], 4);
     let both = drawn.iter().zip(&other).filter(|(a, b)| **a && **b).count() as f64;
-    assert!((both / 35_000.0 - 0.09).abs() < 0.01, "draws of two seeds are independent");
+    assert!(
+        (both / 35_000.0 - 0.09).abs() < 0.01,
+        "draws of two seeds are independent"
+    );
 }
 
 #[test]
@@ -185,8 +214,15 @@ fn gradients_pass_where_dropout_let_the_values_pass() {
             let x = Tensor::randn(&[6, 50], 1, dtype, &device).unwrap().param().unwrap();
             let y = x.dropout(0.25, 9).unwrap();
             let gradient = &Tensor::backward(&y.sum_all().unwrap(), &[&x]).unwrap()[0];
-            let mask = Tensor::ones(&[6, 50], dtype, &device).unwrap().dropout(0.25, 9).unwrap();
-            assert_eq!(gradient.to_f64_vec().unwrap(), mask.to_f64_vec().unwrap(), "{device} {dtype}");
+            let mask = Tensor::ones(&[6, 50], dtype, &device)
+                .unwrap()
+                .dropout(0.25, 9)
+                .unwrap();
+            assert_eq!(
+                gradient.to_f64_vec().unwrap(),
+                mask.to_f64_vec().unwrap(),
+                "{device} {dtype}"
+            );
         }
     }
 }

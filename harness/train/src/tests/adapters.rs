@@ -22,7 +22,11 @@ fn adapters_start_as_no_change() {
             dropout: 0.0,
             ..Lora::default()
         };
-        assert_eq!(logits(&with_adapters(&device, &lora)), logits(&f32_decoder(&device)), "{device}");
+        assert_eq!(
+            logits(&with_adapters(&device, &lora)),
+            logits(&f32_decoder(&device)),
+            "{device}"
+        );
     }
 }
 
@@ -39,7 +43,10 @@ fn only_the_adapters_are_trained_and_every_one_is() {
         }
         assert_eq!(outcome.trained_parameters, count);
         // Three blocks of seven linears, rank 8: inputs and outputs of each.
-        assert_eq!(count, 3 * 8 * ((8 + 16) + 2 * (8 + 8) + (16 + 8) + 2 * (8 + 12) + (12 + 8)));
+        assert_eq!(
+            count,
+            3 * 8 * ((8 + 16) + 2 * (8 + 8) + (16 + 8) + 2 * (8 + 12) + (12 + 8))
+        );
     }
 }
 
@@ -54,9 +61,15 @@ fn a_merged_model_has_the_outputs_of_the_unmerged_one() {
         }
         assert_eq!(crate::lora::adapters(&mut outcome).count(), 0);
         for (merged, unmerged) in logits(&outcome).iter().zip(&unmerged) {
-            assert!((merged - unmerged).abs() < 1e-5, "{device}: {merged}, unmerged {unmerged}");
+            assert!(
+                (merged - unmerged).abs() < 1e-5,
+                "{device}: {merged}, unmerged {unmerged}"
+            );
         }
-        let moved = unmerged.iter().zip(logits(&decoder)).any(|(after, before)| (after - before).abs() > 1e-3);
+        let moved = unmerged
+            .iter()
+            .zip(logits(&decoder))
+            .any(|(after, before)| (after - before).abs() > 1e-3);
         assert!(moved, "{device}: training changed nothing");
     }
 }
@@ -129,10 +142,22 @@ fn targets_choose_the_linears() {
 fn settings_that_make_no_adapter_are_refused() {
     let device = devices().next().unwrap();
     for lora in [
-        Lora { rank: 0, ..Lora::default() },
-        Lora { dropout: 1.0, ..Lora::default() },
-        Lora { alpha: f64::NAN, ..Lora::default() },
-        Lora { targets: vec![], ..Lora::default() },
+        Lora {
+            rank: 0,
+            ..Lora::default()
+        },
+        Lora {
+            dropout: 1.0,
+            ..Lora::default()
+        },
+        Lora {
+            alpha: f64::NAN,
+            ..Lora::default()
+        },
+        Lora {
+            targets: vec![],
+            ..Lora::default()
+        },
     ] {
         let error = lora.attach(&mut f32_decoder(&device), 0).unwrap_err().to_string();
         assert!(error.contains("a rank of at least 1"), "{error}");

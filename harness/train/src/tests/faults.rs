@@ -44,7 +44,12 @@ fn divergence_names_the_step_and_the_rate_and_leaves_the_weights_numbers() {
             other => panic!("{device}: {other}"),
         }
         let text = error.to_string();
-        for part in ["step 2", "now 1e30", "lower the learning rate", checkpoint.to_str().unwrap()] {
+        for part in [
+            "step 2",
+            "now 1e30",
+            "lower the learning rate",
+            checkpoint.to_str().unwrap(),
+        ] {
             assert!(text.contains(part), "{device}: {text}");
         }
         assert!(all_finite(&run.finish().unwrap().decoder), "{device}");
@@ -57,11 +62,20 @@ fn a_weight_that_is_no_number_is_seen_in_the_first_step() {
         let mut decoder = f32_decoder(&device);
         let up = &mut decoder.blocks[1].ffn.as_mut().unwrap().up.weight;
         *up = up.param().unwrap().detach().unwrap();
-        up.write_slice(0, 3, &Tensor::full(&[1, 8], f64::NAN, DType::F32, &device).unwrap()).unwrap();
+        up.write_slice(0, 3, &Tensor::full(&[1, 8], f64::NAN, DType::F32, &device).unwrap())
+            .unwrap();
         let mut run = trainer(&decoder, settings(4), None);
         let error = run.train(&mut [], &mut |_| {}).unwrap_err();
         assert!(
-            matches!(error, TrainError::Diverged { step: 1, what: "loss", kept: None, .. }),
+            matches!(
+                error,
+                TrainError::Diverged {
+                    step: 1,
+                    what: "loss",
+                    kept: None,
+                    ..
+                }
+            ),
             "{device}: {error}"
         );
         let broken = values(&run.finish().unwrap().decoder);
@@ -111,7 +125,14 @@ fn a_folder_that_cannot_be_made_is_met_at_the_first_checkpoint_with_the_weights_
     let mut run = trainer(&decoder, settings(3), Some(&file.path().join("checkpoints")));
     let error = run.train(&mut [], &mut |_| {}).unwrap_err();
     assert!(
-        matches!(error, TrainError::CheckpointNotWritten { step: 1, kept: None, .. }),
+        matches!(
+            error,
+            TrainError::CheckpointNotWritten {
+                step: 1,
+                kept: None,
+                ..
+            }
+        ),
         "{error}"
     );
     let one = trained(&decoder, Trainable::All, settings(1), &mut []);
@@ -125,7 +146,9 @@ fn a_damaged_checkpoint_is_refused_by_name() {
     let device = devices().next().unwrap();
     let decoder = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
-    trainer(&decoder, settings(3), Some(folder.path())).train(&mut [], &mut |_| {}).unwrap();
+    trainer(&decoder, settings(3), Some(folder.path()))
+        .train(&mut [], &mut |_| {})
+        .unwrap();
     let checkpoint = folder.path().join("step-00000002");
     let refusal = || {
         let mut run = trainer(&decoder, settings(3), Some(folder.path()));
@@ -137,7 +160,10 @@ fn a_damaged_checkpoint_is_refused_by_name() {
     let whole = std::fs::read(&tensors).unwrap();
     std::fs::write(&tensors, &whole[..whole.len() - 10]).unwrap();
     let text = refusal();
-    assert!(text.contains(tensors.to_str().unwrap()) && text.contains("not a whole safetensors file"), "{text}");
+    assert!(
+        text.contains(tensors.to_str().unwrap()) && text.contains("not a whole safetensors file"),
+        "{text}"
+    );
     std::fs::write(checkpoint.join("state.json"), "{").unwrap();
     let text = refusal();
     assert!(text.contains("state.json") && text.contains("remove"), "{text}");

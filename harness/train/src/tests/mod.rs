@@ -3,8 +3,8 @@
 mod adapters;
 mod faults;
 mod gradients;
-mod steps;
 mod resume;
+mod steps;
 
 use std::collections::BTreeMap;
 
@@ -101,6 +101,10 @@ fn f32_decoder(device: &Device) -> Decoder {
 
 /// Two domains: a text, and examples of several lengths with prompts.
 fn mixture(seed: u64) -> Mixture {
+    mixture_of(6, seed)
+}
+
+fn mixture_of(length: usize, seed: u64) -> Mixture {
     let examples = (0..9u32).map(|i| Example {
         tokens: (0..3 + i % 5).map(|at| (i * 3 + at * at) % 11).collect(),
         prompt: (i % 3) as usize,
@@ -115,7 +119,7 @@ fn mixture(seed: u64) -> Mixture {
             source: Source::Examples(examples.collect()),
         },
     ];
-    Mixture::new(domains, &[0.5, 0.5], 6, seed).unwrap()
+    Mixture::new(domains, &[0.5, 0.5], length, seed).unwrap()
 }
 
 /// Four of the mixture's sequences in each step.
@@ -129,8 +133,14 @@ fn settings(steps: u64) -> Settings {
     }
 }
 
-fn trained(decoder: &Decoder, trainable: Trainable, settings: Settings, callbacks: &mut [&mut dyn Callback]) -> Trained {
-    let mut trainer = Trainer::new(decoder, trainable, settings, mixture(3), 5).unwrap();
+fn trained(
+    decoder: &Decoder,
+    trainable: Trainable,
+    settings: Settings,
+    callbacks: &mut [&mut dyn Callback],
+) -> Trained {
+    let data = mixture_of(settings.length, 3);
+    let mut trainer = Trainer::new(decoder, trainable, settings, data, 5).unwrap();
     trainer.train(callbacks, &mut |_| {}).unwrap();
     trainer.finish().unwrap()
 }
@@ -138,17 +148,27 @@ fn trained(decoder: &Decoder, trainable: Trainable, settings: Settings, callback
 /// Every stored parameter and adapter.
 fn values(decoder: &Decoder) -> BTreeMap<String, Vec<f64>> {
     let mut decoder = decoder.clone();
-    let parameters = decoder.parameters().into_iter().map(|(name, tensor)| (name, tensor.clone()));
+    let parameters = decoder
+        .parameters()
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.clone()));
     let mut tensors: BTreeMap<_, _> = parameters.collect();
     for (down, up, delta) in crate::lora::adapters(&mut decoder) {
         tensors.extend([(down, delta.down.clone()), (up, delta.up.clone())]);
     }
-    tensors.into_iter().map(|(name, tensor)| (name, tensor.to_f64_vec().unwrap())).collect()
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.to_f64_vec().unwrap()))
+        .collect()
 }
 
 /// The largest difference of two sets of the same parameters.
 fn largest_difference(a: &BTreeMap<String, Vec<f64>>, b: &BTreeMap<String, Vec<f64>>) -> f64 {
     assert!(a.keys().eq(b.keys()));
-    let differences = a.values().flatten().zip(b.values().flatten()).map(|(a, b)| (a - b).abs());
+    let differences = a
+        .values()
+        .flatten()
+        .zip(b.values().flatten())
+        .map(|(a, b)| (a - b).abs());
     differences.fold(0.0, |largest, d| if d > largest || d.is_nan() { d } else { largest })
 }

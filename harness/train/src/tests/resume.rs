@@ -57,7 +57,13 @@ struct Left {
 
 impl Case<'_> {
     fn run(&self, folder: &Path, every: u64, kill_after: Option<u64>) -> Result<Left> {
-        let mut trainer = Trainer::new(self.decoder, self.trainable.clone(), self.settings.clone(), mixture(3), 5)?;
+        let mut trainer = Trainer::new(
+            self.decoder,
+            self.trainable.clone(),
+            self.settings.clone(),
+            mixture(3),
+            5,
+        )?;
         let set = |name: &str, tokens: [u32; 4]| Validation {
             name: name.to_owned(),
             examples: vec![Example {
@@ -79,19 +85,29 @@ impl Case<'_> {
         trainer.log_to(Log::after(trainer.step(), &folder.join("log.csv"), &names)?);
         trainer.train(callbacks, &mut |_| {})?;
         let outcome = trainer.finish()?;
-        let checkpoint = folder.join("checkpoints").join(format!("step-{:08}", (STEPS - 1) / every * every));
+        let checkpoint = folder
+            .join("checkpoints")
+            .join(format!("step-{:08}", (STEPS - 1) / every * every));
         let state = std::fs::read_to_string(checkpoint.join("state.json")).unwrap();
         let mut position: serde_json::Value = serde_json::from_str(&state).unwrap();
         position["seconds"] = 0.into();
         let mut log = csv::Reader::from_path(folder.join("log.csv")).unwrap();
         let cells = |line: csv::StringRecord| -> Vec<String> {
             let times = 2..4;
-            line.iter().enumerate().filter(|(at, _)| !times.contains(at)).map(|(_, cell)| cell.to_owned()).collect()
+            line.iter()
+                .enumerate()
+                .filter(|(at, _)| !times.contains(at))
+                .map(|(_, cell)| cell.to_owned())
+                .collect()
         };
         Ok(Left {
             weights: values(&outcome.decoder),
             best: values(&outcome.best.unwrap().decoder),
-            averages: trajectory.tensors().into_iter().map(|(name, t)| (name, t.to_f64_vec().unwrap())).collect(),
+            averages: trajectory
+                .tensors()
+                .into_iter()
+                .map(|(name, t)| (name, t.to_f64_vec().unwrap()))
+                .collect(),
             tensors: std::fs::read(checkpoint.join("tensors.safetensors")).unwrap(),
             position,
             log: log.records().map(|line| cells(line.unwrap())).collect(),
@@ -144,11 +160,19 @@ fn a_run_stopped_at_a_drawn_step_and_resumed_ends_bit_by_bit_like_one_that_was_n
             // Stopped twice, the second time perhaps before the first checkpoint after the resumption.
             let stopped = tempfile::tempdir().unwrap();
             for _ in 0..2 {
-                let error = case.run(stopped.path(), every, Some(draws.random_range(1..STEPS / 2))).unwrap_err();
+                let error = case
+                    .run(stopped.path(), every, Some(draws.random_range(1..STEPS / 2)))
+                    .unwrap_err();
                 assert!(error.to_string().contains("killed"), "{error}");
             }
             let got = case.run(stopped.path(), every, None).unwrap();
-            assert!(got == wanted, "{device}, {:?}: {:?}\nwanted {:?}", case.trainable, got.log, wanted.log);
+            assert!(
+                got == wanted,
+                "{device}, {:?}: {:?}\nwanted {:?}",
+                case.trainable,
+                got.log,
+                wanted.log
+            );
         }
     }
 }
@@ -185,7 +209,10 @@ fn a_checkpoint_of_another_run_is_refused_with_what_differs() {
         let error = trainer.resume(&mut []).unwrap_err();
         assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
         let text = error.to_string();
-        assert!(text.contains("step-00000003") && text.contains("start afresh"), "{text}");
+        assert!(
+            text.contains("step-00000003") && text.contains("start afresh"),
+            "{text}"
+        );
         text
     };
     let all = || Trainable::All;
@@ -229,7 +256,9 @@ fn what_a_killed_run_left_half_written_is_passed_over_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let names = || {
             let entries = std::fs::read_dir(folder.path()).unwrap();
-            let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            let mut names: Vec<String> = entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
             names.sort();
             names
         };
@@ -246,7 +275,11 @@ fn what_a_killed_run_left_half_written_is_passed_over_and_replaced() {
         second.train(&mut [], &mut |_| {}).unwrap();
         assert_eq!(names(), ["step-00000003"], "{device}");
         let wanted = trained(&decoder, Trainable::All, settings(4), &mut []);
-        assert_eq!(values(&second.finish().unwrap().decoder), values(&wanted.decoder), "{device}");
+        assert_eq!(
+            values(&second.finish().unwrap().decoder),
+            values(&wanted.decoder),
+            "{device}"
+        );
     }
 }
 

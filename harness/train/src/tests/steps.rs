@@ -10,7 +10,10 @@ fn change(decoder: &Decoder, settings: Settings) -> BTreeMap<String, Vec<f64>> {
     let before = values(decoder);
     let mut after = values(&trained(decoder, Trainable::All, settings, &mut []).decoder);
     for (name, values) in &mut after {
-        values.iter_mut().zip(&before[name]).for_each(|(after, before)| *after -= before);
+        values
+            .iter_mut()
+            .zip(&before[name])
+            .for_each(|(after, before)| *after -= before);
     }
     after
 }
@@ -37,9 +40,16 @@ fn the_parameters_that_are_not_named_stay_as_they_are() {
 #[test]
 fn names_that_no_parameter_has_are_refused() {
     let decoder = f32_decoder(&devices().next().unwrap());
-    let refusal = |trainable| Trainer::new(&decoder, trainable, settings(1), mixture(0), 0).err().unwrap().to_string();
-    assert!(refusal(Trainable::Named(vec!["layer.1.".to_owned()])).contains("names are like `lm_head")
-        || refusal(Trainable::Named(vec!["layer.1.".to_owned()])).contains("names are like `model."));
+    let refusal = |trainable| {
+        Trainer::new(&decoder, trainable, settings(1), mixture(0), 0)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    assert!(
+        refusal(Trainable::Named(vec!["layer.1.".to_owned()])).contains("names are like `lm_head")
+            || refusal(Trainable::Named(vec!["layer.1.".to_owned()])).contains("names are like `model.")
+    );
     assert!(refusal(Trainable::Adapters).contains("attach"));
 }
 
@@ -117,20 +127,30 @@ fn clipping_scales_the_whole_gradient_to_its_norm() {
         let norm = gradient.values().flatten().map(|g| g * g).sum::<f64>().sqrt();
         let outcome = trained(&decoder, Trainable::All, wide(Some(norm / 3.0)), &mut []);
         let logged = outcome.last.unwrap().gradient_norm;
-        assert!((logged - norm).abs() < 1e-9 * norm, "{device}: {logged} before clipping, wanted {norm}");
+        assert!(
+            (logged - norm).abs() < 1e-9 * norm,
+            "{device}: {logged} before clipping, wanted {norm}"
+        );
         let before = values(&decoder);
         for (name, after) in values(&outcome.decoder) {
             for ((after, before), g) in after.iter().zip(&before[&name]).zip(&gradient[&name]) {
                 let clipped = g / 3.0;
                 let wanted = before - clipped / (clipped.abs() + 1.0);
-                assert!((after - wanted).abs() < 1e-6, "{device}: {name}: {after}, wanted {wanted}");
+                assert!(
+                    (after - wanted).abs() < 1e-6,
+                    "{device}: {name}: {after}, wanted {wanted}"
+                );
             }
         }
-        assert_eq!(change(&decoder, wide(Some(2.0 * norm))), change(&decoder, wide(None)), "{device}");
+        assert_eq!(
+            change(&decoder, wide(Some(2.0 * norm))),
+            change(&decoder, wide(None)),
+            "{device}"
+        );
     }
 }
 
-/// The bound is relative to the largest change of a weight.
+/// The bound is absolute, where the step changes weights by 0.1: its first one is steep in the gradients next to 0.
 #[test]
 fn an_adamw_step_is_the_same_on_every_engine_to_1e_5() {
     let step = Settings {
@@ -145,9 +165,8 @@ fn an_adamw_step_is_the_same_on_every_engine_to_1e_5() {
         let changes: Vec<_> = devices()
             .map(|device| change(&decoder(graph.clone(), DType::F32, &device), step.clone()))
             .collect();
-        let largest = changes[0].values().flatten().fold(0.0, |largest: f64, change| largest.max(change.abs()));
         for other in &changes[1..] {
-            let difference = largest_difference(&changes[0], other) / largest;
+            let difference = largest_difference(&changes[0], other);
             assert!(difference < 1e-5, "{difference}");
         }
     }
@@ -186,7 +205,10 @@ fn half_precision_passes_update_full_precision_masters() {
                 all += 1;
             }
         }
-        assert!(alike > all * 9 / 10, "{device}: {alike} of {all} weights move as in full precision");
+        assert!(
+            alike > all * 9 / 10,
+            "{device}: {alike} of {all} weights move as in full precision"
+        );
     }
 }
 
@@ -218,7 +240,11 @@ struct Recorder(Vec<BTreeMap<String, Vec<f64>>>);
 impl Callback for Recorder {
     fn updated(&mut self, weights: &Weights) -> Result<()> {
         let masters = weights.masters().iter();
-        self.0.push(masters.map(|(name, master)| Ok((name.clone(), master.to_f64_vec()?))).collect::<Result<_>>()?);
+        self.0.push(
+            masters
+                .map(|(name, master)| Ok((name.clone(), master.to_f64_vec()?)))
+                .collect::<Result<_>>()?,
+        );
         Ok(())
     }
 }
@@ -238,7 +264,12 @@ fn streamed_averages_equal_their_closed_forms() {
         let decoder = f32_decoder(&device);
         let mut trajectory = Trajectory::new(&[Linear, Uniform, Sqrt, Magnitude, Ema]);
         let mut recorder = Recorder::default();
-        trained(&decoder, Trainable::All, settings(steps), &mut [&mut trajectory, &mut recorder]);
+        trained(
+            &decoder,
+            Trainable::All,
+            settings(steps),
+            &mut [&mut trajectory, &mut recorder],
+        );
         let averages: BTreeMap<String, Vec<f64>> = trajectory
             .tensors()
             .into_iter()
@@ -254,8 +285,17 @@ fn streamed_averages_equal_their_closed_forms() {
                         Magnitude => weights[name][index].abs(),
                         _ => weights[name][index],
                     };
-                    let sum: f64 = recorder.0.iter().zip(&shares).map(|(weights, share)| share * value(weights)).sum();
-                    assert!((got - sum / total).abs() < 1e-6, "{device}: {weighting:?} of {name}: {got}, wanted {}", sum / total);
+                    let sum: f64 = recorder
+                        .0
+                        .iter()
+                        .zip(&shares)
+                        .map(|(weights, share)| share * value(weights))
+                        .sum();
+                    assert!(
+                        (got - sum / total).abs() < 1e-6,
+                        "{device}: {weighting:?} of {name}: {got}, wanted {}",
+                        sum / total
+                    );
                 }
             }
         }
@@ -287,6 +327,7 @@ fn the_best_weights_are_those_of_the_lowest_validation_loss() {
         let ascent = |steps, keep_best| Settings {
             learning_rate: -1e-2,
             validate_every: Some(1),
+            micro_batch: Some(1),
             keep_best,
             ..settings(steps)
         };
@@ -297,7 +338,9 @@ fn the_best_weights_are_those_of_the_lowest_validation_loss() {
                 trainer.track_best();
             }
             let mut losses = Vec::new();
-            trainer.train(&mut [], &mut |entry| losses.push(entry.validation.clone())).unwrap();
+            trainer
+                .train(&mut [], &mut |entry| losses.push(entry.validation.clone()))
+                .unwrap();
             (trainer.finish().unwrap(), losses)
         };
         let (first, _) = run(ascent(1, false), false);
@@ -309,7 +352,11 @@ fn the_best_weights_are_those_of_the_lowest_validation_loss() {
         // Five predictions in the first set, one in the second.
         assert_eq!(losses.len(), 4);
         let mean = (losses[0][0].1 * 5.0 + losses[0][1].1) / 6.0;
-        assert!((best.loss - mean).abs() < 1e-12, "{device}: {}, wanted {mean}", best.loss);
+        assert!(
+            (best.loss - mean).abs() < 1e-12,
+            "{device}: {}, wanted {mean}",
+            best.loss
+        );
         let (last, _) = run(ascent(4, false), true);
         assert_eq!(values(&last.best.unwrap().decoder), values(&first.decoder), "{device}");
         assert_ne!(values(&last.decoder), values(&first.decoder), "{device}");
@@ -323,10 +370,17 @@ fn validation_that_predicts_nothing_or_exceeds_the_context_is_refused() {
         let mut trainer = Trainer::new(&decoder, Trainable::All, settings(1), mixture(0), 0).unwrap();
         let examples = vec![Example { tokens, prompt: 0 }];
         let name = "poems".to_owned();
-        trainer.validate_on(vec![Validation { name, examples }]).unwrap_err().to_string()
+        trainer
+            .validate_on(vec![Validation { name, examples }])
+            .unwrap_err()
+            .to_string()
     };
     assert!(refusal(vec![1]).contains("`poems` predicts nothing"));
-    assert!(refusal(vec![1; 34]).contains("`poems` has a sequence of 33 tokens"), "{}", refusal(vec![1; 34]));
+    assert!(
+        refusal(vec![1; 34]).contains("`poems` has a sequence of 33 tokens"),
+        "{}",
+        refusal(vec![1; 34])
+    );
 }
 
 #[test]
@@ -336,6 +390,17 @@ fn a_sequence_longer_than_the_context_is_refused() {
         length: 33,
         ..settings(1)
     };
-    let error = Trainer::new(&decoder, Trainable::All, long, mixture(0), 0).err().unwrap().to_string();
-    assert!(error.contains("`length` = 33") && error.contains("context of 32"), "{error}");
+    let refusal = |settings, mixture| {
+        Trainer::new(&decoder, Trainable::All, settings, mixture, 0)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    let error = refusal(long, mixture_of(33, 0));
+    assert!(
+        error.contains("`length` = 33") && error.contains("context of 32"),
+        "{error}"
+    );
+    let error = refusal(settings(1), mixture_of(33, 0));
+    assert!(error.contains("`length` = 6, and the data was cut for 33"), "{error}");
 }
