@@ -1,4 +1,4 @@
-//! Lists `catalogue/*/*.toml` for embedding, so that a text, task or suite is added by its TOML file alone.
+//! Lists `catalogue/*/*.toml` for embedding, so that an entry is added by its TOML file alone.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -7,7 +7,7 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=catalogue");
     let variable = |name| env::var_os(name).map(PathBuf::from).unwrap_or_default();
     let mut rows = String::new();
-    for folder in ["texts", "tasks", "suites"] {
+    for folder in ["texts", "tasks", "suites", "instructions"] {
         for path in toml_files(&variable("CARGO_MANIFEST_DIR").join("catalogue").join(folder))? {
             let name = format!("{folder}/{}", path.file_stem().unwrap_or_default().to_string_lossy());
             rows += &format!("({name:?}, include_str!({path:?})),");

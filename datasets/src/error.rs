@@ -101,6 +101,32 @@ pub enum Error {
         /// Where a mirror would keep the same text.
         mirror: String,
     },
+    /// The synthetic world is not the one the catalogue was written for.
+    #[error(
+        "{origin}: it makes other text than the catalogue's, sha256 {found} instead of {wanted}. Numbers on another text \
+         can't be compared; undo the change of the generator, or raise its version and those of its protocols and tasks"
+    )]
+    WrongWorld {
+        /// The world and its version.
+        origin: String,
+        /// Hash of what was made.
+        found: String,
+        /// Hash in the catalogue.
+        wanted: String,
+    },
+    /// The file did not come from its address.
+    #[error(
+        "can't get {url}: {problem}. Or keep the file in a data folder as {mirror} and name the folder with --data or \
+         PRUNEBENCH_DATA"
+    )]
+    Download {
+        /// The address.
+        url: String,
+        /// What the server, or the way to it, said.
+        problem: WebProblem,
+        /// Where a mirror would keep the same file.
+        mirror: String,
+    },
     /// A parquet file is cut off, damaged or of another shape.
     #[error("{path} can't be read as parquet: {reason}. Remove the file; the next run fetches it again")]
     Parquet {
@@ -109,7 +135,7 @@ pub enum Error {
         /// What the reader met.
         reason: String,
     },
-    /// A line of a JSON file is no row.
+    /// A part of a JSON file is no row.
     #[error("{path}, line {line}: {reason}; correct the line, or remove the file and fetch it again")]
     Row {
         /// The file.
@@ -120,7 +146,7 @@ pub enum Error {
         reason: String,
     },
     /// A file whose rows can't be read.
-    #[error("{path} is neither .jsonl nor .parquet; the catalogue must name a file of rows")]
+    #[error("{path} is neither .json nor .jsonl nor .parquet; the catalogue must name a file of rows")]
     Format {
         /// The file.
         path: PathBuf,
@@ -249,6 +275,52 @@ pub enum HubProblem {
         attempts: usize,
         /// What the last attempt met.
         last: Box<HubProblem>,
+    },
+}
+
+/// Why a file did not come from its address.
+#[derive(Debug, thiserror::Error)]
+pub enum WebProblem {
+    /// Nowhere to keep it.
+    #[error("no cache folder is known to keep it in; set HOME or XDG_CACHE_HOME")]
+    NoCache,
+    /// Offline mode and nothing in the cache.
+    #[error("HF_HUB_OFFLINE is set and the file is not in the cache {0}; unset it once to fetch the file")]
+    Offline(PathBuf),
+    /// The server answered with something else than the file.
+    #[error("the server answered with HTTP {status}; try again later")]
+    Status {
+        /// What it answered with.
+        status: u16,
+        /// How long it asks to wait.
+        wait: Option<Duration>,
+    },
+    /// Another file came.
+    #[error("what came has sha256 {found} instead of {wanted} and was thrown away; is there a proxy in the way?")]
+    Content {
+        /// Hash of what came.
+        found: String,
+        /// Hash in the catalogue.
+        wanted: String,
+    },
+    /// No usable answer.
+    #[error("{0}; check the network")]
+    Failed(#[from] ureq::Error),
+    /// It came, but can't be kept.
+    #[error("{path} can't be written ({source}); check the folder and the disk")]
+    Write {
+        /// Where it was to go.
+        path: PathBuf,
+        /// Why it can't.
+        source: std::io::Error,
+    },
+    /// A fault that stayed.
+    #[error("{attempts} attempts failed, the last so: {last}")]
+    GaveUp {
+        /// How often it was tried.
+        attempts: usize,
+        /// What the last attempt met.
+        last: Box<WebProblem>,
     },
 }
 

@@ -1,4 +1,4 @@
-//! Files by their place: the mirror's if it has them, else the Hub's.
+//! Files by their place: the mirror's if it has them, else those of the Hub or of their address.
 
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
@@ -6,18 +6,21 @@ use std::{env, fmt, fs};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::catalogue::{HubSource, RowFile};
-use crate::error::{Error, Result};
+use crate::catalogue::{HubSource, RowFile, WebFile};
+use crate::error::{Error, Result, WebProblem};
 use crate::hub::Hub;
-use crate::rows;
+use crate::world::{Domain, Part, WORLD_VERSION};
+use crate::{rows, web};
 
 /// Where texts and tasks are looked for, in this order.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// A folder laid out as `text/<data set>/...` and `tasks/<task>/...`.
+    /// A folder laid out as `text/<data set>/...`, `tasks/<task>/...` and `instructions/<set>/...`.
     pub mirror: Option<PathBuf>,
-    /// The Hub.
+    /// The Hub, which also says whether to go to the network at all.
     pub hub: Hub,
+    /// Folder for files that are not the Hub's; none if the user has no cache.
+    pub downloads: Option<PathBuf>,
 }
 
 impl Places {
@@ -27,6 +30,7 @@ impl Places {
         Self {
             mirror: data.or_else(|| named().map(PathBuf::from)),
             hub: Hub::from_env(),
+            downloads: dirs::cache_dir().map(|cache| cache.join("prunebench").join("data")),
         }
     }
 
@@ -57,6 +61,28 @@ impl Places {
             revision: source.revision().to_owned(),
             path: path.clone(),
         };
+        Ok((path, origin))
+    }
+
+    /// A file with an address, checked against its hash.
+    pub(crate) fn web(&self, file: &WebFile) -> Result<(PathBuf, Origin)> {
+        let (path, origin) = match self.mirrored(&file.mirror)? {
+            Some(path) => (path.clone(), Origin::Mirror(path)),
+            None => {
+                let fetched = match &self.downloads {
+                    Some(downloads) => web::fetch(file, downloads, self.hub.offline, self.hub.first_wait),
+                    None => Err(WebProblem::NoCache),
+                };
+                let path = fetched.map_err(|problem| Error::Download {
+                    url: file.url.clone(),
+                    problem,
+                    mirror: file.mirror.clone(),
+                })?;
+                let url = file.url.clone();
+                (path.clone(), Origin::Web { url, path })
+            }
+        };
+        check(&hash_of(&path)?, &file.sha256, &origin)?;
         Ok((path, origin))
     }
 
@@ -100,6 +126,20 @@ pub enum Origin {
         /// Its file in the cache.
         path: PathBuf,
     },
+    /// A file with an address, now at `path` in the cache.
+    Web {
+        /// The address.
+        url: String,
+        /// Its file in the cache.
+        path: PathBuf,
+    },
+    /// The synthetic world, which this program makes.
+    World {
+        /// What it is about.
+        domains: Vec<Domain>,
+        /// Which part of it.
+        part: Part,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -111,6 +151,12 @@ impl fmt::Display for Origin {
                 revision,
                 path,
             } => write!(f, "{repository}@{revision} ({})", path.display()),
+            Self::Web { url, path } => write!(f, "{url} ({})", path.display()),
+            Self::World { domains, part } => {
+                let domains: Vec<&str> = domains.iter().map(|domain| domain.name()).collect();
+                let (domains, part) = (domains.join(", "), part.name());
+                write!(f, "made by this program (world {WORLD_VERSION}: {domains}; {part})")
+            }
         }
     }
 }
@@ -120,10 +166,11 @@ pub(crate) fn check(found: &str, wanted: &str, origin: &Origin) -> Result<()> {
     if found == wanted {
         return Ok(());
     }
-    Err(Error::WrongText {
-        origin: origin.to_string(),
-        found: found.to_owned(),
-        wanted: wanted.to_owned(),
+    let (origin, made) = (origin.to_string(), matches!(origin, Origin::World { .. }));
+    let (found, wanted) = (found.to_owned(), wanted.to_owned());
+    Err(match made {
+        true => Error::WrongWorld { origin, found, wanted },
+        false => Error::WrongText { origin, found, wanted },
     })
 }
 

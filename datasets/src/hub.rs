@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, io, thread};
+use std::{env, fs, io};
 
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
@@ -10,12 +10,7 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use crate::catalogue::HubSource;
 use crate::error::HubProblem;
-
-/// How often a fault that may pass is met before it is believed.
-const ATTEMPTS: usize = 5;
-
-/// The longest wait the Hub can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+use crate::retry::{Fault, LONGEST_WAIT, failed_on_the_way, is_cut, persist};
 
 /// How the Hub is reached.
 #[derive(Debug, Clone)]
@@ -68,25 +63,7 @@ impl Hub {
         }
         let api = builder.build()?.repo(repo);
         let blobs = cached.blob_path("blobs").with_file_name("");
-        let mut wait = self.first_wait;
-        for _ in 1..ATTEMPTS {
-            match self.attempt(&api, source, file, &blobs) {
-                Err(problem) if may_pass(&problem) => {
-                    thread::sleep(asked_wait(&problem).unwrap_or(wait));
-                    wait *= 2;
-                }
-                settled => return settled,
-            }
-        }
-        self.attempt(&api, source, file, &blobs).map_err(|problem| {
-            if !may_pass(&problem) {
-                return problem;
-            }
-            HubProblem::GaveUp {
-                attempts: ATTEMPTS,
-                last: Box::new(problem),
-            }
-        })
+        persist(self.first_wait, || self.attempt(&api, source, file, &blobs))
     }
 
     fn attempt(&self, api: &ApiRepo, source: &HubSource, file: &str, blobs: &Path) -> Result<PathBuf, HubProblem> {
@@ -166,38 +143,32 @@ fn remove_parts(blobs: &Path) {
     }
 }
 
-/// Whether another attempt can go better.
-fn may_pass(problem: &HubProblem) -> bool {
-    match problem {
-        HubProblem::Busy { .. } | HubProblem::Length { .. } => true,
-        HubProblem::Failed(error) => match error {
-            ApiError::LockAcquisition(_) | ApiError::InvalidResume => true,
-            ApiError::IoError(error) => is_cut(error),
-            ApiError::RequestError(request) => match &**request {
-                ureq::Error::StatusCode(code) => *code == 416 || *code >= 500,
-                ureq::Error::Io(error) => is_cut(error),
-                ureq::Error::Timeout(_) => true,
+impl Fault for HubProblem {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Busy { .. } | Self::Length { .. } => true,
+            Self::Failed(error) => match error {
+                ApiError::LockAcquisition(_) | ApiError::InvalidResume => true,
+                ApiError::IoError(error) => is_cut(error),
+                ApiError::RequestError(request) => status(error) == Some(416) || failed_on_the_way(request),
                 _ => false,
             },
             _ => false,
-        },
-        _ => false,
+        }
     }
-}
 
-/// Whether a connection that was there went away.
-fn is_cut(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof
-    )
-}
+    fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { wait } => wait.map(|wait| wait.min(LONGEST_WAIT)),
+            _ => None,
+        }
+    }
 
-fn asked_wait(problem: &HubProblem) -> Option<Duration> {
-    match problem {
-        HubProblem::Busy { wait } => wait.map(|wait| wait.min(LONGEST_WAIT)),
-        _ => None,
+    fn gave_up(attempts: usize, last: Self) -> Self {
+        Self::GaveUp {
+            attempts,
+            last: Box::new(last),
+        }
     }
 }
 
@@ -223,22 +194,23 @@ mod tests {
     #[test]
     fn a_wait_the_hub_asks_for_is_kept_but_not_for_ever() {
         let busy = |seconds: Option<u64>| {
-            asked_wait(&HubProblem::Busy {
+            let problem = HubProblem::Busy {
                 wait: seconds.map(Duration::from_secs),
-            })
+            };
+            problem.asked_wait()
         };
         assert_eq!(busy(Some(7)), Some(Duration::from_secs(7)));
         assert_eq!(busy(Some(86_400)), Some(LONGEST_WAIT));
         assert_eq!(busy(None), None);
-        assert_eq!(asked_wait(&HubProblem::Missing), None);
+        assert_eq!(HubProblem::Missing.asked_wait(), None);
     }
 
     #[test]
     fn only_what_can_pass_is_met_again() {
         let failed = |kind| HubProblem::Failed(ApiError::IoError(io::Error::from(kind)));
-        assert!(may_pass(&failed(io::ErrorKind::ConnectionReset)));
-        assert!(!may_pass(&failed(io::ErrorKind::StorageFull)));
-        assert!(!may_pass(&failed(io::ErrorKind::ConnectionRefused)));
-        assert!(!may_pass(&HubProblem::Refused));
+        assert!(failed(io::ErrorKind::ConnectionReset).may_pass());
+        assert!(!failed(io::ErrorKind::StorageFull).may_pass());
+        assert!(!failed(io::ErrorKind::ConnectionRefused).may_pass());
+        assert!(!HubProblem::Refused.may_pass());
     }
 }

@@ -1,23 +1,29 @@
-//! What models are evaluated and calibrated on: texts with their perplexity protocols, tasks and suites (all of them data in
-//! `catalogue/`), where their files come from, and how they become token windows or requests. Knows no model.
+//! What models are evaluated, calibrated and trained on: texts with their perplexity protocols, tasks, suites and
+//! instructions (all of them data in `catalogue/`), the synthetic [`world`], where files come from, and how they become token
+//! windows or requests. Knows no model.
 
 mod catalogue;
 mod error;
 mod fetch;
 mod hub;
+mod instructions;
+mod retry;
 mod rows;
 mod task;
 mod template;
 mod text;
+mod web;
 mod windows;
+pub mod world;
 
 pub use catalogue::{
-    Catalogue, DataSet, DocumentSplit, FewShot, Form, HubSource, LmEval, Member, Metric, Order, Prompt, Protocol,
-    RowFile, Scoring, Split, Suite, Task,
+    Catalogue, DataSet, DocumentSplit, FewShot, Form, HubSource, InstructionSet, LmEval, Member, Metric, Order, Prompt,
+    Protocol, RowFile, RowSource, Scoring, Split, Suite, Task, TextRange, TextRows, WebFile, WorldRows, WorldText,
 };
-pub use error::{Error, HubProblem, Result, TemplateProblem};
+pub use error::{Error, HubProblem, Result, TemplateProblem, WebProblem};
 pub use fetch::{Origin, Places};
 pub use hub::Hub;
+pub use instructions::{Instruction, Instructions, instructions};
 pub use task::{Document, Documents, Request, SHOTS_SEED, Shots};
 pub use template::Template;
 pub use text::{Text, TextDocument, TextDocuments, text, text_documents};

@@ -1,16 +1,17 @@
-//! The exact text of a data set's split, and its documents, from a local mirror or the Hub.
+//! The exact text of a data set's split, and its documents, wherever they come from.
 
 use std::fs;
+use std::path::Path;
 
 use rayon::prelude::*;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
-use crate::catalogue::{Catalogue, Protocol, Split};
+use crate::catalogue::{Catalogue, Protocol, Split, TextRows, WorldText};
 use crate::error::{Error, Result};
 use crate::fetch::{Origin, Places, check, hexadecimal};
-use crate::rows;
 use crate::template::{Engine, Place, values};
+use crate::{rows, world};
 
 /// A text whose content was checked against the catalogue.
 #[derive(Debug, Clone)]
@@ -23,29 +24,38 @@ pub struct Text {
     pub origin: Origin,
 }
 
-/// The text of `split` of the data set `name`: the mirror's file if the mirror has it, else the Hub's.
+/// The text of `split` of the data set `name`: the mirror's file if the mirror has it, else the published one. What the
+/// synthetic world says is made anew each time.
 ///
 /// # Errors
 /// An unknown name, a mirror that is not a folder, a file that can't be fetched or read, or a text whose hash is not the
 /// catalogue's. A wrong file in the mirror is an error, never a reason to look elsewhere.
 pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> Result<Text> {
-    let data_set = catalogue.data_set(name)?;
-    let split = data_set.split(split)?;
-    let (content, origin) = match places.mirrored(&split.mirror)? {
-        Some(path) => {
-            let content = fs::read_to_string(&path).map_err(|source| Error::Read {
-                path: path.clone(),
-                source,
-            })?;
-            (content, Origin::Mirror(path))
+    let split = catalogue.data_set(name)?.split(split)?;
+    let (content, origin) = match split {
+        Split::Rows { hub, rows } => match places.mirrored(&rows.mirror)? {
+            Some(path) => (read(&path)?, Origin::Mirror(path)),
+            None => {
+                let (path, origin) = places.hubbed(hub, &rows.file, &rows.mirror)?;
+                (joined(rows::parquet::texts(&path, &rows.column)?, rows), origin)
+            }
+        },
+        Split::Range { file, range } => {
+            let (path, origin) = places.web(file)?;
+            let characters = range.to.saturating_sub(range.from);
+            let content = read(&path)?.chars().skip(range.from).take(characters).collect();
+            (content, origin)
         }
-        None => {
-            let (path, origin) = places.hubbed(&data_set.hub, &split.file, &split.mirror)?;
-            (joined(rows::parquet::texts(&path, &split.column)?, split), origin)
+        Split::World(WorldText { domains, part, .. }) => {
+            let origin = Origin::World {
+                domains: domains.clone(),
+                part: *part,
+            };
+            (world::text(domains, *part), origin)
         }
     };
     let sha256 = hexadecimal(Sha256::new_with_prefix(&content));
-    check(&sha256, &split.sha256, &origin)?;
+    check(&sha256, split.sha256(), &origin)?;
     Ok(Text {
         content,
         sha256,
@@ -53,11 +63,18 @@ pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> 
     })
 }
 
-fn joined(mut rows: Vec<String>, split: &Split) -> String {
-    for row in rows.iter_mut().filter(|row| row.is_empty()) {
-        row.push_str(&split.empty_row);
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn joined(mut texts: Vec<String>, rows: &TextRows) -> String {
+    for text in texts.iter_mut().filter(|text| text.is_empty()) {
+        text.push_str(&rows.empty_row);
     }
-    rows.join(&split.separator)
+    texts.join(&rows.separator)
 }
 
 /// A document of a rolling protocol.

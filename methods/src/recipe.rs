@@ -97,6 +97,7 @@ impl Recipe {
         for method in self.methods() {
             let card = method.card();
             let report = run.timed(|run| method.apply(run))?;
+            run.masked |= matches!(report.change, Change::Weights { .. } | Change::Parameters(_));
             let after = Census::of(&run.model)?;
             reports.push(MethodReport {
                 method: card.id,

@@ -21,6 +21,8 @@ pub struct Run<'a> {
     pub recovery: Recovery,
     /// What the training of the dense model left beside it.
     pub training_run: Option<TrainingRun>,
+    /// A method before this one set weights to zero, which the others keep.
+    pub masked: bool,
     /// Seed of every random choice.
     pub seed: u64,
     progress: &'a mut dyn FnMut(usize, usize, &str),
@@ -77,6 +79,7 @@ impl<'a> Run<'a> {
             calibration,
             recovery: Recovery::default(),
             training_run: None,
+            masked: false,
             seed,
             progress,
             meter: Meter::default(),

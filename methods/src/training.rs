@@ -37,7 +37,8 @@ where
         })?;
         let own_length = LENGTHS.iter().any(|key| table.contains_key(*key));
         for (key, value) in preset {
-            if !table.contains_key(key) && !(own_length && LENGTHS.contains(&key.as_str())) {
+            let overruled = own_length && LENGTHS.contains(&key.as_str());
+            if !overruled && !table.contains_key(key) {
                 table.insert(key.clone(), value.clone());
             }
         }

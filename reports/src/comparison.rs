@@ -249,7 +249,8 @@ fn check_complete(record: &Record, metrics: &Metrics) -> Result<(), ComparisonEr
             .suites
             .iter()
             .all(|suite| suite.mean(&metrics.tasks).is_some())
-        && evaluation.throughput.is_some() == metrics.throughput.is_some();
+        && evaluation.throughput.is_some() == metrics.throughput.is_some()
+        && evaluation.training.is_some() == metrics.training.is_some();
     if whole {
         Ok(())
     } else {

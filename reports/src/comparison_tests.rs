@@ -50,6 +50,7 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
             decode: Samples::new(10, vec![1.0, 2.0, 4.0]).unwrap(),
             first_call_s: 1.5,
         }),
+        training: None,
         tasks: Vec::new(),
         compression: Compression {
             nominal_ratio: Some(0.5),

@@ -51,6 +51,9 @@ pub struct Evaluation {
     /// Speed of prefill and decode.
     #[serde(default)]
     pub throughput: Option<ThroughputRequest>,
+    /// Speed of training steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingRequest>,
     /// Accuracies, one per task and number of shots. Left out of the canonical text if there is none, so that the keys
     /// of cells from before there were tasks still hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +88,35 @@ pub struct ThroughputRequest {
     pub repeats: usize,
     /// Untimed repeats before them.
     pub warmup: usize,
+}
+
+/// One measurement of training speed. Everything in it is part of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingRequest {
+    /// What is trained.
+    pub parameters: TrainedParameters,
+    /// Whether the backward pass makes activations anew instead of keeping them.
+    #[serde(default)]
+    pub recompute: bool,
+    /// Tokens that the model reads of each sequence.
+    pub tokens: usize,
+    /// Sequences in a step.
+    pub batch: usize,
+    /// Timed steps.
+    pub repeats: usize,
+    /// Untimed steps before them.
+    pub warmup: usize,
+}
+
+/// What a timed training step trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainedParameters {
+    /// Every parameter.
+    Full,
+    /// Low-rank adapters of rank 8 on every linear, with dropout.
+    Lora,
 }
 
 impl Cell {

@@ -12,8 +12,13 @@ mod store;
 mod task;
 mod task_items;
 
-pub use cell::{Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, ThroughputRequest};
-pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult};
+pub use cell::{
+    Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, ThroughputRequest,
+    TrainedParameters, TrainingRequest,
+};
+pub use measurement::{
+    MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
+};
 pub use record::{
     Accounting, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA, Status,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{statistics, task::MetricName};
+use crate::{cell::TrainedParameters, statistics, task::MetricName};
 
 /// Perplexity under one protocol, with the NLL of every sample: of every window of a stream, or of every document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,6 +188,28 @@ pub struct ThroughputResult {
     /// Generating after the prompt.
     pub decode: Samples,
     /// Seconds of the very first call, before any warm-up; no part of the samples.
+    pub first_call_s: f64,
+}
+
+/// Speed of training steps: forward and backward pass and the optimiser's update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingResult {
+    /// What was trained.
+    pub parameters: TrainedParameters,
+    /// Whether the backward pass made activations anew instead of keeping them.
+    pub recompute: bool,
+    /// How many parameters were trained.
+    pub trained_parameters: usize,
+    /// Tokens that the model read of each sequence.
+    pub tokens: usize,
+    /// Sequences in a step.
+    pub batch: usize,
+    /// Compute threads.
+    pub threads: usize,
+    /// The steps.
+    pub steps: Samples,
+    /// Seconds of the very first step; no part of the samples.
     pub first_call_s: f64,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cell::{Cell, CellKey, Inputs},
-    measurement::{PerplexityResult, ThroughputResult},
+    measurement::{PerplexityResult, ThroughputResult, TrainingResult},
     task::TaskResult,
 };
 
@@ -76,6 +76,9 @@ pub struct Metrics {
     pub perplexity: Vec<PerplexityResult>,
     /// Speed, if it was asked for.
     pub throughput: Option<ThroughputResult>,
+    /// Speed of training, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingResult>,
     /// One result per requested task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskResult>,

@@ -36,6 +36,7 @@ fn record(seed: u64) -> Record {
                 decode: Samples::new(31, vec![1.5, 1.7]).unwrap(),
                 first_call_s: 0.9,
             }),
+            training: None,
             tasks: Vec::new(),
             compression: Compression {
                 nominal_ratio: Some(0.5),

@@ -94,6 +94,41 @@ fn throughput_gives_raw_times_on_every_engine() {
 }
 
 #[test]
+fn training_steps_are_timed_on_every_engine() {
+    let sandbox = Sandbox::new();
+    let train = |what, more: &[&str]| {
+        let fixed = [
+            "throughput",
+            "--model",
+            "small",
+            "--train",
+            what,
+            "--train-tokens",
+            "8",
+            "--repeats",
+            "3",
+        ];
+        sandbox.run(&[&fixed[..], more].concat())
+    };
+    let ran = train("lora", &["--batch", "2", "--json"]);
+    ran.expect(0, &[]);
+    let records: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(records.len(), Engine::compiled().len());
+    for record in records {
+        let training = &record["metrics"]["training"];
+        assert_eq!(training["steps"]["seconds"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            (&training["steps"]["tokens"], &training["parameters"]),
+            (&16.into(), &"lora".into())
+        );
+        assert!(record["memory"]["peak_resident_bytes"].as_u64() > Some(0));
+        assert!(record["metrics"]["throughput"].is_null());
+    }
+    train("full", &[]).expect(0, &[]);
+    train("full", &["--generate", "4"]).expect(2, &["--train"]);
+}
+
+#[test]
 fn a_compressed_model_is_written_and_measures_like_the_recipe() {
     let Some(shared) = prunebench_testing::shared() else {
         return;

@@ -1,14 +1,16 @@
-//! What there is to evaluate on, read from `catalogue/*/*.toml`: texts with their protocols, tasks, suites.
+//! What there is to evaluate on, read from `catalogue/*/*.toml`: texts with their protocols, tasks, suites, instructions.
 
+mod instruction;
 mod source;
 mod suite;
 mod task;
 mod text;
 
-pub use source::{HubSource, RowFile};
+pub use instruction::InstructionSet;
+pub use source::{HubSource, RowFile, RowSource, WebFile, WorldRows};
 pub use suite::{Member, Suite};
 pub use task::{FewShot, Form, LmEval, Metric, Order, Prompt, Task};
-pub use text::{DataSet, DocumentSplit, Protocol, Scoring, Split};
+pub use text::{DataSet, DocumentSplit, Protocol, Scoring, Split, TextRange, TextRows, WorldText};
 
 use crate::error::{Error, Result};
 
@@ -21,6 +23,7 @@ pub struct Catalogue {
     data_sets: Vec<DataSet>,
     tasks: Vec<Task>,
     suites: Vec<Suite>,
+    instruction_sets: Vec<InstructionSet>,
 }
 
 impl Catalogue {
@@ -47,7 +50,11 @@ impl Catalogue {
                 Some(("texts", name)) => catalogue.data_sets.push(DataSet::parse(name, content)?),
                 Some(("tasks", name)) => catalogue.tasks.push(Task::parse(name, content)?),
                 Some(("suites", name)) => catalogue.suites.push(Suite::parse(name, content).map_err(fault)?),
-                _ => return Err(fault("it is in none of the folders texts, tasks and suites".to_owned())),
+                Some(("instructions", name)) => catalogue.instruction_sets.push(InstructionSet::parse(name, content)?),
+                _ => {
+                    let reason = "it is in none of the folders texts, tasks, suites and instructions";
+                    return Err(fault(reason.to_owned()));
+                }
             }
         }
         for suite in &catalogue.suites {
@@ -87,6 +94,11 @@ impl Catalogue {
     /// Every suite, by name.
     pub fn suites(&self) -> &[Suite] {
         &self.suites
+    }
+
+    /// Every set of instructions, by name.
+    pub fn instruction_sets(&self) -> &[InstructionSet] {
+        &self.instruction_sets
     }
 
     /// The data set of that name.
@@ -131,6 +143,14 @@ impl Catalogue {
     /// [`Error::Unknown`] with the nearest name and the list.
     pub fn suite(&self, name: &str) -> Result<&Suite> {
         find("suite", name, &self.suites, |suite| &suite.name)
+    }
+
+    /// The set of instructions of that name.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with the nearest name and the list.
+    pub fn instruction_set(&self, name: &str) -> Result<&InstructionSet> {
+        find("set of instructions", name, &self.instruction_sets, |set| &set.name)
     }
 }
 

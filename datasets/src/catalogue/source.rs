@@ -4,6 +4,8 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 
+use crate::world::{Domain, Part};
+
 /// A data repository on the Hub.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +55,63 @@ impl RowFile {
             }
         }
         Ok(())
+    }
+}
+
+/// One file at a fixed address.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebFile {
+    /// Its address, which must name a version that can't change.
+    pub url: String,
+    /// Path in a local mirror.
+    pub mirror: String,
+    /// Hash of the file.
+    pub sha256: String,
+}
+
+impl WebFile {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_mirror("file", &self.mirror)?;
+        check_hash("file.sha256", &self.sha256)
+    }
+}
+
+/// What a task's rows are read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowSource {
+    /// A file.
+    File {
+        /// Where the Hub keeps it.
+        hub: HubSource,
+        /// Its names and hashes.
+        file: RowFile,
+    },
+    /// The synthetic world.
+    World(WorldRows),
+}
+
+/// Questions of the synthetic world.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldRows {
+    /// What they are about.
+    pub domain: Domain,
+    /// Which of them.
+    pub part: Part,
+    /// Hash of the rows as JSON lines, so that a change of the generator is noticed.
+    pub sha256: String,
+}
+
+impl RowSource {
+    pub(super) fn check(&self, key: &str) -> Result<(), String> {
+        match self {
+            Self::File { hub, file } => {
+                hub.check()?;
+                file.check(&format!("split.{key}"))
+            }
+            Self::World(world) => check_hash(&format!("generated.{key}.sha256"), &world.sha256),
+        }
     }
 }
 

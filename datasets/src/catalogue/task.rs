@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::source::{HubSource, RowFile};
+use super::source::{HubSource, RowFile, RowSource, WorldRows};
 use crate::error::{Error, Result};
 use crate::template::{Engine, Template};
 
@@ -21,14 +21,12 @@ pub struct Task {
     pub title: String,
     /// Terms its data is given out under.
     pub licence: String,
-    /// The lm-eval task it equals.
-    pub lm_eval: LmEval,
+    /// The lm-eval task it equals, if it equals one.
+    pub lm_eval: Option<LmEval>,
     /// Where it differs from that task.
     pub differs: Vec<String>,
-    /// Where the Hub keeps its rows.
-    pub hub: HubSource,
     /// Its splits by name.
-    pub splits: BTreeMap<String, RowFile>,
+    pub splits: BTreeMap<String, RowSource>,
     /// How a row becomes requests.
     pub prompt: Prompt,
     /// How examples are put before it.
@@ -150,11 +148,14 @@ struct TaskFile {
     title: String,
     version: u32,
     licence: String,
-    lm_eval: LmEval,
+    lm_eval: Option<LmEval>,
     #[serde(default)]
     differs: Vec<String>,
-    hub: HubSource,
+    hub: Option<HubSource>,
+    #[serde(default)]
     split: BTreeMap<String, RowFile>,
+    #[serde(default)]
+    generated: BTreeMap<String, WorldRows>,
     prompt: PromptFile,
     few_shot: FewShotFile,
     metrics: Vec<Metric>,
@@ -199,16 +200,24 @@ impl Task {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// Whether the Hub's rows are those of one commit.
+    /// Where the Hub keeps its rows, if they are on the Hub.
+    pub fn hub(&self) -> Option<&HubSource> {
+        self.splits.values().find_map(|source| match source {
+            RowSource::File { hub, .. } => Some(hub),
+            RowSource::World(_) => None,
+        })
+    }
+
+    /// Whether its rows can't change: those of one commit of the Hub, or of this program's own making.
     pub fn pinned(&self) -> bool {
-        self.hub.revision.is_some()
+        self.hub().is_none_or(|hub| hub.revision.is_some())
     }
 
     /// The split of that name.
     ///
     /// # Errors
     /// [`Error::Unknown`] with the nearest name and the list.
-    pub fn split(&self, name: &str) -> Result<&RowFile> {
+    pub fn split(&self, name: &str) -> Result<&RowSource> {
         self.splits.get(name).ok_or_else(|| {
             let known = self.splits.keys().map(String::as_str);
             Error::unknown(format!("split of {}", self.name), name, known)
@@ -227,12 +236,22 @@ impl Task {
             reason,
         };
         let file: TaskFile = toml::from_str(content).map_err(|error| fault(error.to_string()))?;
-        file.hub.check().map_err(fault)?;
-        for (split, rows) in &file.split {
-            rows.check(&format!("split.{split}")).map_err(fault)?;
+        let mut splits = BTreeMap::new();
+        for (split, rows) in file.split {
+            let hub = file.hub.clone();
+            let hub = hub.ok_or_else(|| fault("hub is missing; its [split]s are files there".to_owned()))?;
+            splits.insert(split, RowSource::File { hub, file: rows });
+        }
+        for (split, rows) in file.generated {
+            if splits.insert(split.clone(), RowSource::World(rows)).is_some() {
+                return Err(fault(format!("two splits have the name {split}")));
+            }
+        }
+        for (split, source) in &splits {
+            source.check(split).map_err(fault)?;
         }
         for (key, split) in [("prompt", &file.prompt.split), ("few_shot", &file.few_shot.split)] {
-            if !file.split.contains_key(split) {
+            if !splits.contains_key(split) {
                 return Err(fault(format!("{key}.split {split:?} is none of its splits")));
             }
         }
@@ -246,8 +265,7 @@ impl Task {
             licence: file.licence,
             lm_eval: file.lm_eval,
             differs: file.differs,
-            hub: file.hub,
-            splits: file.split,
+            splits,
             few_shot: FewShot {
                 split: file.few_shot.split,
                 order: file.few_shot.order,

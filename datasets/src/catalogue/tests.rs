@@ -1,6 +1,7 @@
 //! What the catalogue accepts and says.
 
 use super::*;
+use crate::world::Domain;
 
 const GOOD: &str = r#"
     title = "A"
@@ -148,6 +149,11 @@ fn every_embedded_task_and_suite_is_there() {
         "race",
         "sciq",
         "winogrande",
+        "world_arithmetic",
+        "world_facts",
+        "world_lists",
+        "world_programs",
+        "world_stories",
     ];
     assert_eq!(names, expected);
     let unpinned: Vec<&str> = catalogue
@@ -159,8 +165,8 @@ fn every_embedded_task_and_suite_is_there() {
     assert_eq!(unpinned, ["logiqa"]);
     let members = |name| catalogue.suite(name).expect("present").members.len();
     assert_eq!(
-        [members("flexigpt-5"), members("llm-pruner-7"), members("lp-icl")],
-        [5, 7, 7]
+        ["flexigpt-5", "llm-pruner-7", "lp-icl", "world"].map(members),
+        [5, 7, 7, 5]
     );
     assert_eq!(catalogue.suite("lp-icl").expect("present").shots, 5);
 }
@@ -238,6 +244,57 @@ fn a_wrong_suite_is_refused_with_its_reason() {
     assert!(text("title = 'a'\nsource = 'b'\nshots = 0\nmembers = []").contains("members is empty"));
     let nowhere = Catalogue::parse([("words", TASK)]).expect_err("no folder").to_string();
     assert!(nowhere.contains("none of the folders"), "{nowhere}");
+}
+
+#[test]
+fn a_text_is_made_from_rows_a_range_or_the_world() {
+    let catalogue = Catalogue::embedded().expect("valid");
+    let split = |set: &str, split: &str| catalogue.data_set(set).and_then(|set| set.split(split).cloned());
+    assert!(matches!(split("wikitext2", "test"), Ok(Split::Rows { .. })));
+    assert!(matches!(split("tinyshakespeare", "train"), Ok(Split::Range { .. })));
+    let Ok(Split::World(world)) = split("world", "validation") else {
+        panic!("not of the world");
+    };
+    assert_eq!(world.domains, Domain::ALL);
+    for domain in Domain::ALL {
+        let protocol = format!("world/{}-128@1", domain.name());
+        let protocol = catalogue.protocol(&protocol).expect("present");
+        assert_eq!(protocol.split, format!("{}-validation", domain.name()));
+        let task = catalogue.task(&format!("world_{}", domain.name())).expect("present");
+        assert!(task.lm_eval.is_none() && task.hub().is_none() && task.pinned());
+    }
+    for window in [65, 257] {
+        let protocol = format!("tinyshakespeare/char-{}@1", window - 1);
+        let protocol = catalogue.protocol(&protocol).expect("present");
+        assert_eq!(protocol.stream_window().expect("one text"), window);
+    }
+}
+
+#[test]
+fn a_text_that_can_not_be_made_is_refused_with_its_reason() {
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let fault = |more: &str| {
+        let entry = format!("{GOOD}\n{}", more.replace("HASH", &format!("sha256 = {hash:?}")));
+        Catalogue::parse([("texts/a", entry.as_str())])
+            .expect_err("refused")
+            .to_string()
+    };
+    let world = "[generated.made]\npart = 'train'\nHASH\n";
+    assert!(fault(&format!("{world}domains = []")).contains("generated.made has no domain"));
+    assert!(fault(&format!("{world}domains = ['fact']")).contains("unknown variant `fact`"));
+    assert!(fault("[range.some]\nfrom = 0\nto = 5\nHASH").contains("file is missing"));
+    let file = "[file]\nurl = 'http://a/b'\nmirror = 'text/a/b'\nHASH\n";
+    let range = |name: &str| format!("{file}[range.{name}]\nfrom = 5\nto = 5\nHASH");
+    assert!(fault(&range("some")).contains("range.some holds nothing: from = 5 is not below to = 5"));
+    assert!(fault(&range("test").replace("from = 5", "from = 4")).contains("two texts have the name test"));
+    assert!(fault(&range("some").replace("text/a/b", "/etc/b")).contains("file.mirror \"/etc/b\""));
+    let without = GOOD
+        .lines()
+        .filter(|line| !line.contains("hub ="))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let error = Catalogue::parse([("texts/a", without.as_str())]).expect_err("no hub");
+    assert!(error.to_string().contains("hub is missing"), "{error}");
 }
 
 #[test]

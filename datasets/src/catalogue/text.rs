@@ -6,11 +6,12 @@ use std::fmt;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::source::{HubSource, RowFile, check_hash, check_mirror};
+use super::source::{HubSource, RowFile, WebFile, check_hash, check_mirror};
 use crate::error::{Error, Result};
 use crate::template::{Engine, Template};
+use crate::world::{Domain, Part};
 
-/// A named text collection with one source and one licence.
+/// A named text collection with one licence.
 #[derive(Debug, Clone)]
 pub struct DataSet {
     /// Its name, and that of its file: `wikitext2`.
@@ -19,8 +20,6 @@ pub struct DataSet {
     pub title: String,
     /// Terms it is given out under.
     pub licence: String,
-    /// Where the Hub keeps it.
-    pub hub: HubSource,
     /// Its texts by name.
     pub splits: BTreeMap<String, Split>,
     /// Its collections of documents by name.
@@ -29,10 +28,31 @@ pub struct DataSet {
     pub protocols: Vec<Protocol>,
 }
 
-/// One text: where it is and how rows become it.
+/// What a text is made from.
+#[derive(Debug, Clone)]
+pub enum Split {
+    /// The rows of a file on the Hub.
+    Rows {
+        /// Where the Hub keeps it.
+        hub: HubSource,
+        /// Which rows, and how they become the text.
+        rows: TextRows,
+    },
+    /// A part of one file.
+    Range {
+        /// The file.
+        file: WebFile,
+        /// Which part.
+        range: TextRange,
+    },
+    /// The synthetic world.
+    World(WorldText),
+}
+
+/// Rows that become a text.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Split {
+pub struct TextRows {
     /// Path of the finished text in a local mirror.
     pub mirror: String,
     /// Path of the parquet file in the Hub repository.
@@ -45,6 +65,30 @@ pub struct Split {
     #[serde(default)]
     pub empty_row: String,
     /// Hash of the finished text, in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Characters of a file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextRange {
+    /// The first one, from 0.
+    pub from: usize,
+    /// The first one after them.
+    pub to: usize,
+    /// Hash of the text they make.
+    pub sha256: String,
+}
+
+/// Documents of the synthetic world.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorldText {
+    /// Its domains, one after the other.
+    pub domains: Vec<Domain>,
+    /// Which part of each.
+    pub part: Part,
+    /// Hash of the text, so that a change of the generator is noticed.
     pub sha256: String,
 }
 
@@ -150,8 +194,14 @@ impl fmt::Display for Scoring {
 struct DataSetFile {
     title: String,
     licence: String,
-    hub: HubSource,
-    split: BTreeMap<String, Split>,
+    hub: Option<HubSource>,
+    #[serde(default)]
+    split: BTreeMap<String, TextRows>,
+    file: Option<WebFile>,
+    #[serde(default)]
+    range: BTreeMap<String, TextRange>,
+    #[serde(default)]
+    generated: BTreeMap<String, WorldText>,
     #[serde(default)]
     documents: BTreeMap<String, DocumentEntry>,
     #[serde(default)]
@@ -211,20 +261,13 @@ impl DataSet {
             file: path.clone(),
             reason,
         };
-        let file: DataSetFile = toml::from_str(content).map_err(|error| fault(error.to_string()))?;
-        file.hub.check().map_err(fault)?;
-        if file.hub.revision.is_none() {
-            return Err(fault("hub.revision is missing; pin a commit".to_owned()));
-        }
-        for (split, entry) in &file.split {
-            check_hash(&format!("split.{split}.sha256"), &entry.sha256).map_err(fault)?;
-            check_mirror(&format!("split.{split}"), &entry.mirror).map_err(fault)?;
-        }
+        let mut file: DataSetFile = toml::from_str(content).map_err(|error| fault(error.to_string()))?;
+        let splits = file.splits().map_err(fault)?;
         let mut documents = BTreeMap::new();
         for (split, entry) in file.documents {
             let entry = DocumentSplit::new(&path, &split, entry, content)?;
-            if file.split.contains_key(&split) {
-                return Err(fault(format!("split.{split} and documents.{split} have one name")));
+            if splits.contains_key(&split) {
+                return Err(fault(format!("documents.{split} has the name of a text")));
             }
             documents.insert(split, entry);
         }
@@ -232,7 +275,7 @@ impl DataSet {
         for entry in file.protocol {
             let id = format!("{name}/{}@{}", entry.name, entry.version);
             let (known, window) = match entry.scoring {
-                Scoring::Stream { window } => (file.split.contains_key(&entry.split), Some(window)),
+                Scoring::Stream { window } => (splits.contains_key(&entry.split), Some(window)),
                 Scoring::Rolling { window } => (documents.contains_key(&entry.split), window),
             };
             if !known {
@@ -255,11 +298,74 @@ impl DataSet {
             name: name.to_owned(),
             title: file.title,
             licence: file.licence,
-            hub: file.hub,
-            splits: file.split,
+            splits,
             documents,
             protocols,
         })
+    }
+}
+
+impl Split {
+    /// Hash of the finished text, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> &str {
+        match self {
+            Self::Rows { rows, .. } => &rows.sha256,
+            Self::Range { range, .. } => &range.sha256,
+            Self::World(world) => &world.sha256,
+        }
+    }
+
+    fn check(&self, name: &str) -> std::result::Result<(), String> {
+        check_hash(&format!("{name}.sha256"), self.sha256())?;
+        match self {
+            Self::Rows { hub, rows } => {
+                hub.check()?;
+                if hub.revision.is_none() {
+                    return Err("hub.revision is missing; pin a commit".to_owned());
+                }
+                check_mirror(&format!("split.{name}"), &rows.mirror)
+            }
+            Self::Range { file, range } => {
+                file.check()?;
+                let TextRange { from, to, .. } = range;
+                if from < to {
+                    return Ok(());
+                }
+                Err(format!(
+                    "range.{name} holds nothing: from = {from} is not below to = {to}"
+                ))
+            }
+            Self::World(world) if world.domains.is_empty() => Err(format!("generated.{name} has no domain")),
+            Self::World(_) => Ok(()),
+        }
+    }
+}
+
+impl DataSetFile {
+    /// The texts, whatever they are made from.
+    fn splits(&mut self) -> std::result::Result<BTreeMap<String, Split>, String> {
+        let mut all = Vec::new();
+        for (name, rows) in std::mem::take(&mut self.split) {
+            let hub = self.hub.clone().ok_or("hub is missing; its [split]s are files there")?;
+            all.push((name, Split::Rows { hub, rows }));
+        }
+        for (name, range) in std::mem::take(&mut self.range) {
+            let file = self
+                .file
+                .clone()
+                .ok_or("file is missing; its [range]s are parts of it")?;
+            all.push((name, Split::Range { file, range }));
+        }
+        let generated = std::mem::take(&mut self.generated).into_iter();
+        all.extend(generated.map(|(name, world)| (name, Split::World(world))));
+        let mut splits = BTreeMap::new();
+        for (name, split) in all {
+            split.check(&name)?;
+            if splits.insert(name.clone(), split).is_some() {
+                return Err(format!("two texts have the name {name}"));
+            }
+        }
+        Ok(splits)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Rows of a split: JSON lines or parquet.
+//! Rows of a file: JSON or parquet.
 
-mod jsonl;
+mod json;
 pub(crate) mod parquet;
 
 use std::path::Path;
@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 /// another ending.
 pub(crate) fn read(path: &Path, name: &str) -> Result<Vec<Value>> {
     match name.rsplit_once('.') {
-        Some((_, "jsonl")) => jsonl::read(path),
+        Some((_, "jsonl")) => json::lines(path),
+        Some((_, "json")) => json::array(path),
         Some((_, "parquet")) => parquet::rows(path),
         _ => Err(Error::Format { path: path.to_owned() }),
     }

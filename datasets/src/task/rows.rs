@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::catalogue::Task;
+use crate::catalogue::{RowSource, Task, WorldRows};
 use crate::error::{Error, Result};
-use crate::fetch::{Origin, Places};
+use crate::fetch::{Origin, Places, check, hexadecimal};
+use crate::world;
 
 /// A row and its place in its split.
 #[derive(Debug)]
@@ -24,7 +26,10 @@ pub(super) struct Group {
 
 /// The rows of `split`, in groups by their first row, each in the order of the split.
 pub(super) fn grouped(task: &Task, split: &str, places: &Places) -> Result<(Vec<Group>, Origin)> {
-    let (rows, origin) = places.rows(&task.hub, task.split(split)?)?;
+    let (rows, origin) = match task.split(split)? {
+        RowSource::File { hub, file } => places.rows(hub, file)?,
+        RowSource::World(made) => world_rows(made)?,
+    };
     let mut groups: Vec<Group> = Vec::new();
     let mut index: HashMap<Option<String>, usize> = HashMap::new();
     for (number, fields) in rows.into_iter().enumerate() {
@@ -46,4 +51,16 @@ pub(super) fn grouped(task: &Task, split: &str, places: &Places) -> Result<(Vec<
         groups[place].rows.push(Row { number, fields });
     }
     Ok((groups, origin))
+}
+
+/// The questions of the synthetic world, checked against the catalogue.
+fn world_rows(made: &WorldRows) -> Result<(Vec<Value>, Origin)> {
+    let rows = world::rows(made.domain, made.part);
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let origin = Origin::World {
+        domains: vec![made.domain],
+        part: made.part,
+    };
+    check(&hexadecimal(Sha256::new_with_prefix(lines)), &made.sha256, &origin)?;
+    Ok((rows, origin))
 }

@@ -21,6 +21,7 @@ pub fn places(mirror: Option<PathBuf>) -> Places {
             offline: true,
             first_wait: Duration::ZERO,
         },
+        downloads: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use prunebench_datasets::{Catalogue, Document, Documents, Error, Places, Result, Shots};
+use prunebench_datasets::{Catalogue, Document, Documents, Error, Places, Result, RowFile, RowSource, Shots, Task};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,12 +22,20 @@ pub fn unpinned(task: &str) -> Catalogue {
 pub fn mirrored(catalogue: &Catalogue, splits: &[(&str, String)]) -> (TempDir, Places) {
     let mirror = TempDir::new().expect("temporary folder");
     for (split, lines) in splits {
-        let path = mirror.path().join(&catalogue.tasks()[0].splits[*split].mirror);
+        let path = mirror.path().join(&file(&catalogue.tasks()[0], split).mirror);
         fs::create_dir_all(path.parent().expect("has one")).expect("created");
         fs::write(path, lines).expect("written");
     }
     let places = places(Some(mirror.path().to_owned()));
     (mirror, places)
+}
+
+/// The file of a split.
+pub fn file<'a>(task: &'a Task, split: &str) -> &'a RowFile {
+    match task.split(split) {
+        Ok(RowSource::File { file, .. }) => file,
+        other => panic!("{split} is no file: {other:?}"),
+    }
 }
 
 pub fn lines(rows: &[Value]) -> String {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::golden::{documents, places};
-use crate::rows::{lines, mirrored, unpinned};
+use crate::rows::{file, lines, mirrored, unpinned};
 
 /// Hash of the requests, each text closed by a zero byte.
 fn requests(documents: &Documents) -> String {
@@ -105,8 +105,8 @@ fn with_its_own_rows_as_train(shared: &Path, task: &str, shots: usize, limit: us
     let catalogue = Catalogue::embedded().expect("valid");
     let task = catalogue.task(task).expect("present");
     let mirror = TempDir::new().expect("temporary folder");
-    let evaluated = &task.splits[&task.prompt.split].mirror;
-    for copy in [evaluated, &task.splits["train"].mirror] {
+    let evaluated = &file(task, &task.prompt.split).mirror;
+    for copy in [evaluated, &file(task, "train").mirror] {
         let copy = mirror.path().join(copy);
         fs::create_dir_all(copy.parent().expect("has one")).expect("created");
         fs::copy(shared.join("data").join(evaluated), copy).expect("copied");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use prunebench_datasets::{Catalogue, Documents, Error, HubProblem, Result, Shots};
+use prunebench_datasets::{Catalogue, Documents, Error, HubProblem, Result, RowSource, Shots};
 use tempfile::TempDir;
 
 use crate::hub::{Answer, Fault, Server, parquet_of_choices, serve};
@@ -166,11 +166,10 @@ fn nested_parquet_rows_have_the_fields_of_json_lines() {
     let kept: Vec<&str> = arc.lines().filter(|line| !line.contains("_sha256 = ")).collect();
     let catalogue = Catalogue::parse([("tasks/arc_easy", kept.join("\n").as_str())]).expect("valid");
     let task = catalogue.task("arc_easy@1").expect("present");
-    let revision = task.hub.revision();
-    let path = format!(
-        "/datasets/allenai/ai2_arc/resolve/{revision}/{}",
-        task.splits["test"].file
-    );
+    let Ok(RowSource::File { hub, file }) = task.split("test") else {
+        panic!("not a file");
+    };
+    let path = format!("/datasets/allenai/ai2_arc/resolve/{}/{}", hub.revision(), file.file);
     for (length, whole) in [(bytes.len(), true), (bytes.len() - 9, false)] {
         let server = serve(HashMap::from([(path.clone(), Answer::File(bytes[..length].to_vec()))]));
         let cache = TempDir::new().expect("temporary folder");

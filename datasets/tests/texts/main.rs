@@ -2,8 +2,11 @@
 
 mod faults;
 mod hub;
+mod instructions;
 mod pages;
+mod web;
 mod wikitext2;
+mod world;
 
 use std::collections::HashMap;
 use std::fs;
@@ -53,6 +56,7 @@ fn places(cache: &Path, endpoint: &str) -> Places {
             offline: false,
             first_wait: Duration::ZERO,
         },
+        downloads: Some(cache.join("data")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use prunebench_datasets::{Catalogue, Hub, Places, text};
+use prunebench_datasets::{Catalogue, Hub, Places, Split, text};
 
 use crate::hub::{Answer, parquet, serve};
 
@@ -19,6 +19,7 @@ fn places(mirror: Option<PathBuf>, endpoint: &str, cache: &Path) -> Places {
             offline: false,
             first_wait: Duration::ZERO,
         },
+        downloads: None,
     }
 }
 
@@ -38,8 +39,15 @@ fn the_mirror_and_the_hub_give_the_same_pinned_texts() {
             .map(|line| Some(if line == " \n" { "" } else { line }))
             .collect();
         let bytes = parquet("text", &rows, 1000);
-        let file = &set.split(split).expect("present").file;
-        let path = format!("/datasets/{}/resolve/{}/{file}", set.hub.repository, set.hub.revision());
+        let Ok(Split::Rows { hub, rows: source }) = set.split(split) else {
+            panic!("{split} is not made from rows");
+        };
+        let path = format!(
+            "/datasets/{}/resolve/{}/{}",
+            hub.repository,
+            hub.revision(),
+            source.file
+        );
         let server = serve(HashMap::from([(path, Answer::File(bytes))]));
         let cache = tempfile::tempdir().expect("temporary folder");
 

@@ -4,10 +4,11 @@ mod cmd;
 mod output;
 mod progress;
 
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use prunebench_sweep::Problems;
+use prunebench_sweep::{Problems, QUIET_WAITS};
 
 /// Compress language models by published methods, on two tensor engines, and compare what is left.
 #[derive(Debug, Parser)]
@@ -48,7 +49,28 @@ enum Command {
 /// Whether everything that was asked for went well.
 type Outcome = anyhow::Result<bool>;
 
+/// Starts the program again with [`QUIET_WAITS`], which the engines read before `main`; what the user set stays.
+fn restart_quietly() -> std::io::Result<()> {
+    let unset: Vec<_> = QUIET_WAITS
+        .into_iter()
+        .filter(|(name, _)| std::env::var_os(name).is_none())
+        .collect();
+    if unset.is_empty() {
+        return Ok(());
+    }
+    let program = std::env::current_exe()?;
+    Err(std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .envs(unset)
+        .exec())
+}
+
 fn main() -> ExitCode {
+    if let Err(error) = restart_quietly() {
+        output::note(&format!(
+            "the engines' threads will spin while they wait, which is slow on a busy machine: {error}"
+        ));
+    }
     let outcome = match Cli::parse().command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),

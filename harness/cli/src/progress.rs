@@ -93,6 +93,9 @@ pub fn summary(record: &Record) -> String {
         let (prefill, decode) = (throughput.prefill.median, throughput.decode.median);
         parts.push(format!("prefill {prefill:.1} and decode {decode:.1} tokens/s"));
     }
+    if let Some(training) = &metrics.training {
+        parts.push(format!("training {:.1} tokens/s", training.steps.median));
+    }
     if let Some(memory) = &record.memory {
         parts.push(format!("peak {} MiB", memory.peak_resident_bytes >> 20));
     }

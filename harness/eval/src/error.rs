@@ -12,6 +12,9 @@ pub enum Error {
     /// The text can't be cut as the protocol wants.
     #[error(transparent)]
     Data(#[from] prunebench_datasets::Error),
+    /// The model can't be trained as the request wants.
+    #[error(transparent)]
+    Training(#[from] prunebench_train::TrainError),
     /// What was measured gives no number.
     #[error(transparent)]
     Measurement(#[from] MeasurementError),

@@ -8,9 +8,11 @@ mod memory;
 mod perplexity;
 mod task;
 mod throughput;
+mod training;
 
 pub use error::{Error, Result};
 pub use memory::peak_resident;
 pub use perplexity::{perplexity, rolling_perplexity};
 pub use task::{metric_name, task};
 pub use throughput::throughput;
+pub use training::training_throughput;

@@ -2,7 +2,9 @@
 
 use prunebench_datasets::{Catalogue, Documents, Error as DataError, Places, SHOTS_SEED, Shots, Suite, Task};
 use prunebench_eval::metric_name;
-use prunebench_results::{Evaluation, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest};
+use prunebench_results::{
+    Evaluation, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest, TrainingRequest,
+};
 use serde::Deserialize;
 
 use crate::problem::Collector;
@@ -17,6 +19,9 @@ pub struct EvaluationText {
     /// Speed of prefill and decode.
     #[serde(default)]
     pub throughput: Option<ThroughputRequest>,
+    /// Speed of training steps, which no table shows.
+    #[serde(skip)]
+    pub training: Option<TrainingRequest>,
     /// Accuracies: tasks and suites, with or without a task's version.
     #[serde(default)]
     pub tasks: Vec<String>,
@@ -44,6 +49,7 @@ impl EvaluationText {
         let mut evaluation = Evaluation {
             perplexity: self.perplexity.clone(),
             throughput: self.throughput,
+            training: self.training,
             ..Evaluation::default()
         };
         for name in &self.tasks {

@@ -21,7 +21,7 @@ pub mod worker;
 pub use evaluation::EvaluationText;
 pub use experiment::{Calibration, Expectation, Experiment, Limits, RecipeText};
 pub use lm_eval_output::{LmEvalError, LmEvalOutput};
-pub use machine::engine_version;
+pub use machine::{QUIET_WAITS, engine_version};
 pub use plan::{BASELINE, Plan, Planned, baseline};
 pub use pretrain::{Place, PretrainError, Pretraining, pretrain};
 pub use problem::{Problem, Problems};

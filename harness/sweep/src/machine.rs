@@ -16,6 +16,10 @@ pub fn engine_version(engine: Engine) -> String {
     }
 }
 
+/// Environment in which the engines' waiting threads don't spin. With a spinning pool a training step takes ten times as long as
+/// soon as another process wants a core.
+pub const QUIET_WAITS: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("CANDLE_NUM_THREADS", "1")];
+
 /// Logical cores that this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

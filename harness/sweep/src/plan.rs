@@ -223,7 +223,8 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
         problems.usage(format_args!("`{axis}` is empty; it needs at least one entry"));
     }
     let evaluation = &experiment.evaluation;
-    if evaluation.perplexity.is_empty() && evaluation.throughput.is_none() && evaluation.tasks.is_empty() {
+    let speed = evaluation.throughput.is_some() || evaluation.training.is_some();
+    if evaluation.perplexity.is_empty() && !speed && evaluation.tasks.is_empty() {
         problems.usage("`evaluation` measures nothing; it needs `perplexity`, `tasks` or `throughput`");
     }
     if experiment.threads == Some(0) {

@@ -12,7 +12,7 @@ use prunebench_results::{Memory, Metrics, Record, SCHEMA, Status};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::experiment::Limits;
-use crate::machine::{Machine, now};
+use crate::machine::{Machine, QUIET_WAITS, now};
 use crate::message::Message;
 use crate::plan::Planned;
 
@@ -81,7 +81,7 @@ impl Launcher {
             .args(&self.arguments)
             .envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"].map(|name| (name, &threads)))
             // A waiting OpenMP thread would spin on a core that the other pool of threads needs.
-            .env("OMP_WAIT_POLICY", "passive")
+            .envs(QUIET_WAITS)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

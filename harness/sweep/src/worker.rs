@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
 use prunebench_datasets::{Catalogue, Places, Scoring, text, text_documents};
-use prunebench_eval::{peak_resident, perplexity, rolling_perplexity, task, throughput};
+use prunebench_eval::{peak_resident, perplexity, rolling_perplexity, task, throughput, training_throughput};
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
@@ -159,9 +159,21 @@ fn measure(request: &Request, progress: &mut dyn FnMut(&str, usize, usize)) -> R
             },
         )
     });
+    let training = cell.evaluation.training.as_ref().map(|wanted| {
+        training_throughput(
+            &model.decoder,
+            wanted,
+            request.threads,
+            cell.seed,
+            &mut |done, total| {
+                progress("training", done, total);
+            },
+        )
+    });
     Ok(Metrics {
         perplexity,
         throughput: throughput.transpose()?,
+        training: training.transpose()?,
         tasks,
         compression,
         accounting,

@@ -62,11 +62,11 @@ impl Default for Lora {
 
 impl Lora {
     /// Gives every target linear an adapter that starts as no change: A from U(±1/√in), which is Kaiming's uniform draw with
-    /// a = √5, and B zero. Weights that are zero stay zero when it is merged.
+    /// a = √5, and B zero. With `keep_zeros` weights that are zero stay zero when it is merged.
     ///
     /// # Errors
     /// [`TrainError::Settings`] for a rank, a dropout or targets that make no adapter.
-    pub fn attach(&self, decoder: &mut Decoder, seed: u64) -> Result<()> {
+    pub fn attach(&self, decoder: &mut Decoder, seed: u64, keep_zeros: bool) -> Result<()> {
         if self.rank == 0 || !self.alpha.is_finite() || !(0.0..1.0).contains(&self.dropout) || self.targets.is_empty() {
             return Err(TrainError::Settings(format!(
                 "adapters of rank {}, alpha {}, dropout {} on {} targets; a rank of at least 1, a dropout in [0, 1) and a target \
@@ -86,9 +86,9 @@ impl Lora {
                 let (out, inner) = (linear.weight.dim(0)?, linear.weight.dim(1)?);
                 let (dtype, device) = (linear.weight.dtype(), linear.weight.device());
                 let zero = Tensor::zeros(&[1], dtype, &device)?;
-                let mask = match linear.zero_weights()? {
-                    0 => None,
-                    _ => Some(linear.weight.eq(&zero)?.neg()?.add_scalar(1.0)?),
+                let mask = match keep_zeros && linear.zero_weights()? > 0 {
+                    false => None,
+                    true => Some(linear.weight.eq(&zero)?.neg()?.add_scalar(1.0)?),
                 };
                 let bound = 1.0 / (inner as f64).sqrt();
                 let down = Tensor::rand(&[self.rank, inner], draw, DType::F32, &device)?;

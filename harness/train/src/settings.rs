@@ -132,7 +132,8 @@ impl Settings {
             return refuse("`learning_rate` must be finite".to_owned());
         }
         for (key, value) in [("betas", self.betas.0), ("betas", self.betas.1), ("floor", self.floor)] {
-            if !(0.0..1.0).contains(&value) && !(key == "floor" && value == 1.0) {
+            let last = key == "floor" && value == 1.0;
+            if !(0.0..1.0).contains(&value) && !last {
                 return refuse(format!("`{key}`: {value} is not in [0, 1)"));
             }
         }

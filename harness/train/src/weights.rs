@@ -87,8 +87,8 @@ impl Weights {
         })
     }
 
-    /// The trained parameters by name: Hugging Face's, or PEFT's of adapters. Updates in place are allowed between steps;
-    /// [`Weights::published`] makes the forward pass see them.
+    /// The trained parameters by name: Hugging Face's, or PEFT's of adapters. A callback may update
+    /// them in place.
     pub fn masters(&self) -> &BTreeMap<String, Tensor> {
         &self.masters
     }

@@ -70,7 +70,9 @@ impl Method for Finetune {
             [] => Trainable::All,
             parts => Trainable::Named(parts.to_vec()),
         };
-        let masks = match self.own.keep_zeros {
+        // Zeros that no method made, such as those of a quantised model, are weights like others.
+        let held = self.own.keep_zeros && run.masked;
+        let masks = match held {
             true => Some(KeepZeros::of(run.model.parameters()).map_err(failed)?),
             false => None,
         };
@@ -78,7 +80,7 @@ impl Method for Finetune {
         run.model = trained.decoder;
         Ok(Report {
             nominal_ratio: None,
-            change: match self.own.keep_zeros {
+            change: match held {
                 true => Change::Values,
                 false => Change::Refilled,
             },

@@ -15,7 +15,7 @@ static CARD: Card = Card {
     needs: &[Need::RecoveryData],
     stochastic: true,
     version: 1,
-    deviations: &["the adapter of a linear with zeros is masked by them, so that merging fills none"],
+    deviations: &["after a method that zeroed weights, adapters are masked by the zeros, so that merging fills none"],
     readme: include_str!("README.md"),
 };
 
@@ -47,7 +47,9 @@ impl Method for Lora {
             method: CARD.id,
             source,
         };
-        self.adapters.attach(&mut run.model, run.seed).map_err(failed)?;
+        self.adapters
+            .attach(&mut run.model, run.seed, run.masked)
+            .map_err(failed)?;
         let (trained, details) = train(CARD.id, run, Trainable::Adapters, &self.settings, None)?;
         run.model = trained.decoder;
         for block in &mut run.model.blocks {
@@ -57,7 +59,10 @@ impl Method for Lora {
         }
         Ok(Report {
             nominal_ratio: None,
-            change: Change::Values,
+            change: match run.masked {
+                true => Change::Values,
+                false => Change::Refilled,
+            },
             details,
         })
     }

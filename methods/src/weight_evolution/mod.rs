@@ -73,6 +73,13 @@ enum Scope {
     Matrices,
 }
 
+/// Which weights of a tensor stay: 1 those, 0 the others.
+struct Mask {
+    name: String,
+    shape: Vec<usize>,
+    keep: Vec<f32>,
+}
+
 /// One tensor's scores in units of their own standard deviation.
 struct Scored {
     name: String,
@@ -176,7 +183,7 @@ impl WeightEvolution {
     }
 
     /// The mask of each tensor: 1 where a weight stays.
-    fn masks(&self, run: &Run, names: &[String]) -> Result<(Vec<(Scored, Vec<f32>)>, Option<f64>)> {
+    fn masks(&self, run: &Run, names: &[String]) -> Result<(Vec<Mask>, Option<f64>)> {
         let scored = self.scored(run, names)?;
         if let (Score::Random, Some(ratio)) = (self.score, self.ratio) {
             let drawn = scored.into_iter().enumerate().map(|(number, scored)| {
@@ -187,7 +194,7 @@ impl WeightEvolution {
                 index::sample(&mut rng, scored.relative.len(), count)
                     .into_iter()
                     .for_each(|lost| mask[lost] = 0.0);
-                (scored, mask)
+                scored.masked(mask)
             });
             return Ok((drawn.collect(), None));
         }
@@ -199,9 +206,19 @@ impl WeightEvolution {
         let cut = scored.into_iter().map(|scored| {
             let keep = |score: &f32| f32::from(u8::from(f64::from(*score) >= k));
             let mask = scored.relative.par_iter().map(keep).collect();
-            (scored, mask)
+            scored.masked(mask)
         });
         Ok((cut.collect(), Some(k)))
+    }
+}
+
+impl Scored {
+    fn masked(self, keep: Vec<f32>) -> Mask {
+        Mask {
+            name: self.name,
+            shape: self.shape,
+            keep,
+        }
     }
 }
 
@@ -284,18 +301,23 @@ impl Method for WeightEvolution {
             .collect();
         let mut parameters = Vec::with_capacity(masks.len());
         let (mut cut, mut all) = (0, 0);
-        for (scored, mut mask) in masks {
+        for Mask {
+            name,
+            shape,
+            keep: mut mask,
+        } in masks
+        {
             cut += mask.iter().filter(|&&entry| entry == 0.0).count();
             all += mask.len();
             if let Some(share) = self.rows {
-                drop_rows(&mut mask, &scored.shape, share);
+                drop_rows(&mut mask, &shape, share);
             }
-            if let Some(value) = values.get_mut(&scored.name) {
-                let tensor = Tensor::from_slice(&mask, &scored.shape, &value.device())?.to_dtype(value.dtype())?;
+            if let Some(value) = values.get_mut(&name) {
+                let tensor = Tensor::from_slice(&mask, &shape, &value.device())?.to_dtype(value.dtype())?;
                 *value = value.mul(&tensor)?;
             }
             parameters.push(Parameter {
-                name: scored.name,
+                name,
                 elements: mask.len(),
                 zeroed: mask.iter().filter(|&&entry| entry == 0.0).count(),
             });

@@ -62,6 +62,7 @@ impl Eval {
                 .map(|protocol| PerplexityRequest { protocol, windows })
                 .collect(),
             throughput: None,
+            training: None,
             tasks: self.tasks,
             limit: self.limit,
             shots: self.shots,

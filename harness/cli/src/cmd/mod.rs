@@ -219,6 +219,19 @@ fn details(record: &Record) -> String {
             text += &format!("    {what}: {:.1} ± {:.1} tokens/s\n", samples.median, samples.mad);
         }
     }
+    if let Some(t) = &metrics.training {
+        text += &format!(
+            "  training of {} parameters, {} sequences of {} tokens, threads {}, {} steps{}, median ± MAD: {:.1} ± {:.1} tokens/s\n",
+            t.trained_parameters,
+            t.batch,
+            t.tokens,
+            t.threads,
+            t.steps.seconds.len(),
+            if t.recompute { ", activations made anew" } else { "" },
+            t.steps.median,
+            t.steps.mad
+        );
+    }
     if let Some(memory) = &record.memory {
         text += &format!(
             "  peak memory: {} MiB ({})\n",

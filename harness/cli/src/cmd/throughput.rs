@@ -1,31 +1,43 @@
 //! `prunebench throughput`.
 
-use clap::Args;
-use prunebench_results::{Status, ThroughputRequest};
+use clap::{Args, ValueEnum};
+use prunebench_results::{Status, ThroughputRequest, TrainedParameters, TrainingRequest};
 use prunebench_sweep::EvaluationText;
 
 use crate::Outcome;
 use crate::cmd::{ModelArgs, PlaceArgs, measure, plan};
 
-/// Time prefill and decode of a model, compressed or not.
+/// Time prefill and decode of a model, compressed or not, or its training.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Prefill is one forward pass of the prompt with the logits of every position. Decode is the greedy steps \
-after the prompt's own pass, on a KV cache, through tokens that end a text. Each repeat has fresh random tokens.
+after the prompt's own pass, on a KV cache, through tokens that end a text. With --train the forward and backward passes and \
+AdamW's updates are timed instead, of all parameters or of adapters of rank 8 on every linear. Each repeat has fresh random \
+tokens.
 
 Examples:
   prunebench throughput --model smollm2-135m --prompt-tokens 1024 --generate 32
+  prunebench throughput --model smollm2-135m --train lora --batch 4 --train-tokens 256
   prunebench throughput --model shape:llama-3-8b --engine torch --device cuda --dtype bf16"
 )]
 pub struct Throughput {
     #[command(flatten)]
     model: ModelArgs,
     /// Tokens in a prompt
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, conflicts_with = "train")]
     prompt_tokens: usize,
     /// Tokens generated after it
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 32, conflicts_with = "train")]
     generate: usize,
+    /// Time training steps instead of prefill and decode
+    #[arg(long, value_enum, value_name = "WHAT")]
+    train: Option<Train>,
+    /// Make activations anew in the backward pass instead of keeping them
+    #[arg(long, requires = "train")]
+    recompute: bool,
+    /// Tokens that a training step reads of each sequence
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "train")]
+    train_tokens: usize,
     /// Sequences at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
@@ -39,16 +51,39 @@ pub struct Throughput {
     place: PlaceArgs,
 }
 
+/// What a training step trains.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Train {
+    /// Every parameter
+    Full,
+    /// Adapters of rank 8 on every linear
+    Lora,
+}
+
 impl Throughput {
     pub fn run(self) -> Outcome {
+        let (batch, repeats, warmup) = (self.batch, self.repeats, self.warmup);
+        let training = self.train.map(|train| TrainingRequest {
+            parameters: match train {
+                Train::Full => TrainedParameters::Full,
+                Train::Lora => TrainedParameters::Lora,
+            },
+            recompute: self.recompute,
+            tokens: self.train_tokens,
+            batch,
+            repeats,
+            warmup,
+        });
+        let inference = ThroughputRequest {
+            prompt_tokens: self.prompt_tokens,
+            generated_tokens: self.generate,
+            batch,
+            repeats,
+            warmup,
+        };
         let evaluation = EvaluationText {
-            throughput: Some(ThroughputRequest {
-                prompt_tokens: self.prompt_tokens,
-                generated_tokens: self.generate,
-                batch: self.batch,
-                repeats: self.repeats,
-                warmup: self.warmup,
-            }),
+            throughput: training.is_none().then_some(inference),
+            training,
             ..EvaluationText::default()
         };
         let plan = plan("throughput", &self.model, &self.place, evaluation)?;

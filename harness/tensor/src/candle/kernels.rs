@@ -40,7 +40,9 @@ pub(crate) fn with_slice(tensor: &Tensor, read: impl FnOnce(&[f32])) -> Result<(
     Ok(())
 }
 
-struct Write<'a>(RefCell<&'a mut dyn FnMut(&mut [f32])>);
+type Change<'a> = &'a mut dyn FnMut(&mut [f32]);
+
+struct Write<'a>(RefCell<Change<'a>>);
 
 impl InplaceOp1 for Write<'_> {
     fn name(&self) -> &'static str {

@@ -189,7 +189,7 @@ impl Tensor {
                 outcome
             }
             #[cfg(feature = "torch")]
-            Repr::Torch(tensor) => write(crate::torch::kernels::slice_mut(tensor)),
+            Repr::Torch(tensor) => crate::torch::kernels::with_slice_mut(tensor, write),
         }
     }
 }

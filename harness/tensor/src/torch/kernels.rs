@@ -28,7 +28,12 @@ static ONEDNN_IS_FASTER: LazyLock<bool> = LazyLock::new(|| {
 fn host_f32(tensors: &[&Tensor]) -> bool {
     tensors
         .iter()
-        .all(|t| t.device() == tch::Device::Cpu && t.kind() == Kind::Float && !t.requires_grad())
+        .all(|t| t.device() == tch::Device::Cpu && t.kind() == Kind::Float)
+}
+
+/// [`host_f32`], and nothing is tracked.
+fn untracked(tensors: &[&Tensor]) -> bool {
+    host_f32(tensors) && tensors.iter().all(|t| !t.requires_grad())
 }
 
 /// Elements from the first to the last in memory order.
@@ -58,14 +63,14 @@ pub(crate) fn slice(tensor: &Tensor) -> &[f32] {
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count(tensor)) }
 }
 
-/// The elements of a contiguous host f32 tensor, to be changed.
-pub(crate) fn slice_mut(tensor: &Tensor) -> &mut [f32] {
+/// Lets `write` change the elements of a contiguous host f32 tensor where they lie.
+pub(crate) fn with_slice_mut<T>(tensor: &Tensor, write: impl FnOnce(&mut [f32]) -> T) -> T {
     if tensor.numel() == 0 {
-        return &mut [];
+        return write(&mut []);
     }
     // SAFETY: the storage holds as many elements and lives as long as the tensor; updates in place are made by one caller at a
     // time, between forward passes.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+    write(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) })
 }
 
 /// A fresh contiguous host f32 tensor, filled by `fill`.
@@ -82,10 +87,11 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     let inner = size.pop().unwrap_or_default();
     let rows: i64 = size.iter().product();
     size.push(weight.size()[0]);
-    if !host_f32(&[x, weight]) || bias.is_some_and(|bias| !host_f32(&[bias])) {
+    if !host_f32(&[x, weight]) {
         return x.f_linear(weight, bias);
     }
-    if rows == 1 && inner > 0 && x.is_contiguous() && weight.is_contiguous() {
+    let plain = untracked(&[x, weight]) && bias.is_none_or(|bias| untracked(&[bias]));
+    if rows == 1 && inner > 0 && plain && x.is_contiguous() && weight.is_contiguous() {
         let y = filled(&size, |out| cpu::matvec(slice(weight), slice(x), out))?;
         return bias.map_or(Ok(y.shallow_clone()), |bias| y.f_add(bias));
     }
@@ -109,7 +115,7 @@ pub(crate) fn attention(
     causal: bool,
     bias: impl FnOnce() -> crate::Result<Option<crate::Tensor>>,
 ) -> Result {
-    if host_f32(&[q, k, v]) && q.numel() > 0 {
+    if untracked(&[q, k, v]) && q.numel() > 0 {
         let strides = |t: &Tensor| t.stride().iter().map(|&s| s as usize).collect::<Vec<_>>();
         let [qs, ks, vs] = [q, k, v].map(strides);
         let operands = (
@@ -148,7 +154,7 @@ pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result {
 
 /// [`cpu::row_likelihoods`] where it applies.
 pub(crate) fn row_likelihoods(logits: &Tensor) -> std::result::Result<Option<Vec<(f32, i64)>>, TchError> {
-    if !host_f32(&[logits]) {
+    if !untracked(&[logits]) {
         return Ok(None);
     }
     let vocab = logits.size()[1].max(1) as usize;

@@ -6,7 +6,7 @@ use super::*;
 
 fn with_adapters(device: &Device, lora: &Lora) -> Decoder {
     let mut decoder = f32_decoder(device);
-    lora.attach(&mut decoder, 2).unwrap();
+    lora.attach(&mut decoder, 2, true).unwrap();
     decoder
 }
 
@@ -159,7 +159,7 @@ fn settings_that_make_no_adapter_are_refused() {
             ..Lora::default()
         },
     ] {
-        let error = lora.attach(&mut f32_decoder(&device), 0).unwrap_err().to_string();
+        let error = lora.attach(&mut f32_decoder(&device), 0, true).unwrap_err().to_string();
         assert!(error.contains("a rank of at least 1"), "{error}");
     }
 }

@@ -121,7 +121,7 @@ fn cases(device: &Device) -> [(Decoder, Trainable, Settings); 3] {
         dropout: 0.1,
         ..Lora::default()
     };
-    lora.attach(&mut adapted, 4).unwrap();
+    lora.attach(&mut adapted, 4, true).unwrap();
     let settings = Settings {
         validate_every: Some(2),
         micro_batch: Some(3),
