@@ -261,10 +261,7 @@ fn programs(text: &str) -> Vec<String> {
             values.insert(target, new);
         }
     }
-    let printed: Vec<String> = names
-        .split(',')
-        .map(|name| format!("{name}={}", values[name]))
-        .collect();
+    let printed: Vec<String> = names.split(',').map(|name| values[name].to_string()).collect();
     assert_eq!(printed.join(","), output, "{text}");
     vec![source.to_owned()]
 }
