@@ -46,12 +46,12 @@ pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> 
             let content = read(&path)?.chars().skip(range.from).take(characters).collect();
             (content, origin)
         }
-        Split::World(WorldText { domains, part, .. }) => {
+        Split::World(WorldText { domains, part, bytes, .. }) => {
             let origin = Origin::World {
                 domains: domains.clone(),
                 part: *part,
             };
-            (world::text(domains, *part), origin)
+            (world::text(domains, *part, *bytes), origin)
         }
     };
     let sha256 = hexadecimal(Sha256::new_with_prefix(&content));

@@ -279,7 +279,7 @@ fn a_text_that_can_not_be_made_is_refused_with_its_reason() {
             .expect_err("refused")
             .to_string()
     };
-    let world = "[generated.made]\npart = 'train'\nHASH\n";
+    let world = "[generated.made]\npart = 'train'\nbytes = 1\nHASH\n";
     assert!(fault(&format!("{world}domains = []")).contains("generated.made has no domain"));
     assert!(fault(&format!("{world}domains = ['fact']")).contains("unknown variant `fact`"));
     assert!(fault("[range.some]\nfrom = 0\nto = 5\nHASH").contains("file is missing"));

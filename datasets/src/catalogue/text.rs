@@ -88,6 +88,8 @@ pub struct WorldText {
     pub domains: Vec<Domain>,
     /// Which part of each.
     pub part: Part,
+    /// Bytes of each domain, at least.
+    pub bytes: usize,
     /// Hash of the text, so that a change of the generator is noticed.
     pub sha256: String,
 }

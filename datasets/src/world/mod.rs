@@ -22,9 +22,6 @@ pub const WORLD_VERSION: u32 = 1;
 
 const SEED: u64 = 0x776f_726c_6400 + WORLD_VERSION as u64;
 
-/// Bytes of text in a validation part, at least.
-const VALIDATION_BYTES: usize = 60_000;
-
 /// Questions of the validation part, and of the train part, from which few-shot examples come.
 const QUESTIONS: [usize; 2] = [500, 100];
 
@@ -62,15 +59,6 @@ impl Domain {
             Self::Lists => "lists",
             Self::Programs => "programs",
             Self::Stories => "stories",
-        }
-    }
-
-    fn bytes(self, part: Part) -> usize {
-        match (part, self) {
-            (Part::Validation, _) => VALIDATION_BYTES,
-            (Part::Train, Self::Facts) => 4_000_000,
-            (Part::Train, Self::Stories) => 3_000_000,
-            (Part::Train, _) => 2_000_000,
         }
     }
 
@@ -139,13 +127,14 @@ struct Question {
     wrong: [String; 3],
 }
 
-/// The documents of a domain, each ending in a newline and without blank lines. The same on every machine.
-pub fn documents(domain: Domain, part: Part) -> Vec<String> {
+/// As many documents of a domain as make at least `bytes`, each ending in a newline and without blank lines. The same on every
+/// machine; fewer bytes are the beginning of more.
+pub fn documents(domain: Domain, part: Part, bytes: usize) -> Vec<String> {
     let mut rng = generator(domain, part, 0);
-    let (mut documents, mut bytes) = (Vec::new(), 0);
-    while bytes < domain.bytes(part) {
+    let (mut documents, mut made) = (Vec::new(), 0);
+    while made < bytes {
         let document = domain.document(&mut rng, part);
-        bytes += document.len();
+        made += document.len();
         documents.push(document);
     }
     documents
@@ -179,9 +168,10 @@ fn questions(domain: Domain, part: Part, asked: &mut HashSet<String>) -> Vec<Val
     rows
 }
 
-/// The documents of several domains as one text, with blank lines between them.
-pub(crate) fn text(domains: &[Domain], part: Part) -> String {
-    let documents: Vec<String> = domains.iter().flat_map(|&domain| documents(domain, part)).collect();
+/// Documents of several domains, `bytes` of each, as one text with blank lines between them.
+pub(crate) fn text(domains: &[Domain], part: Part, bytes: usize) -> String {
+    let each = domains.iter().flat_map(|&domain| documents(domain, part, bytes));
+    let documents: Vec<String> = each.collect();
     documents.join("\n")
 }
 
