@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo test bench lint
+.PHONY: help setup model demo weight-evolution test bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -11,7 +11,7 @@ endif
 unexport LIBTORCH
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
 setup: ## link libtorch into the checkout, fetching it once per user (LIBTORCH=<folder> uses yours)
 	@LIBTORCH='$(LIBTORCH)' harness/setup/libtorch.sh
@@ -19,10 +19,23 @@ setup: ## link libtorch into the checkout, fetching it once per user (LIBTORCH=<
 model: setup ## fetch SmolLM2-135M into the user's cache
 	cargo run --quiet -- fetch smollm2-135m
 
-demo: setup ## compare compression methods on SmolLM2-135M and print the table (about five minutes)
+demo: setup ## compare every method on the embedded model and print the tables (MINUTES on 2 cores)
 	cargo run -- run harness/experiments/quick.toml
 
-test: model ## run every test
+WE_MODELS = $(addprefix results/models/weight-evolution-small-,0 1 2)
+WE_RESULTS = results/papers/weight_evolution
+
+$(WE_MODELS): results/models/weight-evolution-small-%: | setup
+	cargo run -- pretrain harness/experiments/papers/weight_evolution/small.toml --seed $* --out $@ --resume
+
+weight-evolution: $(WE_MODELS) ## replicate weight evolution at a CPU size: three trainings and a sweep (MINUTES on 2 cores)
+	cargo run -- run harness/experiments/papers/weight_evolution/small_sweep.toml
+	cp results/runs/weight-evolution-small/table.csv $(WE_RESULTS)/records.csv
+	python3 $(WE_RESULTS)/claims.py $(WE_RESULTS)/records.csv > $(WE_RESULTS)/README.md.partial
+	mv $(WE_RESULTS)/README.md.partial $(WE_RESULTS)/README.md
+
+# Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
+test: setup $(if $(wildcard ../shared/golden),model) ## run every test
 	cargo test --workspace $(TESTFLAGS)
 
 bench: model ## run the criterion benches on the one build profile

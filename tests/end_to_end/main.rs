@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod commands;
+mod pretrain;
 mod support;
 mod sweep;
 mod tasks;
+mod tiny;

@@ -65,7 +65,8 @@ impl Sandbox {
             .current_dir(self.0.path())
             .env_remove("PRUNEBENCH_DATA")
             .env("HF_HUB_OFFLINE", "1")
-            .env("HF_HOME", self.path("hub"));
+            .env("HF_HOME", self.path("hub"))
+            .env("XDG_CACHE_HOME", self.path("cache"));
         command
     }
 

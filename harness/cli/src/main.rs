@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use prunebench_sweep::{Problems, QUIET_WAITS};
+use prunebench_sweep::{PretrainError, Problems, QUIET_WAITS};
 
 /// Compress language models by published methods, on two tensor engines, and compare what is left.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment file)";
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment's or a pretraining's file)";
 const LONG_HELP: &str = "\
 Examples:
   prunebench doctor
@@ -27,7 +27,7 @@ Examples:
   prunebench eval --model smollm2-135m --tasks llm-pruner-7 --limit 100
   prunebench compress --model smollm2-135m --recipe 'shortgpt(ratio=0.2)' --out smaller
 
-Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment file)";
+Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment's or a pretraining's file)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -92,7 +92,8 @@ fn main() -> ExitCode {
             let usage = error.downcast_ref::<Problems>().is_some_and(Problems::is_usage)
                 || error
                     .downcast_ref::<prunebench_methods::Error>()
-                    .is_some_and(cmd::is_usage);
+                    .is_some_and(cmd::is_usage)
+                || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }));
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -10,26 +10,20 @@ use serde_json::Value;
 /// One test computes at a time: both engines use every core, and their waiting threads spin.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn smollm2(engine: Engine) -> LoadedModel {
-    let source: ModelSource = "smollm2-135m".parse().unwrap();
-    source
-        .resolve()
-        .unwrap()
-        .load(&Device::cpu(engine), DType::F32)
-        .unwrap()
-}
-
 fn numbers(value: &Value) -> Vec<f64> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// The reference answers and the token stream of the WikiText-2 test text.
-fn golden(model: &LoadedModel) -> Option<(Value, Vec<u32>)> {
+/// The model, the reference answers and the token stream of the WikiText-2 test text.
+fn golden(engine: Engine) -> Option<(LoadedModel, Value, Vec<u32>)> {
     let shared = prunebench_testing::shared()?;
+    let source: ModelSource = "smollm2-135m".parse().unwrap();
+    let model = source.resolve().unwrap();
+    let model = model.load(&Device::cpu(engine), DType::F32).unwrap();
     let reference = std::fs::read_to_string(shared.join("golden/smollm2_reference.json")).unwrap();
     let text = std::fs::read_to_string(shared.join("data/text/wikitext2/wiki.test.hfjoined.txt")).unwrap();
     let ids = model.tokenizer().unwrap().encode(&text).unwrap();
-    Some((serde_json::from_str(&reference).unwrap(), ids))
+    Some((model, serde_json::from_str(&reference).unwrap(), ids))
 }
 
 fn perplexity(decoder: &Decoder, ids: &[u32], window: usize, windows: usize) -> f64 {
@@ -54,8 +48,9 @@ fn assert_relative(name: &str, engine: Engine, got: f64, want: f64, tolerance: f
 fn logits_and_nll_of_a_sentence_equal_the_reference() {
     let _alone = ALONE.lock();
     for &engine in Engine::compiled() {
-        let model = smollm2(engine);
-        let Some((golden, _)) = golden(&model) else { return };
+        let Some((model, golden, _)) = golden(engine) else {
+            return;
+        };
         let golden = &golden["logits"];
         let ids: Vec<u32> = numbers(&golden["ids"]).iter().map(|&id| id as u32).collect();
         let logits = model.decoder.forward(&model.decoder.ids(&[&ids]).unwrap()).unwrap();
@@ -87,8 +82,9 @@ fn logits_and_nll_of_a_sentence_equal_the_reference() {
 fn stream_perplexities_equal_the_reference() {
     let _alone = ALONE.lock();
     for &engine in Engine::compiled() {
-        let model = smollm2(engine);
-        let Some((golden, ids)) = golden(&model) else { return };
+        let Some((model, golden, ids)) = golden(engine) else {
+            return;
+        };
         for (window, windows) in [(2048, 4), (512, 16), (128, 64)] {
             let name = format!("stream-{window} first {windows} windows");
             let want = golden["ppl"][&name].as_f64().unwrap();
@@ -107,8 +103,9 @@ fn stream_perplexities_equal_the_reference() {
 fn edited_graphs_equal_the_reference() {
     let _alone = ALONE.lock();
     let engine = *Engine::compiled().last().unwrap();
-    let model = smollm2(engine);
-    let Some((golden, ids)) = golden(&model) else { return };
+    let Some((model, golden, ids)) = golden(engine) else {
+        return;
+    };
     let with_steps = |replacement: Vec<Step>| {
         let mut decoder = model.decoder.clone();
         decoder.graph.steps.splice(20..24, replacement);

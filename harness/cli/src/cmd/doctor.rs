@@ -87,7 +87,8 @@ impl Doctor {
             }
         }
         checks.push(Check::new("Python with pip", python()));
-        checks.push(Check::new("model smollm2-135m", model()));
+        checks.push(Check::new("model tiny", tiny()));
+        checks.push(Check::new("model smollm2-135m", smollm2()));
         checks.extend(self.texts()?);
         checks.push(Check::new("results folder", results(&self.results)));
         if self.json {
@@ -198,7 +199,18 @@ fn python() -> Finding {
     )))
 }
 
-fn model() -> Finding {
+fn tiny() -> Finding {
+    let hash = || ModelSource::Tiny.resolve()?.content_hash();
+    match hash() {
+        Ok(hash) => Ok(format!("unpacked from this program, sha256 {hash}")),
+        Err(error) => {
+            let cure = "name a folder that can be written in XDG_CACHE_HOME".to_owned();
+            Err((State::Broken, error.to_string(), cure))
+        }
+    }
+}
+
+fn smollm2() -> Finding {
     let fetch = "prunebench fetch smollm2-135m".to_owned();
     let path = smollm2_path().map_err(|error| (State::Absent, error.to_string(), fetch.clone()))?;
     if !smollm2_is_cached() {

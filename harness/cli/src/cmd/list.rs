@@ -36,7 +36,11 @@ enum What {
     Engines,
 }
 
-const MODELS: [(&str, &str); 5] = [
+const MODELS: [(&str, &str); 6] = [
+    (
+        "tiny",
+        "1.4 M parameters inside this program, trained on the synthetic world (tasks: world)",
+    ),
     (
         "smollm2-135m",
         "SmolLM2-135M-Instruct (Q4_1, dequantised), from the Python package index",

@@ -27,7 +27,7 @@ use crate::progress::{Progress, name, summary};
 /// A model and what is done to it.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Model: smollm2-135m, hf:org/name[@rev], a folder in HF layout, a .gguf file, or shape:NAME
+    /// Model: tiny, smollm2-135m, hf:org/name[@rev], a folder in HF layout, a .gguf file, or shape:NAME
     #[arg(long, value_name = "SOURCE")]
     model: String,
     /// Method to apply, such as 'magnitude(ratio=0.5, scope=row)'; several are applied in order

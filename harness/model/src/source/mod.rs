@@ -1,5 +1,6 @@
 //! Where models come from: names, Hub repositories, folders, files and shapes.
 
+mod embedded;
 mod hub;
 mod shape;
 mod wheel;
@@ -25,6 +26,7 @@ use crate::{
     initialise::Initialisation,
 };
 
+const TINY: &str = "tiny";
 const SMOLLM2: &str = "smollm2-135m";
 const HUB_PREFIX: &str = "hf:";
 const SHAPE_PREFIX: &str = "shape:";
@@ -34,6 +36,8 @@ const NEAR: f64 = 0.85;
 /// A model as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelSource {
+    /// `tiny`: the model inside this program.
+    Tiny,
     /// `smollm2-135m`: SmolLM2-135M-Instruct from the Python package index.
     SmolLm2,
     /// `hf:org/name[@revision]`.
@@ -66,8 +70,10 @@ impl FromStr for ModelSource {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text == SMOLLM2 {
-            return Ok(Self::SmolLm2);
+        match text {
+            TINY => return Ok(Self::Tiny),
+            SMOLLM2 => return Ok(Self::SmolLm2),
+            _ => {}
         }
         if let Some(repository) = text.strip_prefix(HUB_PREFIX) {
             return HubModel::parse(repository)
@@ -93,6 +99,7 @@ impl FromStr for ModelSource {
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Tiny => f.write_str(TINY),
             Self::SmolLm2 => f.write_str(SMOLLM2),
             Self::Hub(HubModel { repository, revision }) => {
                 write!(f, "{HUB_PREFIX}{repository}")?;
@@ -109,6 +116,10 @@ impl ModelSource {
     pub fn resolve(&self) -> Result<ResolvedModel> {
         let name = self.to_string();
         Ok(match self {
+            Self::Tiny => ResolvedModel {
+                name: embedded::DISPLAY_NAME.to_owned(),
+                location: Location::Path(embedded::resolve()?),
+            },
             Self::SmolLm2 => ResolvedModel {
                 name: wheel::DISPLAY_NAME.to_owned(),
                 location: Location::Path(wheel::resolve()?),
@@ -155,6 +166,15 @@ impl ResolvedModel {
     }
 }
 
+/// Where models that are no repositories of the Hub are kept, once per user.
+fn models_folder(spec: &str) -> Result<PathBuf> {
+    let cache = dirs::cache_dir().ok_or_else(|| ModelError::Source {
+        spec: spec.to_owned(),
+        detail: "no cache folder is known; set HOME or XDG_CACHE_HOME".to_owned(),
+    })?;
+    Ok(cache.join("prunebench").join("models"))
+}
+
 fn is_model(path: &Path) -> bool {
     path.is_dir()
         || (path.is_file()
@@ -166,7 +186,7 @@ fn is_model(path: &Path) -> bool {
 /// The error for a source that does not exist: the kinds there are, and names close to the one given.
 fn unknown(spec: &str) -> ModelError {
     let shapes = shape::names().unwrap_or_default();
-    let mut names = vec![SMOLLM2.to_owned()];
+    let mut names = vec![TINY.to_owned(), SMOLLM2.to_owned()];
     names.extend(shapes.iter().map(|shape| format!("{SHAPE_PREFIX}{shape}")));
     names.extend(siblings(Path::new(spec)));
     let mut near: Vec<(f64, String)> = names
@@ -183,7 +203,7 @@ fn unknown(spec: &str) -> ModelError {
     ModelError::Source {
         spec: spec.to_owned(),
         detail: format!(
-            "does not exist{hint} A source is {SMOLLM2}, hf:org/name[@revision], a folder in HF layout, a .gguf file, \
+            "does not exist{hint} A source is {TINY}, {SMOLLM2}, hf:org/name[@revision], a folder in HF layout, a .gguf file, \
              or shape:NAME with NAME one of {}",
             shapes.join(", ")
         ),
@@ -221,6 +241,7 @@ mod tests {
     #[test]
     fn sources_are_written_as_they_are_read() {
         for text in [
+            "tiny",
             "smollm2-135m",
             "hf:org/name",
             "hf:org/name@v1",

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use super::models_folder;
 use crate::{
     checkpoint::content_hash,
     error::{ModelError, Result, at},
@@ -23,9 +24,7 @@ const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea3737281
 
 /// Where the model is kept, once per user.
 pub fn cached_path() -> Result<PathBuf> {
-    let cache =
-        dirs::cache_dir().ok_or_else(|| failed("no cache folder is known; set HOME or XDG_CACHE_HOME".into()))?;
-    Ok(cache.join("prunebench").join("models").join(FILE))
+    Ok(models_folder(super::SMOLLM2)?.join(FILE))
 }
 
 /// True if the model is in the cache; its contents were checked when it was put there.

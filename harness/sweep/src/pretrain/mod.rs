@@ -25,6 +25,8 @@ use crate::machine::{engine_version, threads};
 /// What a run leaves beside model and trajectory.
 const LOG: &str = "training_log.csv";
 const PROVENANCE: &str = "training.json";
+/// Where checkpoints lie in the working folder.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// What kept a model from being pretrained.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +121,11 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
     let mut trainer = Trainer::new(&start, Trainable::All, config.training.clone(), mixture, seed)?;
     trainer.validate_on(validation)?;
     trainer.track_best();
-    trainer.checkpoint_to(Checkpoints::new(work.join("checkpoints"), config.checkpoint_every));
+    fs::create_dir_all(&work).map_err(|error| PretrainError::Folder {
+        path: work.clone(),
+        detail: error.to_string(),
+    })?;
+    trainer.checkpoint_to(Checkpoints::new(work.join(CHECKPOINTS), config.checkpoint_every));
     let mut trajectory = Trajectory::new(&config.trajectory);
     let mut callbacks: [&mut dyn Callback; 1] = [&mut trajectory];
     if place.resume {
@@ -194,14 +200,13 @@ fn working_folder(place: &Place) -> Result<PathBuf> {
     let mut name = place.out.file_name().unwrap_or_default().to_owned();
     name.push(".training");
     let work = place.out.with_file_name(name);
-    if work.exists() && !place.resume {
+    // Where no checkpoint was written yet, nothing is lost by starting afresh.
+    let begun = fs::read_dir(work.join(CHECKPOINTS)).is_ok_and(|mut steps| steps.next().is_some());
+    if begun && !place.resume {
         return refuse(
             &work,
             "an unfinished run is there; go on with --resume, or remove it to start afresh",
         );
-    }
-    if let Err(error) = fs::create_dir_all(&work) {
-        return refuse(&work, &error.to_string());
     }
     Ok(work)
 }
