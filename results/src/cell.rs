@@ -103,6 +103,9 @@ pub struct TrainingRequest {
     pub tokens: usize,
     /// Sequences in a step.
     pub batch: usize,
+    /// Of them, those that go forward and backward at once, their gradients summed; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
     /// Timed steps.
     pub repeats: usize,
     /// Untimed steps before them.

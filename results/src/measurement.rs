@@ -205,6 +205,8 @@ pub struct TrainingResult {
     pub tokens: usize,
     /// Sequences in a step.
     pub batch: usize,
+    /// Of them, those that went forward and backward at once.
+    pub micro_batch: usize,
     /// Compute threads.
     pub threads: usize,
     /// The steps.

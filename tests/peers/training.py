@@ -138,6 +138,7 @@ def our_seconds(options, folder, what, engine):
     output = subprocess.run(
         [options.binary, "throughput", "--model", folder, "--engine", engine, "--threads", str(options.threads), "--train", what,
          "--train-tokens", str(options.tokens), "--batch", str(options.batch), "--repeats", str(options.steps), "--warmup", "1",
+         *(["--micro-batch", str(options.micro_batch)] if options.micro_batch else []),
          "--json", *(["--recompute"] if what in options.recompute else [])], check=True, stdout=subprocess.PIPE, text=True).stdout
     [record] = json.loads(output)
     if record["status"] != "ok":
@@ -158,6 +159,7 @@ def main():
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=256, help="read of each sequence")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--micro-batch", type=int, help="sequences that prunebench takes at once; transformers takes all")
     parser.add_argument("--recompute", nargs="*", default=[], help="work in which prunebench keeps no activations")
     parser.add_argument("--no-agreement", action="store_true", help="time alone")
     parser.add_argument("--out", help="write raw figures and provenance here")
@@ -202,6 +204,8 @@ def main():
                 median = statistics.median(of["seconds"])
                 rates = [options.batch * options.tokens / t for t in (median, max(of["seconds"]), min(of["seconds"]))]
                 work = f"{what}, activations made anew" if what in options.recompute and name != "transformers" else what
+                if options.micro_batch and name != "transformers":
+                    work += f", {options.micro_batch} at once"
                 print(f"| {work} | {name} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[2]:.1f} | {base / median:.2f} | "
                       f"{max(of['peak_bytes']) >> 20} |")
         if {"full", "lora"} <= timed.keys():
@@ -209,7 +213,7 @@ def main():
                 full, lora = (statistics.median(timed[what][name]["seconds"]) for what in ("full", "lora"))
                 print(f"\n{name}: a LoRA step has {full / lora:.2f} times the speed of a full one")
     if options.out:
-        arguments = {key: getattr(options, key) for key in ("model", "batch", "tokens", "threads", "rounds", "steps", "recompute")}
+        arguments = {key: getattr(options, key) for key in ("model", "batch", "tokens", "threads", "rounds", "steps", "micro_batch", "recompute")}
         result = {"arguments": arguments, "settings": SETTINGS, "lora": LORA, "versions": versions, "agreement": compared,
                   "timed": timed, "provenance": provenance}
         Path(options.out).write_text(json.dumps(result, indent=1))

@@ -32,6 +32,7 @@ pub fn training_throughput(
         recompute,
         tokens,
         batch,
+        micro_batch,
         repeats,
         warmup,
     } = request;
@@ -55,6 +56,7 @@ pub fn training_throughput(
     let settings = Settings {
         steps: Some(total as u64),
         batch,
+        micro_batch,
         length: tokens,
         recompute,
         ..Settings::default()
@@ -83,6 +85,7 @@ pub fn training_throughput(
         trained_parameters: trainer.finish()?.trained_parameters,
         tokens,
         batch,
+        micro_batch: micro_batch.unwrap_or(batch),
         threads,
         steps: Samples::new(batch * tokens, timed)?,
         first_call_s: seconds[0],
@@ -101,6 +104,7 @@ mod tests {
         recompute: false,
         tokens: 6,
         batch: 2,
+        micro_batch: None,
         repeats: 3,
         warmup: 1,
     };
@@ -115,13 +119,14 @@ mod tests {
                 let request = TrainingRequest {
                     parameters,
                     recompute: parameters == TrainedParameters::Lora,
+                    micro_batch: Some(1),
                     ..REQUEST
                 };
                 let mut heard = Vec::new();
                 let result =
                     training_throughput(&decoder, &request, 5, 0, &mut |done, all| heard.push((done, all))).unwrap();
                 assert_eq!((result.steps.tokens, result.steps.seconds.len()), (12, 3));
-                assert_eq!((result.tokens, result.batch, result.threads), (6, 2, 5));
+                assert_eq!((result.tokens, result.batch, result.micro_batch, result.threads), (6, 2, 1, 5));
                 assert!(result.first_call_s > 0.0);
                 assert_eq!(heard, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
                 trained.push(result.trained_parameters);

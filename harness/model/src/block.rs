@@ -192,8 +192,8 @@ impl Linear {
         let update = match &delta.mask {
             None => x
                 .linear(&delta.down, None)?
-                .linear(&delta.up, None)?
-                .mul_scalar(delta.scale)?,
+                .mul_scalar(delta.scale)?
+                .linear(&delta.up, None)?,
             Some(_) => x.linear(&delta.matrix()?, None)?,
         };
         Ok(y.add(&update)?)

@@ -221,10 +221,11 @@ fn details(record: &Record) -> String {
     }
     if let Some(t) = &metrics.training {
         text += &format!(
-            "  training of {} parameters, {} sequences of {} tokens, threads {}, {} steps{}, median ± MAD: {:.1} ± {:.1} tokens/s\n",
+            "  training of {} parameters, {} sequences of {} tokens, {} at once, threads {}, {} steps{}, median ± MAD: {:.1} ± {:.1} tokens/s\n",
             t.trained_parameters,
             t.batch,
             t.tokens,
+            t.micro_batch,
             t.threads,
             t.steps.seconds.len(),
             if t.recompute { ", activations made anew" } else { "" },

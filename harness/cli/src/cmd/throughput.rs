@@ -35,6 +35,9 @@ pub struct Throughput {
     /// Make activations anew in the backward pass instead of keeping them
     #[arg(long, requires = "train")]
     recompute: bool,
+    /// Sequences that go forward and backward at once in a training step; all if left out
+    #[arg(long, value_name = "N", requires = "train")]
+    micro_batch: Option<usize>,
     /// Tokens that a training step reads of each sequence
     #[arg(long, value_name = "N", default_value_t = 256, requires = "train")]
     train_tokens: usize,
@@ -71,6 +74,7 @@ impl Throughput {
             recompute: self.recompute,
             tokens: self.train_tokens,
             batch,
+            micro_batch: self.micro_batch,
             repeats,
             warmup,
         });

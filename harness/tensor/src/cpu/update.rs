@@ -104,22 +104,23 @@ pub(crate) fn adamw(parameter: &mut [f32], gradient: &[f32], first: &mut [f32], 
         });
 }
 
-/// 0 for a share `rate` of the elements and 1 / (1 − `rate`) for the others. An element's draw depends on `seed` and its
+/// Sets a share `rate` of the elements to 0 and the others to 1 / (1 − `rate`). An element's draw depends on `seed` and its
 /// index alone.
-pub(crate) fn dropout_mask(count: usize, rate: f64, seed: u64) -> Vec<f32> {
+pub(crate) fn dropout_mask(mask: &mut [f32], rate: f64, seed: u64) {
     let keep = (1.0 / (1.0 - rate)) as f32;
-    let limit = (rate * (1u64 << 32) as f64) as u64;
-    let mut mask = vec![0f32; count];
+    let limit = (rate * (1u64 << 32) as f64) as u32;
+    let drawn = |draw: u32| if draw < limit { 0.0 } else { keep };
     mask.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, mask)| {
-        for (pair, elements) in mask.chunks_mut(2).enumerate() {
-            let bits = split_mix(seed, (chunk * CHUNK / 2 + pair) as u64);
-            for (half, element) in elements.iter_mut().enumerate() {
-                let draw = (bits >> (32 * half)) & u64::from(u32::MAX);
-                *element = if draw < limit { 0.0 } else { keep };
-            }
+        let first = (chunk * CHUNK / 2) as u64;
+        let (pairs, rest) = mask.as_chunks_mut::<2>();
+        for (index, pair) in (first..).zip(pairs.iter_mut()) {
+            let bits = split_mix(seed, index);
+            *pair = [drawn(bits as u32), drawn((bits >> 32) as u32)];
+        }
+        for element in rest {
+            *element = drawn(split_mix(seed, first + pairs.len() as u64) as u32);
         }
     });
-    mask
 }
 
 /// Output `index` of the SplitMix64 generator (Steele, Lea and Flood 2014) that starts from `seed`.

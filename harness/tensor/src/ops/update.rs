@@ -3,7 +3,7 @@
 
 use crate::error::shape_error;
 use crate::tensor::Repr;
-use crate::{DType, DeviceKind, Result, Tensor, cpu, no_grad};
+use crate::{DType, Device, DeviceKind, Result, Tensor, cpu, no_grad};
 
 /// One step of Adam with decoupled weight decay (Loshchilov and Hutter 2019), in the order of `torch.optim.AdamW`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,8 +120,14 @@ impl Tensor {
                 format!("a rate of at least 0 and below 1 wanted, found {rate}"),
             );
         }
-        let mask = cpu::dropout_mask(self.elem_count(), rate, seed);
-        self.mul(&Tensor::from_slice(&mask, &self.shape(), &self.device())?.to_dtype(self.dtype())?)
+        let device = self.device();
+        let host = Device::cpu(device.engine);
+        let mask = Tensor::zeros(&self.shape(), DType::F32, &host)?;
+        mask.host_f32_mut("dropout", &mut |mask| {
+            cpu::dropout_mask(mask, rate, seed);
+            Ok(())
+        })?;
+        self.mul(&mask.to_device(&device)?.to_dtype(self.dtype())?)
     }
 
     fn is_contiguous(&self) -> bool {

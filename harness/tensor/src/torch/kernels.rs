@@ -12,6 +12,8 @@ type Result = std::result::Result<Tensor, TchError>;
 
 /// Fewest rows for which oneDNN's better kernels outweigh its copies.
 const ONEDNN_ROWS: usize = 32;
+/// The same for the smaller side of the matrix: a low-rank product is bound by memory.
+const ONEDNN_WIDTH: i64 = 64;
 
 /// libtorch multiplies f32 matrices with MKL, which keeps to AVX2 on AMD; oneDNN, also in libtorch, does not.
 static ONEDNN_IS_FASTER: LazyLock<bool> = LazyLock::new(|| {
@@ -95,7 +97,8 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
         let y = filled(&size, |out| cpu::matvec(slice(weight), slice(x), out))?;
         return bias.map_or(Ok(y.shallow_clone()), |bias| y.f_add(bias));
     }
-    if rows as usize >= ONEDNN_ROWS && *ONEDNN_IS_FASTER {
+    let narrow = inner.min(weight.size()[0]) < ONEDNN_WIDTH;
+    if rows as usize >= ONEDNN_ROWS && !narrow && *ONEDNN_IS_FASTER {
         // oneDNN reads a bias as if it were contiguous.
         let bias = bias.map(Tensor::f_contiguous).transpose()?;
         return x
