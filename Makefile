@@ -19,7 +19,7 @@ setup: ## link libtorch into the checkout, fetching it once per user (LIBTORCH=<
 model: setup ## fetch SmolLM2-135M into the user's cache
 	cargo run --quiet -- fetch smollm2-135m
 
-demo: setup ## compare every method on the embedded model and print the tables (MINUTES on 2 cores)
+demo: setup ## compare every method on the embedded model and print the tables (a minute or two on 2 cores)
 	cargo run -- run harness/experiments/quick.toml
 
 WE_MODELS = $(addprefix results/models/weight-evolution-small-,0 1 2)
@@ -28,9 +28,10 @@ WE_RESULTS = results/papers/weight_evolution
 $(WE_MODELS): results/models/weight-evolution-small-%: | setup
 	cargo run -- pretrain harness/experiments/papers/weight_evolution/small.toml --seed $* --out $@ --resume
 
-weight-evolution: $(WE_MODELS) ## replicate weight evolution at a CPU size: three trainings and a sweep (MINUTES on 2 cores)
+weight-evolution: $(WE_MODELS) ## replicate weight evolution at a CPU size: three trainings and a sweep (a quarter of an hour on 2 cores)
 	cargo run -- run harness/experiments/papers/weight_evolution/small_sweep.toml
 	cp results/runs/weight-evolution-small/table.csv $(WE_RESULTS)/records.csv
+	for seed in 0 1 2; do cp results/models/weight-evolution-small-$$seed/training.json $(WE_RESULTS)/training-$$seed.json; done
 	python3 $(WE_RESULTS)/claims.py $(WE_RESULTS)/records.csv > $(WE_RESULTS)/README.md.partial
 	mv $(WE_RESULTS)/README.md.partial $(WE_RESULTS)/README.md
 

@@ -1,3 +1,5 @@
+use prunebench_methods::Recipe;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -69,4 +71,28 @@ fn a_wrong_type_a_missing_key_and_broken_toml_are_named() {
     assert!(fault("name = \"a\"", "name = ").contains("line 2"));
     let missing = Experiment::read(Path::new("/proc/none/such.toml")).unwrap_err();
     assert!(missing.to_string().contains("/proc/none/such.toml"), "{missing}");
+}
+
+#[test]
+fn every_file_that_comes_along_can_be_read_and_names_methods_that_exist() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            read += 1;
+            if fs::read_to_string(&path).unwrap().contains("[[domain]]") {
+                crate::Pretraining::read(&path).unwrap();
+                continue;
+            }
+            for recipe in Experiment::read(&path).unwrap().expanded_recipes() {
+                Recipe::parse(&recipe.unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            }
+        }
+    }
+    assert!(read > 5, "{read}");
 }

@@ -3,9 +3,7 @@
 
     python3 claims.py records.csv > README.md
 
-A loss is the NLL per character on the whole validation text. Each training (a seed of `prunebench pretrain`) is one
-observation; means stand with their standard error over trainings. A verdict is one-sided at 95 % by Student's t: a claim
-holds if the mean passes by more than the error, fails if it misses by more, and is undecided in between.
+Each training (a seed of `prunebench pretrain`) is one observation. The page says how verdicts are found.
 """
 
 import csv
@@ -88,16 +86,20 @@ def main(path):
     print("# Weight evolution at a CPU size\n")
     print(
         "Made by `make weight-evolution`: three trainings of "
-        "[small.toml](../../../harness/experiments/papers/weight_evolution/small.toml), then "
+        "[small.toml](../../../harness/experiments/papers/weight_evolution/small.toml) ([0](training-0.json), [1](training-1.json), "
+        "[2](training-2.json)), then "
         "[small_sweep.toml](../../../harness/experiments/papers/weight_evolution/small_sweep.toml); every cell is a row of "
         "[records.csv](records.csv), and [claims.py](claims.py) wrote this page from it. The claims are about the authors' notebook "
-        "(10.8 M parameters); what is here is its 0.35 M-parameter copy, trained for longer than is good for it.\n"
+        "(10.8 M parameters), as the specification at hand puts them for a small copy; what is here is such a copy of 0.35 M parameters, "
+        "trained for longer than is good for it. Three trainings are few: differences of less than about 0.03 can't be decided.\n"
     )
     one = {key: ", ".join(sorted(values)) for key, values in facts.items()}
     print(
         f"Losses are NLL per character, {one['protocol']}, {one['windows']} windows, {int(one['tokens_scored']):,} characters scored; "
         f"means ± standard error over {len(models)} trainings. {one['engine_version']}, {one['dtype']}, {one['cpu']}; "
-        f"prunebench at {one['git_revision'][:12]}.\n"
+        f"prunebench at {one['git_revision'][:12]}{'' if one['git_dirty'] == 'false' else ' with local changes'}. A verdict is one-sided at "
+        "95 % by Student's t over the trainings: a claim holds if the mean passes by more than its error, fails if it misses by more, "
+        "and is undecided in between; of several conditions the worst counts.\n"
     )
     print("| model | loss |\n| :-- | --: |")
     gap = minus(final, best)
@@ -178,13 +180,12 @@ def main(path):
         odd = [f"{100 * ratio:.1f} %" for ratio, sign in parts.items() if sign < 1]
         print(f"   - {SCORES[score]}: {verdict(parts.values())}" + (f" (not at {', '.join(odd)})" if odd else ""))
 
-    lowest_tuned = [min(tuned[ratio][index] for ratio in RATIOS) for index in range(len(models))]
+    at_lowest = [min(tuned[ratio][index] for ratio in RATIOS) for index in range(len(models))]
+    averaged = series("snapshot(of=average)")
     print(
-        f"\nThe lowest tuned loss of evolution, {shown(lowest_tuned)}, lies {shown(minus(lowest_tuned, best))} above the best checkpoint of the "
-        f"same run and {shown(minus(lowest_tuned, series('snapshot(of=average)')))} above the averaged weights: moderate pruning with tuning "
-        "undoes over-fitting, and stopping early undoes more of it."
-        if positive(minus(lowest_tuned, best)) > 0
-        else f"\nThe lowest tuned loss of evolution is {shown(lowest_tuned)}, that of the best checkpoint of the same run {shown(best)}."
+        f"\nThe lowest tuned loss of each training, {shown(at_lowest)}, differs from that of its best checkpoint by "
+        f"{shown(minus(at_lowest, best))} and from that of its averaged weights by {shown(minus(at_lowest, averaged))}. Where these are "
+        "above zero, pruning and tuning undo over-fitting, and stopping early or averaging undo more of it."
     )
 
     print("\n## Further rows of the sweep\n\n| recipe | sparsity | loss |\n| :-- | --: | --: |")

@@ -52,7 +52,7 @@ pub struct Pretraining {
 pub enum Vocabulary {
     /// Byte-level BPE with so many tokens.
     Bpe(usize),
-    /// A token for each character of the data sets' whole texts.
+    /// A token for each character of the texts that are trained and validated on.
     Characters,
 }
 
