@@ -46,7 +46,9 @@ pub fn text(catalogue: &Catalogue, name: &str, split: &str, places: &Places) -> 
             let content = read(&path)?.chars().skip(range.from).take(characters).collect();
             (content, origin)
         }
-        Split::World(WorldText { domains, part, bytes, .. }) => {
+        Split::World(WorldText {
+            domains, part, bytes, ..
+        }) => {
             let origin = Origin::World {
                 domains: domains.clone(),
                 part: *part,

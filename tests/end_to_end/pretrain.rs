@@ -125,7 +125,9 @@ fn a_killed_run_goes_on_to_the_same_weights() {
         .unwrap();
     let begun = Instant::now();
     let checkpoints = sandbox.path("cut.training/checkpoints");
-    while !fs::read_dir(&checkpoints).is_ok_and(|mut all| all.any(|one| one.unwrap().file_name().to_string_lossy().starts_with("step-"))) {
+    while !fs::read_dir(&checkpoints)
+        .is_ok_and(|mut all| all.any(|one| one.unwrap().file_name().to_string_lossy().starts_with("step-")))
+    {
         assert!(begun.elapsed() < Duration::from_secs(100), "no checkpoint");
         assert!(run.try_wait().unwrap().is_none(), "over before it was killed");
         sleep(Duration::from_millis(1));
@@ -154,7 +156,9 @@ fn a_full_disk_is_named_and_loses_nothing() {
     let limited = format!("trap '' XFSZ; ulimit -f 40; exec {program} pretrain a.toml --out full");
     let mut command = Command::new("sh");
     let from = sandbox.command(&[]);
-    command.args(["-c", &limited]).current_dir(from.get_current_dir().unwrap());
+    command
+        .args(["-c", &limited])
+        .current_dir(from.get_current_dir().unwrap());
     command.envs(from.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ran: Ran = command.output().unwrap().into();
     ran.expect_error(1, &["full.training", "checkpoint of step 5", "too large"]);
@@ -170,7 +174,11 @@ fn a_file_that_describes_no_run_is_refused_at_once() {
     for (from, to, words) in [
         ("steps = 20", "stepz = 20", ["a.toml", "stepz"]),
         ("length = 32", "length = 500", ["500", "128"]),
-        ("world/facts-validation", "world/fact-validation", ["fact-validation", "facts-validation"]),
+        (
+            "world/facts-validation",
+            "world/fact-validation",
+            ["fact-validation", "facts-validation"],
+        ),
         ("share = 0.5", "share = -1.0", ["share", "-1"]),
     ] {
         sandbox.write("a.toml", &config(20).replace(from, to));

@@ -39,7 +39,10 @@ fn it_answers_its_questions_and_losing_a_quarter_of_its_blocks_hurts() {
     let perplexity = |record: &Value| record["metrics"]["perplexity"][0]["value"].as_f64().unwrap();
     let accuracies = |record: &Value| -> Vec<f64> {
         let tasks = record["metrics"]["tasks"].as_array().unwrap();
-        tasks.iter().map(|task| task["metrics"][0]["value"].as_f64().unwrap()).collect()
+        tasks
+            .iter()
+            .map(|task| task["metrics"][0]["value"].as_f64().unwrap())
+            .collect()
     };
     let (dense, pruned): (Vec<&Value>, Vec<&Value>) = records
         .iter()

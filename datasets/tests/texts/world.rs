@@ -26,7 +26,10 @@ fn every_text_is_the_pinned_one_and_needs_no_place() {
             let beginning = world::documents(*domain, Part::Train, 60_000).join("\n");
             assert!(found.content.starts_with(&beginning));
             let sample = text(&catalogue, "world", "train-sample", &nowhere()).expect("as pinned");
-            assert!(sample.content.contains(&beginning), "the sample is of the training text");
+            assert!(
+                sample.content.contains(&beginning),
+                "the sample is of the training text"
+            );
         }
     }
 }

@@ -18,7 +18,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment's or a pretraining's file)";
+const EXIT_CODES: &str =
+    "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment's or a pretraining's file)";
 const LONG_HELP: &str = "\
 Examples:
   prunebench doctor

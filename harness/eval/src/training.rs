@@ -126,7 +126,10 @@ mod tests {
                 let result =
                     training_throughput(&decoder, &request, 5, 0, &mut |done, all| heard.push((done, all))).unwrap();
                 assert_eq!((result.steps.tokens, result.steps.seconds.len()), (12, 3));
-                assert_eq!((result.tokens, result.batch, result.micro_batch, result.threads), (6, 2, 1, 5));
+                assert_eq!(
+                    (result.tokens, result.batch, result.micro_batch, result.threads),
+                    (6, 2, 1, 5)
+                );
                 assert!(result.first_call_s > 0.0);
                 assert_eq!(heard, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
                 trained.push(result.trained_parameters);
