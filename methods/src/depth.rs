@@ -58,6 +58,19 @@ impl Depth {
 /// The blocks in the order of execution, of a graph that runs each exactly once and one after another.
 pub(crate) fn sequential_blocks(method: &'static str, graph: &Graph) -> Result<Vec<usize>> {
     let mut order = Vec::with_capacity(graph.steps.len());
+    if let Some(index) = graph
+        .blocks
+        .iter()
+        .position(|block| block.shortcuts().flatten().next().is_some())
+    {
+        return Err(Error::Model {
+            method,
+            detail: format!(
+                "blocks that share one basis of the residual stream are wanted, but block {index} has a shortcut matrix; put \
+                 {method} before the method that sliced the stream"
+            ),
+        });
+    }
     for (index, step) in graph.steps.iter().enumerate() {
         match step {
             Step::Block(block) if !order.contains(block) => order.push(*block),

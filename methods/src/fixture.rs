@@ -2,7 +2,7 @@
 
 use prunebench_model::{
     Decoder, Graph, LinearName,
-    graph::{Architecture, AttentionShape, BlockShape, FfnShape, NormKind, Rope, RopeScaling, Step},
+    graph::{Activation, Architecture, AttentionShape, BlockShape, FfnShape, NormKind, Rope, RopeScaling, Step},
 };
 use prunebench_tensor::{DType, Device, Tensor};
 
@@ -53,6 +53,39 @@ pub(crate) fn model(device: &Device) -> Decoder {
             1 => Tensor::ones(shape, DType::F32, device)?,
             _ => Tensor::randn(shape, seed, DType::F32, device)?.mul_scalar(0.15)?,
         })
+    })
+    .unwrap()
+}
+
+/// Two tokens with one embedding, blocks that each add a constant to the stream, and logits that are the normed stream.
+pub(crate) fn adders(device: &Device, embedding: [f32; 2], updates: &[[f32; 2]]) -> Decoder {
+    let block = BlockShape {
+        attention: None,
+        ffn: Some(FfnShape {
+            width: 1,
+            activation: Activation::Relu,
+            bias: true,
+            ..FfnShape::default()
+        }),
+    };
+    let graph = Graph {
+        vocab_size: 2,
+        hidden_size: 2,
+        tie_word_embeddings: false,
+        blocks: vec![block; updates.len()],
+        steps: (0..updates.len()).map(Step::Block).collect(),
+        ..model(device).graph
+    };
+    let mut updates = updates.iter();
+    Decoder::from_parameters(graph, |name, shape| {
+        let values = match name {
+            "model.embed_tokens.weight" => [embedding, embedding].concat(),
+            "lm_head.weight" => vec![1.0, 0.0, 0.0, 1.0],
+            name if name.ends_with("down_proj.bias") => updates.next().unwrap().to_vec(),
+            name if name.contains("norm") => vec![1.0; 2],
+            _ => vec![0.0; shape.iter().product()],
+        };
+        Ok(Tensor::from_slice(&values, shape, device)?)
     })
     .unwrap()
 }

@@ -7,6 +7,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod method;
+mod range;
 mod ratio;
 mod recipe;
 mod registry;
@@ -32,8 +33,18 @@ registry::methods! {
     wanda,
     shortgpt,
     gromov,
+    sleb,
+    laco,
+    slicegpt,
     finetune,
     lora,
     weight_evolution,
     snapshot,
+    layer_parallel,
+    two_parallel,
+    parallel_stretch,
+    average_outputs,
+    shuffle,
+    prune_range,
+    merge,
 }

@@ -103,8 +103,19 @@ pub enum Change {
     Values,
     /// Values, those of zeros among them.
     Refilled,
-    /// Whole blocks, by their index before the removal.
+    /// Whole blocks, by their index before the removal; those left may have become what several were.
     Blocks(Vec<usize>),
+    /// Nothing, but so many blocks became part of others.
+    Fused(usize),
+    /// Directions of the residual stream.
+    Width {
+        /// Width before.
+        from: usize,
+        /// Width after, wherever a block reads the stream.
+        to: usize,
+        /// Widths are rounded down to a multiple of it.
+        multiple: usize,
+    },
     /// Single weights, set to zero.
     Weights {
         /// Every prunable matrix of the model.
@@ -144,8 +155,9 @@ impl Change {
     /// What the ratios are shares of.
     pub fn basis(&self) -> &'static str {
         match self {
-            Self::Nothing | Self::Values | Self::Refilled => "nothing",
+            Self::Nothing | Self::Values | Self::Refilled | Self::Fused(_) => "nothing",
             Self::Blocks(_) => "blocks",
+            Self::Width { .. } => "hidden width",
             Self::Weights { .. } => "prunable weights",
             Self::Parameters(_) => "stored parameters",
         }

@@ -122,7 +122,7 @@ impl fmt::Display for Recipe {
 
 fn details(change: &Change, mut details: Value) -> Value {
     match change {
-        Change::Nothing | Change::Values | Change::Refilled => {}
+        Change::Nothing | Change::Values | Change::Refilled | Change::Fused(_) | Change::Width { .. } => {}
         Change::Parameters(parameters) => {
             for Parameter { name, elements, zeroed } in parameters {
                 details["sparsity"][name] = json!(*zeroed as f64 / *elements as f64);
@@ -300,7 +300,16 @@ mod tests {
 
     #[test]
     fn a_ratio_outside_the_open_interval_is_refused_by_every_method() {
-        for method in ["random", "magnitude", "wanda", "shortgpt", "gromov"] {
+        for method in [
+            "random",
+            "magnitude",
+            "wanda",
+            "shortgpt",
+            "gromov",
+            "sleb",
+            "laco",
+            "slicegpt",
+        ] {
             for ratio in ["0", "1", "1.0", "-0.1", "1.5", "nan", "inf"] {
                 let error = refusal(&format!("{method}(ratio={ratio})"));
                 assert!(
@@ -318,6 +327,9 @@ mod tests {
             ("wanda(ratio=0.5)", true),
             ("shortgpt(blocks=1)", true),
             ("gromov(blocks=1)", true),
+            ("sleb(blocks=1)", true),
+            ("laco(layers=2, threshold=-1)", true),
+            ("slicegpt(ratio=0.2)", true),
             ("gromov(blocks=1, variant=deepest)", false),
             ("magnitude(ratio=0.5)", false),
         ] {

@@ -1,8 +1,10 @@
 //! One application of a recipe: the model being edited, what the methods may read, and the meter of what they cost.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use prunebench_model::{Decoder, Rows, Tap};
+use prunebench_model::graph::BlockShape;
+use prunebench_model::{Block, Decoder, ModelError, Rows, Tap};
 use prunebench_tensor::{Tensor, no_grad};
 use prunebench_train::{Domain, TrainingRun, Validation};
 use rustix::time::{ClockId, clock_gettime};
@@ -45,7 +47,7 @@ pub struct Budget {
     pub calibration_tokens: u64,
     /// Tokens that the model was trained on, however often.
     pub training_tokens: u64,
-    /// Windows that went through the whole model, a pass through one of its L steps counted as 1/L; rounded up.
+    /// Windows that went through the whole model, a part of a pass counted by its share of the model's sublayers; rounded up.
     pub forward_passes: u64,
     /// Time on the clock.
     pub wall_seconds: f64,
@@ -163,13 +165,66 @@ impl<'a> Run<'a> {
 
     /// Runs one step over each window's residual stream and gives the streams after it; `tap` reads along.
     pub(crate) fn step(&mut self, step: usize, streams: &[Tensor], tap: Tap) -> Result<Vec<Tensor>> {
-        let share = 1.0 / self.model.graph.steps.len() as f64;
+        let share = self.share(&self.model, step..step + 1);
         let mut after = Vec::with_capacity(streams.len());
         for stream in streams {
             let run_step = |tap: Tap| self.model.run_step(step, stream, &Rows::whole(stream.dim(1)?), tap);
             after.push(self.meter.pass(&self.model, share, tap, run_step)?);
         }
         Ok(after)
+    }
+
+    /// The share of a pass through the run's model that some steps of a version of it are, in sublayers: a method may have taken
+    /// one out of a block to run the other.
+    fn share(&self, decoder: &Decoder, steps: Range<usize>) -> f64 {
+        let present = |block: &Block| u32::from(block.attention.is_some()) + u32::from(block.ffn.is_some());
+        let shape = |block: &BlockShape| u32::from(block.attention.is_some()) + u32::from(block.ffn.is_some());
+        let steps = decoder.graph.steps.get(steps).unwrap_or_default();
+        let blocks = steps.iter().flat_map(|step| step.blocks());
+        let run: u32 = blocks.map(|&block| present(&decoder.blocks[block])).sum();
+        let graph = &self.model.graph;
+        let executed = graph.steps.iter().flat_map(|step| step.blocks());
+        let whole: u32 = executed.map(|&block| shape(&graph.blocks[block])).sum();
+        f64::from(run) / f64::from(whole.max(1))
+    }
+
+    /// Final hidden states `[1, T, hidden]` of each residual stream that stands before step `first` of `decoder`, which is a
+    /// version of the run's model.
+    pub(crate) fn finish(&mut self, decoder: &Decoder, first: usize, streams: &[Tensor]) -> Result<Vec<Tensor>> {
+        let share = self.share(decoder, first..decoder.graph.steps.len());
+        let one = |stream| {
+            self.meter
+                .pass(decoder, share, &mut |_, _| Ok(()), |_| finish(decoder, first, stream))
+        };
+        streams.iter().map(one).collect()
+    }
+
+    /// Mean nats per token of the calibration text in `decoder`, which is a version of the run's model. The first token of a
+    /// window has no context and does not count.
+    pub(crate) fn loss(&mut self, decoder: &Decoder) -> Result<f64> {
+        let streams = self.streams()?;
+        self.loss_from(decoder, 0, &streams)
+    }
+
+    /// [`Run::loss`] from the residual stream of each calibration window before step `first` of `decoder`.
+    pub(crate) fn loss_from(&mut self, decoder: &Decoder, first: usize, streams: &[Tensor]) -> Result<f64> {
+        let share = self.share(decoder, first..decoder.graph.steps.len());
+        let (mut nats, mut tokens) = (0.0, 0);
+        for (window, stream) in self.calibration.iter().zip(streams) {
+            let Some((_, targets)) = window.split_first().filter(|(_, targets)| !targets.is_empty()) else {
+                let detail = "a calibration window of one token predicts nothing; take windows of 2 tokens and more";
+                return Err(ModelError::Graph(detail.to_string()).into());
+            };
+            let count = targets.len();
+            let targets = decoder.ids(&[targets])?.reshape(&[count])?;
+            let nll = self.meter.pass(decoder, share, &mut |_, _| Ok(()), |_| {
+                let hidden = finish(decoder, first, stream)?.squeeze(0)?;
+                decoder.target_nll(&hidden.narrow(0, 0, count)?, &targets)
+            })?;
+            nats += nll.into_iter().map(f64::from).sum::<f64>();
+            tokens += count;
+        }
+        Ok(nats / tokens as f64)
     }
 
     /// Puts training on the budget.
@@ -184,13 +239,13 @@ impl<'a> Run<'a> {
 
 impl Meter {
     /// Runs `forward`, a `share` of the decoder's steps; the time in `tap` is the method's own and not the forward pass's.
-    fn pass(
+    fn pass<T>(
         &mut self,
         decoder: &Decoder,
         share: f64,
         tap: Tap,
-        forward: impl FnOnce(Tap) -> prunebench_model::Result<Tensor>,
-    ) -> Result<Tensor> {
+        forward: impl FnOnce(Tap) -> prunebench_model::Result<T>,
+    ) -> Result<T> {
         let device = decoder.device();
         device.sync()?;
         let started = Instant::now();
@@ -210,6 +265,16 @@ impl Meter {
         self.passes += share;
         Ok(result)
     }
+}
+
+/// Runs the steps from `first` on, and the final norm.
+fn finish(decoder: &Decoder, first: usize, stream: &Tensor) -> prunebench_model::Result<Tensor> {
+    let rows = Rows::whole(stream.dim(1)?);
+    let mut steps = first..decoder.graph.steps.len();
+    let last = steps.try_fold(stream.clone(), |x, step| {
+        decoder.run_step(step, &x, &rows, &mut |_, _| Ok(()))
+    })?;
+    decoder.final_normed(&last)
 }
 
 fn cpu_time() -> Duration {

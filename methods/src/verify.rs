@@ -11,6 +11,8 @@ use crate::{Change, Error, Parameter, Report, Result};
 /// What the checks compare: blocks, and zero weights of each prunable matrix.
 pub(crate) struct Census {
     blocks: usize,
+    /// Columns of the embedding.
+    width: usize,
     matrices: HashMap<(usize, LinearName), Count>,
     /// Zero elements and all elements of every stored parameter.
     parameters: BTreeMap<String, (usize, usize)>,
@@ -47,6 +49,7 @@ impl Census {
         }
         Ok(Self {
             blocks: model.blocks.len(),
+            width: model.embedding.dim(1)?,
             matrices,
             parameters,
         })
@@ -57,8 +60,10 @@ impl Census {
         let fail = |detail: String| Err(Error::NotAchieved { method, detail });
         // Weights that happened to be zero before may lie outside the mask.
         let zeros = |census: &Census| census.matrices.values().map(|count| count.zeros).sum::<usize>();
+        let weights = |census: &Census| census.matrices.values().map(|count| count.weights).sum::<usize>();
         let removed = match &report.change {
             Change::Blocks(removed) => removed.len(),
+            Change::Fused(blocks) => *blocks,
             _ => 0,
         };
         if after.blocks + removed != self.blocks {
@@ -68,8 +73,15 @@ impl Census {
             ));
         }
         let (achieved, rounding) = match &report.change {
-            Change::Nothing if zeros(self) == zeros(after) => (0.0, 0.0),
-            Change::Nothing => {
+            Change::Fused(_) if weights(self) != weights(after) => {
+                return fail(format!(
+                    "blocks reported fused, but their weights went from {} to {}",
+                    weights(self),
+                    weights(after)
+                ));
+            }
+            Change::Nothing | Change::Fused(_) if zeros(self) == zeros(after) => (0.0, 0.0),
+            Change::Nothing | Change::Fused(_) => {
                 return fail(format!(
                     "nothing reported, but zeros went from {} to {}",
                     zeros(self),
@@ -118,6 +130,28 @@ impl Census {
             Change::Blocks(removed) => {
                 let of = self.blocks as f64;
                 (removed.len() as f64 / of, 1.0 / of)
+            }
+            Change::Width { from, to, multiple } => {
+                if (self.width, after.width) != (*from, *to) {
+                    return fail(format!(
+                        "a stream narrowed from {from} to {to} reported, but the embedding went from {} to {}",
+                        self.width, after.width
+                    ));
+                }
+                let reads = |name: LinearName| !matches!(name, LinearName::O | LinearName::Down);
+                let wide = after
+                    .matrices
+                    .iter()
+                    .find(|((_, name), count)| reads(*name) && count.row != *to);
+                if let Some(((block, name), count)) = wide {
+                    return fail(format!(
+                        "block {block} {} reads {} directions of the stream, {to} reported",
+                        name.hf_name(),
+                        count.row
+                    ));
+                }
+                let of = *from as f64;
+                (1.0 - *to as f64 / of, *multiple as f64 / of)
             }
             Change::Weights { matrices, evenly } => {
                 let mut coarsest: f64 = 0.0;
@@ -262,6 +296,37 @@ mod tests {
             error.contains("1 of 6 blocks reported removed, but 6 are left"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_stream_reported_narrower_must_be_narrower_everywhere() {
+        use prunebench_tensor::Tensor;
+        let mut model = model(&Device::available()[0]);
+        let change = || Change::Width {
+            from: 32,
+            to: 16,
+            multiple: 8,
+        };
+        let before = Census::of(&model).unwrap();
+        let refusal = |model: &Decoder| {
+            let after = Census::of(model).unwrap();
+            before
+                .achieved("m", &report(0.5, change()), &after)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(refusal(&model).contains("the embedding went from 32 to 32"));
+        let narrow = |tensor: &Tensor| tensor.narrow(1, 0, 16).unwrap();
+        model.embedding = narrow(&model.embedding);
+        assert!(refusal(&model).contains("reads 32 directions of the stream, 16 reported"));
+        for (name, linear) in model.blocks.iter_mut().flat_map(|block| block.linears_mut()) {
+            if !matches!(name, LinearName::O | LinearName::Down) {
+                linear.weight = narrow(&linear.weight);
+            }
+        }
+        let after = Census::of(&model).unwrap();
+        assert_eq!(before.achieved("m", &report(0.5, change()), &after).unwrap(), 0.5);
+        assert!(before.achieved("m", &report(0.2, change()), &after).is_err());
     }
 
     #[test]

@@ -298,12 +298,7 @@ fn documents(record: &Record, index: usize) -> String {
 
 fn throughput_name(record: &Record) -> String {
     let result = record.metrics.as_ref().and_then(|metrics| metrics.throughput.as_ref());
-    result.map_or_else(String::new, |result| {
-        format!(
-            "prompt {}, generated {}, batch {}, threads {}",
-            result.prompt_tokens, result.generated_tokens, result.batch, result.threads
-        )
-    })
+    result.map_or_else(String::new, ThroughputResult::setting)
 }
 
 fn equal(

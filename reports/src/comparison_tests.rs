@@ -1,6 +1,6 @@
 use prunebench_results::{
     Accounting, Budget, Cell, Compression, Evaluation, Inputs, Memory, MethodReport, PerplexityRequest, Provenance,
-    SCHEMA, Status, ThroughputRequest,
+    SCHEMA, Status, TensorParallel, ThroughputRequest,
 };
 
 use super::*;
@@ -33,6 +33,7 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
                 batch: 1,
                 repeats: 3,
                 warmup: 1,
+                tensor_parallel: None,
             }),
             ..Evaluation::default()
         },
@@ -49,6 +50,8 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
             prefill: Samples::new(100, vec![0.5, 0.25, 1.0]).unwrap(),
             decode: Samples::new(10, vec![1.0, 2.0, 4.0]).unwrap(),
             first_call_s: 1.5,
+            tensor_parallel: None,
+            all_reduces_per_token: None,
         }),
         training: None,
         tasks: Vec::new(),
@@ -252,6 +255,34 @@ fn seeds_share_a_row_with_their_own_spread() {
     assert!(row[7].starts_with("33.23 ± 1.11"), "{row:?}");
     assert!(row[9].starts_with("1.654 ["), "{row:?}");
     assert!(!markdown(&records).contains("seed noise is unknown"));
+}
+
+#[test]
+fn ranks_stand_in_the_notes_and_their_all_reduces_in_a_column() {
+    let ranks = TensorParallel {
+        ranks: 2,
+        all_reduce_latency_us: 50,
+    };
+    let split = |mut record: Record, all_reduces| {
+        let throughput = &mut record.cell.evaluation.throughput;
+        throughput.as_mut().unwrap().tensor_parallel = Some(ranks);
+        let result = record.metrics.as_mut().unwrap().throughput.as_mut().unwrap();
+        (result.tensor_parallel, result.all_reduces_per_token) = (Some(ranks), Some(all_reduces));
+        record
+    };
+    let text = markdown(&[
+        split(dense("candle"), 60),
+        split(record("random(sparsity=0.5)", "candle", 1, 3.5), 46),
+    ]);
+    for wanted in [
+        "all-reduces (per token)",
+        " 60 |",
+        " 46 |",
+        "2 threads, 2 ranks, 50 µs waited after each all-reduce",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    assert!(!markdown(&[dense("candle")]).contains("all-reduces"));
 }
 
 #[test]

@@ -89,6 +89,17 @@ impl Comparison<'_> {
                 group.rate(|result| &result.decode).map(rate)
             }));
         }
+        if evaluation
+            .throughput
+            .is_some_and(|request| request.tensor_parallel.is_some())
+        {
+            columns.push(number("all-reduces", "per token", |group| {
+                let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+                Some(Entry::Count(
+                    results.filter_map(|result| result.all_reduces_per_token).max()?,
+                ))
+            }));
+        }
         columns.extend([
             number("peak memory", "MiB", |group| {
                 let ok = group.records.iter().filter(|record| record.status == Status::Ok);

@@ -6,6 +6,7 @@ mod accuracy;
 mod accuracy_tables;
 mod comparison;
 mod display;
+mod heat_map;
 mod notes;
 mod raw;
 mod raw_tasks;
@@ -14,4 +15,5 @@ mod table;
 mod task_notes;
 
 pub use comparison::{Comparison, ComparisonError};
+pub use heat_map::HeatMap;
 pub use table::{Alignment, Column, Entry, Table};

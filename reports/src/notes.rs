@@ -119,9 +119,17 @@ fn throughput(comparison: &Comparison) -> Option<String> {
     let request = comparison.first().cell.evaluation.throughput?;
     Some(format!(
         "Prefill and decode, timed apart: {} prompt tokens, {} generated tokens, batch {}, {} \
-         threads; median ± median absolute deviation of {} repeats after {} for warm-up, all seeds \
+         threads{}; median ± median absolute deviation of {} repeats after {} for warm-up, all seeds \
          together.",
-        result.prompt_tokens, result.generated_tokens, result.batch, result.threads, request.repeats, request.warmup,
+        result.prompt_tokens,
+        result.generated_tokens,
+        result.batch,
+        result.threads,
+        result
+            .tensor_parallel
+            .map_or_else(String::new, |ranks| format!(", {ranks}")),
+        request.repeats,
+        request.warmup,
     ))
 }
 

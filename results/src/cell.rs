@@ -74,7 +74,7 @@ pub struct PerplexityRequest {
     pub windows: Option<usize>,
 }
 
-/// One speed measurement. All five numbers are part of its name.
+/// One speed measurement. All its numbers are part of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThroughputRequest {
@@ -88,6 +88,34 @@ pub struct ThroughputRequest {
     pub repeats: usize,
     /// Untimed repeats before them.
     pub warmup: usize,
+    /// The ranks that the model is split over; one whole model if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor_parallel: Option<TensorParallel>,
+}
+
+/// A model split over ranks by heads and FFN columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorParallel {
+    /// Ranks, each with an equal share of the compute threads.
+    pub ranks: usize,
+    /// Microseconds waited for after each all-reduce, as on a wire.
+    #[serde(default)]
+    pub all_reduce_latency_us: u64,
+}
+
+impl fmt::Display for TensorParallel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            ranks,
+            all_reduce_latency_us,
+        } = self;
+        write!(f, "{ranks} rank{}", if *ranks == 1 { "" } else { "s" })?;
+        match all_reduce_latency_us {
+            0 => Ok(()),
+            latency => write!(f, ", {latency} µs waited after each all-reduce"),
+        }
+    }
 }
 
 /// One measurement of training speed. Everything in it is part of its name.
@@ -285,6 +313,19 @@ mod tests {
         let mut other = inputs();
         other.insert("model".into(), "abd".into());
         assert_ne!(cell().key(&other), key);
+    }
+
+    #[test]
+    fn a_request_without_ranks_reads_and_writes_as_before_there_were_any() {
+        let text = r#"{"prompt_tokens":8,"generated_tokens":4,"batch":1,"repeats":3,"warmup":1}"#;
+        let mut request: ThroughputRequest = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        request.tensor_parallel = Some(TensorParallel {
+            ranks: 2,
+            all_reduce_latency_us: 50,
+        });
+        let again: ThroughputRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+        assert_eq!(again, request);
     }
 
     #[test]

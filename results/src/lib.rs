@@ -13,7 +13,7 @@ mod task;
 mod task_items;
 
 pub use cell::{
-    Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, ThroughputRequest,
+    Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, TensorParallel, ThroughputRequest,
     TrainedParameters, TrainingRequest,
 };
 pub use measurement::{

@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{cell::TrainedParameters, statistics, task::MetricName};
+use crate::{
+    cell::{TensorParallel, TrainedParameters},
+    statistics,
+    task::MetricName,
+};
 
 /// Perplexity under one protocol, with the NLL of every sample: of every window of a stream, or of every document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -189,6 +193,28 @@ pub struct ThroughputResult {
     pub decode: Samples,
     /// Seconds of the very first call, before any warm-up; no part of the samples.
     pub first_call_s: f64,
+    /// The ranks that the model was split over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor_parallel: Option<TensorParallel>,
+    /// All-reduces that a forward pass went through, counted while decoding, where each generates one token per sequence;
+    /// absent of one whole model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_reduces_per_token: Option<u64>,
+}
+
+impl ThroughputResult {
+    /// Everything but the speed that a timing is named for, in words.
+    pub fn setting(&self) -> String {
+        let ranks = self.tensor_parallel.map(|ranks| format!(", {ranks}"));
+        format!(
+            "prompt {}, generated {}, batch {}, threads {}{}",
+            self.prompt_tokens,
+            self.generated_tokens,
+            self.batch,
+            self.threads,
+            ranks.unwrap_or_default()
+        )
+    }
 }
 
 /// Speed of training steps: forward and backward pass and the optimiser's update.

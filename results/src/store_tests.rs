@@ -35,6 +35,8 @@ fn record(seed: u64) -> Record {
                 prefill: Samples::new(128, vec![0.5, 0.7]).unwrap(),
                 decode: Samples::new(31, vec![1.5, 1.7]).unwrap(),
                 first_call_s: 0.9,
+                tensor_parallel: None,
+                all_reduces_per_token: None,
             }),
             training: None,
             tasks: Vec::new(),

@@ -1,6 +1,6 @@
 //! The commands beside `run`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Sandbox;
 use prunebench_tensor::Engine;
@@ -91,6 +91,32 @@ fn throughput_gives_raw_times_on_every_engine() {
         );
     }
     assert!(!sandbox.path("results").exists());
+}
+
+#[test]
+fn a_model_split_over_ranks_is_timed_and_its_all_reduces_are_counted() {
+    let sandbox = Sandbox::new();
+    let split = |more: &str| {
+        let arguments = format!("throughput --model tiny --prompt-tokens 8 --generate 4 --repeats 2 {more}");
+        sandbox.run(&arguments.split_whitespace().collect::<Vec<_>>())
+    };
+    let ran = split("--threads 2 --ranks 2 --all-reduce-latency-us 5 --json");
+    ran.expect(0, &[]);
+    let records: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(records.len(), Engine::compiled().len());
+    for record in records {
+        let throughput = &record["metrics"]["throughput"];
+        assert_eq!(
+            throughput["tensor_parallel"],
+            json!({"ranks": 2, "all_reduce_latency_us": 5})
+        );
+        // Eight blocks, two each.
+        assert_eq!(throughput["all_reduces_per_token"], 16);
+    }
+    let ran = split("--threads 4 --ranks 4");
+    ran.expect(1, &[]);
+    assert!(ran.out.contains("2 key heads of block 0"), "{}", ran.out);
+    split("--all-reduce-latency-us 5").expect(2, &["--ranks"]);
 }
 
 #[test]

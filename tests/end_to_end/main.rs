@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod commands;
+mod depth_map;
 mod pretrain;
 mod support;
 mod sweep;

@@ -1,10 +1,11 @@
 //! Speed of prefill and decode, each timed by itself.
 
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use prunebench_model::Decoder;
-use prunebench_results::{Samples, ThroughputRequest, ThroughputResult};
-use prunebench_tensor::{Device, Tensor, no_grad};
+use prunebench_model::{Decoder, tensor_parallel};
+use prunebench_results::{Samples, TensorParallel, ThroughputRequest, ThroughputResult};
+use prunebench_tensor::{DeviceKind, Tensor, no_grad};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -18,63 +19,106 @@ use crate::{Error, Result};
 /// first generated token, is outside its clock. A repeat times both, one after the other, on fresh random tokens drawn
 /// from `seed`; tokens that end a text end nothing here. The device is waited for at every reading of the clock.
 ///
+/// A model that is split over ranks is timed by the first of them, from when all are ready. Every rank makes the same passes, the
+/// head and the choice of the next token included.
+///
 /// # Errors
-/// [`Error::Throughput`] for a request that times nothing, is not warmed up, or goes beyond the model's positions.
+/// [`Error::Throughput`] for a request that times nothing, is not warmed up, goes beyond the model's positions, or wants more
+/// ranks than there are threads; and what [`tensor_parallel::run`] refuses.
 pub fn throughput(
     decoder: &Decoder,
     request: &ThroughputRequest,
     threads: usize,
     seed: u64,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<ThroughputResult> {
-    check(decoder, request)?;
+    check(decoder, request, threads)?;
+    let times = match request.tensor_parallel {
+        None => no_grad(|| times(decoder, request, seed, progress))?,
+        Some(TensorParallel {
+            ranks,
+            all_reduce_latency_us,
+        }) => {
+            let progress = Mutex::new(progress);
+            let latency = Duration::from_micros(all_reduce_latency_us);
+            let of_ranks = tensor_parallel::run(decoder, ranks, latency, |decoder, group| {
+                times(decoder, request, seed, &mut |done, total| {
+                    if group.rank() == 0 {
+                        (progress.lock().unwrap_or_else(PoisonError::into_inner))(done, total);
+                    }
+                })
+            })?;
+            of_ranks.into_iter().next().unwrap_or_default()
+        }
+    };
     let &ThroughputRequest {
         prompt_tokens,
         generated_tokens,
         batch,
-        repeats,
-        warmup,
+        tensor_parallel,
+        ..
     } = request;
+    Ok(ThroughputResult {
+        prompt_tokens,
+        generated_tokens,
+        batch,
+        threads,
+        prefill: Samples::new(batch * prompt_tokens, times.prefill)?,
+        decode: Samples::new(batch * (generated_tokens - 1), times.decode)?,
+        first_call_s: times.first_call,
+        tensor_parallel,
+        all_reduces_per_token: times.all_reduces_per_token,
+    })
+}
+
+/// Seconds, and what was counted beside them.
+#[derive(Default)]
+struct Times {
+    first_call: f64,
+    prefill: Vec<f64>,
+    decode: Vec<f64>,
+    all_reduces_per_token: Option<u64>,
+}
+
+fn times(
+    decoder: &Decoder,
+    request: &ThroughputRequest,
+    seed: u64,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Times> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut fresh = || -> Result<Tensor> {
         let mut sequence = || -> Vec<u32> {
             let vocabulary = decoder.graph.vocab_size as u32;
-            (0..prompt_tokens).map(|_| rng.random_range(0..vocabulary)).collect()
+            let tokens = 0..request.prompt_tokens;
+            tokens.map(|_| rng.random_range(0..vocabulary)).collect()
         };
-        let sequences: Vec<Vec<u32>> = (0..batch).map(|_| sequence()).collect();
+        let sequences: Vec<Vec<u32>> = (0..request.batch).map(|_| sequence()).collect();
         let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
         Ok(decoder.ids(&sequences)?)
     };
-    let device = decoder.device();
-    no_grad(|| {
-        let total = warmup + repeats;
-        progress(0, total);
+    let total = request.warmup + request.repeats;
+    progress(0, total);
+    let ids = fresh()?;
+    let mut times = Times {
+        first_call: timed(decoder, || Ok(decoder.forward(&ids)?))?,
+        ..Times::default()
+    };
+    for done in 0..total {
         let ids = fresh()?;
-        let first_call_s = timed(&device, || Ok(decoder.forward(&ids)?))?;
-        let (mut prefill, mut decode) = (Vec::new(), Vec::new());
-        for done in 0..total {
-            let ids = fresh()?;
-            let prefill_s = timed(&device, || Ok(decoder.forward(&ids)?))?;
-            let decode_s = timed_decode(decoder, &fresh()?, generated_tokens)?;
-            if done >= warmup {
-                prefill.push(prefill_s);
-                decode.push(decode_s);
-            }
-            progress(done + 1, total);
+        let prefill = timed(decoder, || Ok(decoder.forward(&ids)?))?;
+        let (decode, all_reduces) = timed_decode(decoder, &fresh()?, request.generated_tokens)?;
+        if done >= request.warmup {
+            times.prefill.push(prefill);
+            times.decode.push(decode);
+            times.all_reduces_per_token = all_reduces.map(|n| n / (request.generated_tokens - 1) as u64);
         }
-        Ok(ThroughputResult {
-            prompt_tokens,
-            generated_tokens,
-            batch,
-            threads,
-            prefill: Samples::new(batch * prompt_tokens, prefill)?,
-            decode: Samples::new(batch * (generated_tokens - 1), decode)?,
-            first_call_s,
-        })
-    })
+        progress(done + 1, total);
+    }
+    Ok(times)
 }
 
-fn check(decoder: &Decoder, request: &ThroughputRequest) -> Result<()> {
+fn check(decoder: &Decoder, request: &ThroughputRequest, threads: usize) -> Result<()> {
     let fault = |problem: String| Err(Error::Throughput { problem });
     if request.prompt_tokens == 0 || request.batch == 0 || request.repeats == 0 {
         return fault(format!(
@@ -98,10 +142,30 @@ fn check(decoder: &Decoder, request: &ThroughputRequest) -> Result<()> {
             request.prompt_tokens, request.generated_tokens
         ));
     }
+    let Some(TensorParallel { ranks, .. }) = request.tensor_parallel else {
+        return Ok(());
+    };
+    if ranks > threads {
+        return fault(format!(
+            "{ranks} ranks want a compute thread each, but there are {threads}; take fewer ranks, or more threads if there \
+             are cores for them"
+        ));
+    }
+    if decoder.device().kind != DeviceKind::Cpu {
+        return fault(format!(
+            "ranks are threads that share the host's memory, but the model is on {}; put it on the cpu",
+            decoder.device()
+        ));
+    }
     Ok(())
 }
 
-fn timed(device: &Device, work: impl FnOnce() -> Result<Tensor>) -> Result<f64> {
+fn timed(decoder: &Decoder, work: impl FnOnce() -> Result<Tensor>) -> Result<f64> {
+    let device = decoder.device();
+    if let Some(group) = &decoder.group {
+        // No rank gets the sum before all are here.
+        group.all_reduce_sum(&Tensor::zeros(&[1], decoder.dtype(), &device)?)?;
+    }
     device.sync()?;
     let start = Instant::now();
     let result = work()?;
@@ -112,7 +176,8 @@ fn timed(device: &Device, work: impl FnOnce() -> Result<Tensor>) -> Result<f64> 
     Ok(seconds)
 }
 
-fn timed_decode(decoder: &Decoder, prompt: &Tensor, generated: usize) -> Result<f64> {
+/// Seconds of the steps after the prompt's pass, and how many all-reduces they took.
+fn timed_decode(decoder: &Decoder, prompt: &Tensor, generated: usize) -> Result<(f64, Option<u64>)> {
     let (batch, tokens) = (prompt.dim(0)?, prompt.dim(1)?);
     let mut cache = decoder.cache(batch, tokens + generated)?;
     let mut next = |ids: &Tensor| -> Result<Tensor> {
@@ -122,9 +187,15 @@ fn timed_decode(decoder: &Decoder, prompt: &Tensor, generated: usize) -> Result<
         Ok(logits.argmax(2)?)
     };
     let first = next(prompt)?;
-    timed(&decoder.device(), || {
-        (1..generated).try_fold(first, |token, _| next(&token))
-    })
+    let counted = || decoder.group.as_ref().map_or(0, |group| group.all_reduces());
+    let mut all_reduces = 0;
+    let seconds = timed(decoder, || {
+        let before = counted();
+        let last = (1..generated).try_fold(first, |token, _| next(&token))?;
+        all_reduces = counted() - before;
+        Ok(last)
+    })?;
+    Ok((seconds, decoder.group.is_some().then_some(all_reduces)))
 }
 
 #[cfg(test)]

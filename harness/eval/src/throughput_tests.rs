@@ -1,3 +1,4 @@
+use prunebench_model::graph::Step;
 use prunebench_tensor::Engine;
 
 use super::*;
@@ -9,6 +10,7 @@ const REQUEST: ThroughputRequest = ThroughputRequest {
     batch: 2,
     repeats: 3,
     warmup: 1,
+    tensor_parallel: None,
 };
 
 #[test]
@@ -23,6 +25,34 @@ fn rates_count_every_prompt_token_and_every_interval_between_generated_tokens() 
         assert_eq!((result.prefill.seconds.len(), result.decode.seconds.len()), (3, 3));
         assert_eq!((result.batch, result.threads), (2, 5));
         assert!(result.first_call_s > 0.0);
+        assert_eq!((result.tensor_parallel, result.all_reduces_per_token), (None, None));
+        assert_eq!(repeats, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
+    }
+}
+
+#[test]
+fn ranks_make_the_same_passes_and_their_all_reduces_are_counted_per_token() {
+    for &engine in Engine::compiled() {
+        // A pair over two ranks, of which each has the attention of one block.
+        let mut decoder = small_decoder(engine);
+        decoder.graph.blocks.push(decoder.graph.blocks[0].clone());
+        decoder.blocks.push(decoder.blocks[0].clone());
+        decoder.graph.steps = vec![Step::ParallelSublayers(vec![0, 1])];
+        let ranks = TensorParallel {
+            ranks: 2,
+            all_reduce_latency_us: 1,
+        };
+        let request = ThroughputRequest {
+            tensor_parallel: Some(ranks),
+            ..REQUEST
+        };
+        let mut repeats = Vec::new();
+        let result = throughput(&decoder, &request, 2, 0, &mut |done, all| repeats.push((done, all))).unwrap();
+        assert_eq!((result.prefill.seconds.len(), result.decode.seconds.len()), (3, 3));
+        assert_eq!(
+            (result.tensor_parallel, result.all_reduces_per_token),
+            (Some(ranks), Some(2))
+        );
         assert_eq!(repeats, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
     }
 }
@@ -59,5 +89,15 @@ fn a_request_that_times_nothing_is_refused_with_its_reason() {
             ..REQUEST
         },
         "64 positions",
+    );
+    refused(
+        ThroughputRequest {
+            tensor_parallel: Some(TensorParallel {
+                ranks: 2,
+                all_reduce_latency_us: 0,
+            }),
+            ..REQUEST
+        },
+        "2 ranks",
     );
 }

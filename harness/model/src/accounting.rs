@@ -19,7 +19,8 @@ pub struct Accounting {
     pub zero_weights: u64,
     /// Bytes of the stored parameters in their dtype.
     pub stored_bytes: u64,
-    /// Floating-point operations of one token at an empty context: 2 per multiply-add of every executed linear and the head.
+    /// Floating-point operations of one token at an empty context: 2 per multiply-add of every executed linear and
+    /// shortcut and the head.
     pub flops_per_token: u64,
     /// Floating-point operations that each earlier position adds to a token: scores and mixing.
     pub flops_per_token_and_position: u64,
@@ -83,6 +84,11 @@ impl Decoder {
             .flat_map(|&b| linears(b))
             .map(|l| l.weight.elem_count() as u64)
             .sum();
+        let executed_shortcuts: u64 = executed
+            .iter()
+            .flat_map(|&b| self.blocks[b].shortcuts())
+            .map(|shortcut| shortcut.elem_count() as u64)
+            .sum();
         let sublayers = |shape: &BlockShape| [shape.attention.is_some(), shape.ffn.is_some()];
         Ok(Accounting {
             stored_parameters,
@@ -93,11 +99,11 @@ impl Decoder {
                 + head
                 + head_bias
                 + below("model.norm.")
-                + embedded_rows * self.graph.hidden_size as u64,
+                + embedded_rows * self.graph.embedding_width() as u64,
             prunable_weights,
             zero_weights,
             stored_bytes: stored_parameters * self.dtype().size_in_bytes() as u64,
-            flops_per_token: 2 * (executed_linears + head),
+            flops_per_token: 2 * (executed_linears + executed_shortcuts + head),
             flops_per_token_and_position: attention_sum(|a| 4 * a.heads * a.head_dim),
             kv_bytes_per_token: attention_sum(|a| 2 * a.kv_heads * a.head_dim) * self.dtype().size_in_bytes() as u64,
             effective_depth: self.graph.steps.len() as u64,

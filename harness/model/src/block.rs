@@ -65,6 +65,8 @@ pub struct Attention {
     pub q_norm: Option<Tensor>,
     /// Gain of the RMSNorm over each key head, `[head_dim]`.
     pub k_norm: Option<Tensor>,
+    /// What the residual goes through, `[stream after, stream before]`.
+    pub shortcut: Option<Tensor>,
 }
 
 /// Parameters of a block's feed-forward network, see [`crate::graph::Activation`].
@@ -78,6 +80,8 @@ pub struct Ffn {
     pub up: Linear,
     /// Down projection.
     pub down: Linear,
+    /// What the residual goes through, `[stream after, stream before]`.
+    pub shortcut: Option<Tensor>,
 }
 
 /// Parameters of a block.
@@ -143,6 +147,13 @@ impl Block {
             LinearName::Up => ffn.map(|f| &f.up),
             LinearName::Down => ffn.map(|f| &f.down),
         }
+    }
+
+    /// The matrices that the residual goes through in the block.
+    pub fn shortcuts(&self) -> impl Iterator<Item = &Tensor> {
+        let attention = self.attention.as_ref().and_then(|a| a.shortcut.as_ref());
+        let ffn = self.ffn.as_ref().and_then(|f| f.shortcut.as_ref());
+        attention.into_iter().chain(ffn)
     }
 
     /// [`Block::linear`], to be changed.

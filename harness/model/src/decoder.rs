@@ -1,16 +1,18 @@
 //! The decoder: parameters arranged by the graph, and the one forward pass that runs any graph.
 
 use std::collections::{HashMap, hash_map::Entry};
+use std::sync::Arc;
 
 use prunebench_tensor::{AttentionMask, DType, Device, Segment, Tensor};
 
 use crate::graph::{AttentionShape, Graph, NormKind, Step};
+use crate::tensor_parallel::Collective;
 use crate::{Block, KvCache, Linear, ModelError, Norm, Packed, Result, Rows, rope};
 
 /// A place in the forward pass whose activation a [`Tap`] can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// The residual stream `[B, T, hidden]` before the step; the number of steps names the stream after the last, before the
+    /// The residual stream `[B, T, hidden]` before the step, narrower where a shortcut made it so; the number of steps names the stream after the last, before the
     /// final norm.
     Residual(usize),
     /// Input of a block's query, key and value projections, `[B, T, hidden]`.
@@ -31,7 +33,7 @@ pub type Tap<'a> = &'a mut dyn FnMut(Place, &Tensor) -> Result<()>;
 pub struct Decoder {
     /// Shapes and order of execution.
     pub graph: Graph,
-    /// Token embedding, `[vocab, hidden]`.
+    /// Token embedding, `[vocab, hidden]`; as wide as [`Graph::embedding_width`] says.
     pub embedding: Tensor,
     /// Learned positions, `[max_position_embeddings, hidden]`; absent if the model has RoPE.
     pub positions: Option<Tensor>,
@@ -43,6 +45,8 @@ pub struct Decoder {
     pub head: Option<Tensor>,
     /// Bias of the output head, `[vocab]`.
     pub head_bias: Option<Tensor>,
+    /// The group over which updates of the residual stream are summed, if the blocks are one rank's share of a model.
+    pub group: Option<Arc<dyn Collective>>,
 }
 
 /// What one forward pass carries along.
@@ -114,7 +118,7 @@ impl Decoder {
     fn embed_at(&self, ids: &Tensor, positions: &[usize]) -> Result<Tensor> {
         let (batch, tokens) = (ids.dim(0)?, ids.dim(1)?);
         let rows = self.embedding.index_select(0, &ids.reshape(&[batch * tokens])?)?;
-        let x = rows.reshape(&[batch, tokens, self.graph.hidden_size])?;
+        let x = rows.reshape(&[batch, tokens, self.embedding.dim(1)?])?;
         let Some(learned) = &self.positions else {
             return Ok(x);
         };
@@ -181,7 +185,7 @@ impl Decoder {
     }
 
     fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        let eps = self.graph.rms_norm_eps;
+        let eps = self.graph.rms_norm_eps * (self.graph.hidden_size as f64 / norm.gain.elem_count() as f64);
         let y = match self.graph.norm {
             NormKind::Rms => x.rms_norm(&norm.gain, eps)?,
             NormKind::Layer => x.layer_norm(eps)?.mul(&norm.gain)?,
@@ -229,23 +233,47 @@ impl Decoder {
     fn step(&self, step: &Step, x: Tensor, pass: &mut Pass) -> Result<Tensor> {
         let plus = |x: &Tensor, update: Option<Tensor>| update.map_or(Ok(x.clone()), |update| x.add(&update));
         match step {
-            Step::Block(block) => {
-                let x = plus(&x, self.attention(*block, &x, pass)?)?;
-                Ok(plus(&x, self.ffn(*block, &x, pass)?)?)
+            Step::Block(_) | Step::ParallelSublayers(_) => {
+                let shortcut = |block: &Block| block.attention.as_ref()?.shortcut.clone();
+                let x = self.plus_updates(Self::attention, shortcut, step.blocks(), x, pass)?;
+                let shortcut = |block: &Block| block.ffn.as_ref()?.shortcut.clone();
+                self.plus_updates(Self::ffn, shortcut, step.blocks(), x, pass)
             }
             Step::Parallel(blocks) => blocks.iter().try_fold(x.clone(), |sum, &block| {
                 let attention = self.attention(block, &x, pass)?;
                 let inner = plus(&x, attention.clone())?;
                 Ok(plus(&plus(&sum, attention)?, self.ffn(block, &inner, pass)?)?)
             }),
-            Step::ParallelSublayers(blocks) => {
-                let middle = blocks.iter().try_fold(x.clone(), |sum, &block| -> Result<Tensor> {
-                    Ok(plus(&sum, self.attention(block, &x, pass)?)?)
-                })?;
-                blocks.iter().try_fold(middle.clone(), |sum, &block| {
-                    Ok(plus(&sum, self.ffn(block, &middle, pass)?)?)
-                })
+            Step::Average(blocks) => {
+                let sum = self.step(&Step::Parallel(blocks.clone()), x.clone(), pass)?;
+                Ok(x.add(&sum.sub(&x)?.mul_scalar(1.0 / blocks.len() as f64)?)?)
             }
+        }
+    }
+
+    /// x, or what the sublayer's shortcut makes of it, and the updates that one sublayer of each block makes of x, summed over
+    /// all ranks.
+    fn plus_updates(
+        &self,
+        sublayer: fn(&Self, usize, &Tensor, &mut Pass) -> Result<Option<Tensor>>,
+        shortcut: fn(&Block) -> Option<Tensor>,
+        blocks: &[usize],
+        x: Tensor,
+        pass: &mut Pass,
+    ) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for &block in blocks {
+            if let Some(update) = sublayer(self, block, &x, pass)? {
+                sum = Some(sum.map_or(Ok(update.clone()), |sum| sum.add(&update))?);
+            }
+        }
+        // A graph with a shortcut runs its block alone.
+        let shortcut = blocks.iter().find_map(|&block| shortcut(&self.blocks[block]));
+        let x = shortcut.map_or(Ok(x.clone()), |shortcut| x.linear(&shortcut, None))?;
+        match (sum, &self.group) {
+            (None, _) => Ok(x),
+            (Some(sum), None) => Ok(x.add(&sum)?),
+            (Some(sum), Some(group)) => Ok(x.add(&group.all_reduce_sum(&sum)?)?),
         }
     }
 

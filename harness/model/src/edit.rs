@@ -1,5 +1,9 @@
 //! Edits of a decoder that keep graph and parameters in step.
 
+use std::collections::BTreeMap;
+
+use prunebench_tensor::{DType, Tensor};
+
 use crate::graph::Step;
 use crate::{Decoder, ModelError, Result};
 
@@ -10,6 +14,15 @@ impl Decoder {
             return Err(ModelError::Graph(format!(
                 "block {block} can't be removed: there are {} blocks",
                 self.blocks.len()
+            )));
+        }
+        if let Some(block) = removed
+            .iter()
+            .find(|&&block| self.blocks[block].shortcuts().next().is_some())
+        {
+            return Err(ModelError::Graph(format!(
+                "block {block} can't be removed: its shortcut leads the residual stream to the basis of the next one; remove \
+                 blocks before the stream is sliced"
             )));
         }
         let kept: Vec<usize> = (0..self.blocks.len())
@@ -36,6 +49,7 @@ impl Decoder {
                     (_, []) => None,
                     (_, &[block]) => Some(Step::Block(block)),
                     (Step::ParallelSublayers(_), _) => Some(Step::ParallelSublayers(blocks)),
+                    (Step::Average(_), _) => Some(Step::Average(blocks)),
                     (Step::Block(_) | Step::Parallel(_), _) => Some(Step::Parallel(blocks)),
                 }
             })
@@ -43,5 +57,50 @@ impl Decoder {
         self.graph.blocks = kept.iter().map(|&block| self.graph.blocks[block].clone()).collect();
         self.blocks = kept.iter().map(|&block| self.blocks[block].clone()).collect();
         Ok(())
+    }
+
+    /// Replaces `blocks`, which must have one shape, by the first of them with the element-wise mean of all their parameters.
+    pub fn merge_blocks(&mut self, blocks: &[usize]) -> Result<()> {
+        let (Some(&first), rest) = (blocks.first(), blocks.get(1..).unwrap_or_default()) else {
+            return Ok(());
+        };
+        if let Some(block) = blocks
+            .iter()
+            .find(|&&block| self.graph.blocks.get(block) != self.graph.blocks.get(first))
+        {
+            return Err(ModelError::Graph(format!(
+                "blocks {first} and {block} can't be averaged: they differ in shape, or there is no such block"
+            )));
+        }
+        let prefix = |block: usize| format!("model.layers.{block}.");
+        let all: BTreeMap<String, Tensor> = self
+            .parameters()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.clone()))
+            .collect();
+        let mean = |name: &str| -> Result<Tensor> {
+            let part = name.strip_prefix(&prefix(first)).unwrap_or(name);
+            let parts: Vec<&Tensor> = blocks
+                .iter()
+                .filter_map(|&block| all.get(&format!("{}{part}", prefix(block))))
+                .collect();
+            let dtype = parts[0].dtype();
+            let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+            let start = parts[0].to_dtype(wide)?;
+            let sum = parts[1..]
+                .iter()
+                .try_fold(start, |sum, part| sum.add(&part.to_dtype(wide)?))?;
+            Ok(sum.mul_scalar(1.0 / blocks.len() as f64)?.to_dtype(dtype)?)
+        };
+        let group = self.group.clone();
+        *self = Self::from_parameters(self.graph.clone(), |name, _| match name.starts_with(&prefix(first)) {
+            true => mean(name),
+            false => all
+                .get(name)
+                .cloned()
+                .ok_or_else(|| ModelError::Graph(format!("the graph wants `{name}`, which the decoder lacks"))),
+        })?;
+        self.group = group;
+        self.remove_blocks(rest)
     }
 }

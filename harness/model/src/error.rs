@@ -101,6 +101,14 @@ pub enum ModelError {
     /// A graph that contradicts itself.
     #[error("graph: {0}")]
     Graph(String),
+    /// A rank that holds a share of the model has failed, or has ended before the others.
+    #[error("rank {rank} is gone and the others can't go on without it: {cause}")]
+    Rank {
+        /// The rank.
+        rank: usize,
+        /// What became of it.
+        cause: String,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] prunebench_tensor::Error),

@@ -27,7 +27,8 @@ pub enum Architecture {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NormKind {
-    /// x / sqrt(mean(x²) + eps) · gain.
+    /// x / sqrt(mean(x²) + eps) · gain; eps counts hidden_size / width times on a stream narrowed to `width`, so that a gain of
+    /// sqrt(hidden_size / width) gives the norm of the stream with the missing elements as zeros.
     #[default]
     Rms,
     /// (x − mean) / sqrt(variance + eps) · gain + bias.
@@ -108,6 +109,9 @@ pub struct AttentionShape {
     /// Factor of the scores; head_dim^(−1/2) if absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scale: Option<f64>,
+    /// The residual goes through a matrix.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shortcut: Option<Shortcut>,
 }
 
 /// Shape of a block's feed-forward network.
@@ -122,6 +126,20 @@ pub struct FfnShape {
     /// Every projection carries a bias.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bias: bool,
+    /// The residual goes through a matrix.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shortcut: Option<Shortcut>,
+}
+
+/// Widths of the residual stream around a sublayer that reads and writes it in two bases, x ← shortcut · x + sublayer(x); both
+/// are [`Graph::hidden_size`] for a sublayer without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shortcut {
+    /// Before the sublayer.
+    pub from: usize,
+    /// After it.
+    pub to: usize,
 }
 
 /// Shape of one block; either half may be absent.
@@ -144,6 +162,8 @@ pub enum Step {
     Parallel(Vec<usize>),
     /// Sublayers in parallel: x ← x + Σ_b attention_b(x), then x ← x + Σ_b ffn_b(x) on that sum.
     ParallelSublayers(Vec<usize>),
+    /// The mean of whole blocks on one input: x ← mean_b block_b(x).
+    Average(Vec<usize>),
 }
 
 impl Step {
@@ -151,7 +171,7 @@ impl Step {
     pub fn blocks(&self) -> &[usize] {
         match self {
             Step::Block(block) => std::slice::from_ref(block),
-            Step::Parallel(blocks) | Step::ParallelSublayers(blocks) => blocks,
+            Step::Parallel(blocks) | Step::ParallelSublayers(blocks) | Step::Average(blocks) => blocks,
         }
     }
 }
@@ -164,7 +184,7 @@ pub struct Graph {
     pub architecture: Architecture,
     /// Rows of the embedding.
     pub vocab_size: usize,
-    /// Width of the residual stream.
+    /// Width of the residual stream where it reaches the final norm, and wherever no [`Shortcut`] narrows it.
     pub hidden_size: usize,
     /// Epsilon of every norm.
     pub rms_norm_eps: f64,
@@ -196,7 +216,13 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl BlockShape {
-    /// Weights of the block's linears and norms; `None` if they are more than can be counted.
+    /// The shortcut of each sublayer that the block has.
+    pub fn shortcuts(&self) -> impl Iterator<Item = Option<Shortcut>> {
+        let attention = self.attention.as_ref().map(|a| a.shortcut);
+        attention.into_iter().chain(self.ffn.as_ref().map(|f| f.shortcut))
+    }
+
+    /// Weights of the block's linears, norms and shortcuts; `None` if they are more than can be counted.
     fn weights(&self, hidden: usize) -> Option<usize> {
         let attention = match &self.attention {
             None => 0,
@@ -210,11 +236,70 @@ impl BlockShape {
             None => 0,
             Some(f) => f.width.checked_mul(hidden)?.checked_mul(3)?.checked_add(hidden)?,
         };
-        attention.checked_add(ffn)
+        let shortcuts = self.shortcuts().flatten().try_fold(0_usize, |sum, shortcut| {
+            sum.checked_add(shortcut.from.checked_mul(shortcut.to)?)
+        })?;
+        attention.checked_add(ffn)?.checked_add(shortcuts)
     }
 }
 
 impl Graph {
+    /// Width of the embedding: that of the stream before the first sublayer.
+    pub fn embedding_width(&self) -> usize {
+        let executed = self.steps.iter().flat_map(|step| step.blocks());
+        let mut shortcuts = executed
+            .filter_map(|&b| self.blocks.get(b))
+            .flat_map(BlockShape::shortcuts);
+        shortcuts
+            .next()
+            .flatten()
+            .map_or(self.hidden_size, |shortcut| shortcut.from)
+    }
+
+    /// Checks that the stream that each sublayer leaves is as wide as the next one wants.
+    fn validate_widths(&self) -> Result<()> {
+        let whole = Shortcut {
+            from: self.hidden_size,
+            to: self.hidden_size,
+        };
+        let mut width = self.embedding_width();
+        for (index, step) in self.steps.iter().enumerate() {
+            for &block in step.blocks() {
+                for shortcut in self.blocks[block].shortcuts() {
+                    if shortcut.is_some() && !matches!(step, Step::Block(_)) {
+                        return Err(ModelError::Graph(format!(
+                            "step {index} runs block {block} beside others, but it has a shortcut matrix; blocks with one run \
+                             one after another"
+                        )));
+                    }
+                    let Shortcut { from, to } = shortcut.unwrap_or(whole);
+                    if from != width || [from, to].iter().any(|width| !(1..=self.hidden_size).contains(width)) {
+                        return Err(ModelError::Graph(format!(
+                            "step {index}: block {block} takes a stream of {from} to one of {to}; the stream is {width} wide there, \
+                             and 1 to {} is wanted after it",
+                            self.hidden_size
+                        )));
+                    }
+                    width = to;
+                }
+            }
+        }
+        if width != self.hidden_size {
+            return Err(ModelError::Graph(format!(
+                "the last step leaves a stream of width {width}; hidden_size {} is wanted",
+                self.hidden_size
+            )));
+        }
+        if self.tie_word_embeddings && self.embedding_width() != self.hidden_size {
+            return Err(ModelError::Graph(format!(
+                "an embedding of width {} can't be the output head, which is {} wide; tie_word_embeddings must be false",
+                self.embedding_width(),
+                self.hidden_size
+            )));
+        }
+        Ok(())
+    }
+
     /// Checks that the graph is consistent and that its sizes fit in memory's address range.
     pub fn validate(&self) -> Result<()> {
         let require = |holds: bool, detail: &dyn Fn() -> String| {
@@ -296,6 +381,10 @@ impl Graph {
                 })?;
             }
         }
-        Ok(())
+        self.validate_widths()
     }
 }
+
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+mod tests;

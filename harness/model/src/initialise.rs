@@ -87,6 +87,7 @@ mod tests {
                 width: 256,
                 activation: Activation::Relu,
                 bias: true,
+                ..FfnShape::default()
             }),
         };
         Graph {

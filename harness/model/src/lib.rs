@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod decoder;
 mod edit;
 mod error;
+mod fuse;
 mod generate;
 pub mod graph;
 mod initialise;
@@ -15,6 +16,7 @@ mod packed;
 mod parameters;
 mod rope;
 pub mod source;
+pub mod tensor_parallel;
 pub mod tokenizer;
 
 pub use accounting::Accounting;
@@ -22,6 +24,7 @@ pub use block::{Attention, Block, Dropout, Ffn, Linear, LinearName, LowRank, Nor
 pub use cache::KvCache;
 pub use decoder::{Decoder, Place, Tap};
 pub use error::{ModelError, Result};
+pub use fuse::fold_gain;
 pub use generate::Sampling;
 pub use graph::Graph;
 pub use initialise::Initialisation;

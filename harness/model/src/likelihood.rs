@@ -24,21 +24,25 @@ impl Decoder {
         }
         // The last token only is predicted, so a window may have one token more than the model has positions.
         let inputs = ids.narrow(1, 0, length - 1)?;
-        let nll = no_grad(|| -> Result<Vec<f32>> {
+        let nll = no_grad(|| {
             let hidden = self.hidden(&inputs, None, &mut |_, _| Ok(()))?;
             let rows = batch * (length - 1);
             let hidden = hidden.reshape(&[rows, self.graph.hidden_size])?;
-            let targets = ids.narrow(1, 1, length - 1)?.reshape(&[rows])?;
-            let chunk = self.logit_rows_at_once();
-            let mut nll = Vec::with_capacity(rows);
-            for start in (0..rows).step_by(chunk) {
-                let count = chunk.min(rows - start);
-                let logits = self.logits(&hidden.narrow(0, start, count)?)?;
-                let slice: Tensor = logits.cross_entropy(&targets.narrow(0, start, count)?)?;
-                nll.extend(slice.to_dtype(prunebench_tensor::DType::F32)?.to_vec::<f32>()?);
-            }
-            Ok(nll)
+            self.target_nll(&hidden, &ids.narrow(1, 1, length - 1)?.reshape(&[rows])?)
         })?;
         Ok(nll.chunks(length - 1).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Nats of each target `[N]` after its final hidden state `[N, hidden]`.
+    pub fn target_nll(&self, hidden: &Tensor, targets: &Tensor) -> Result<Vec<f32>> {
+        let (rows, chunk) = (hidden.dim(0)?, self.logit_rows_at_once());
+        let mut nll = Vec::with_capacity(rows);
+        for start in (0..rows).step_by(chunk) {
+            let count = chunk.min(rows - start);
+            let logits = self.logits(&hidden.narrow(0, start, count)?)?;
+            let slice: Tensor = logits.cross_entropy(&targets.narrow(0, start, count)?)?;
+            nll.extend(slice.to_dtype(prunebench_tensor::DType::F32)?.to_vec::<f32>()?);
+        }
+        Ok(nll)
     }
 }

@@ -2,14 +2,18 @@
 
 use prunebench_tensor::Tensor;
 
-use crate::graph::{Activation, NormKind};
+use crate::graph::{Activation, NormKind, Shortcut};
 use crate::{Attention, Block, Decoder, Ffn, Graph, Linear, LinearName, Norm, Result};
+
+/// Names of the matrices that the residual goes through, below `model.layers.N`.
+const ATTENTION_SHORTCUT: &str = "self_attn.shortcut.weight";
+const FFN_SHORTCUT: &str = "mlp.shortcut.weight";
 
 /// Gives a parameter by its Hugging Face name and wanted shape.
 type Source<'a> = &'a mut dyn FnMut(&str, &[usize]) -> Result<Tensor>;
 
-fn norm(graph: &Graph, name: &str, parameter: Source) -> Result<Norm> {
-    let shape = [graph.hidden_size];
+fn norm(graph: &Graph, name: &str, width: usize, parameter: Source) -> Result<Norm> {
+    let shape = [width];
     Ok(Norm {
         gain: parameter(&format!("{name}.weight"), &shape)?,
         bias: match graph.norm {
@@ -24,12 +28,13 @@ impl Decoder {
     pub fn from_parameters(graph: Graph, mut parameter: impl FnMut(&str, &[usize]) -> Result<Tensor>) -> Result<Self> {
         graph.validate()?;
         let hidden = graph.hidden_size;
-        let embedding = parameter("model.embed_tokens.weight", &[graph.vocab_size, hidden])?;
+        let embedded = graph.embedding_width();
+        let embedding = parameter("model.embed_tokens.weight", &[graph.vocab_size, embedded])?;
         let positions = match graph.rope {
             Some(_) => None,
             None => Some(parameter(
                 "model.embed_positions.weight",
-                &[graph.max_position_embeddings, hidden],
+                &[graph.max_position_embeddings, embedded],
             )?),
         };
         let mut blocks = Vec::with_capacity(graph.blocks.len());
@@ -43,28 +48,38 @@ impl Decoder {
                     delta: None,
                 })
             };
+            let whole = Shortcut {
+                from: hidden,
+                to: hidden,
+            };
+            let around_attention = shape.attention.as_ref().and_then(|a| a.shortcut);
+            let around_ffn = shape.ffn.as_ref().and_then(|f| f.shortcut);
             let attention = match &shape.attention {
                 None => None,
                 Some(a) => {
                     let (queries, keys) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+                    let Shortcut { from, to } = around_attention.unwrap_or(whole);
                     Some((
-                        linear(LinearName::Q, queries, hidden, a.qkv_bias)?,
-                        linear(LinearName::K, keys, hidden, a.qkv_bias)?,
-                        linear(LinearName::V, keys, hidden, a.qkv_bias)?,
-                        linear(LinearName::O, hidden, queries, a.o_bias)?,
+                        linear(LinearName::Q, queries, from, a.qkv_bias)?,
+                        linear(LinearName::K, keys, from, a.qkv_bias)?,
+                        linear(LinearName::V, keys, from, a.qkv_bias)?,
+                        linear(LinearName::O, to, queries, a.o_bias)?,
                     ))
                 }
             };
             let ffn = match &shape.ffn {
                 None => None,
-                Some(f) => Some((
-                    match f.activation {
-                        Activation::Swiglu => Some(linear(LinearName::Gate, f.width, hidden, f.bias)?),
-                        Activation::Relu => None,
-                    },
-                    linear(LinearName::Up, f.width, hidden, f.bias)?,
-                    linear(LinearName::Down, hidden, f.width, f.bias)?,
-                )),
+                Some(f) => {
+                    let Shortcut { from, to } = around_ffn.unwrap_or(whole);
+                    Some((
+                        match f.activation {
+                            Activation::Swiglu => Some(linear(LinearName::Gate, f.width, from, f.bias)?),
+                            Activation::Relu => None,
+                        },
+                        linear(LinearName::Up, f.width, from, f.bias)?,
+                        linear(LinearName::Down, to, f.width, f.bias)?,
+                    ))
+                }
             };
             let mut head_norm = |name: &str| match &shape.attention {
                 Some(a) if a.qk_norm => parameter(&at(name), &[a.head_dim]).map(Some),
@@ -74,32 +89,44 @@ impl Decoder {
                 head_norm("self_attn.q_norm.weight")?,
                 head_norm("self_attn.k_norm.weight")?,
             );
-            let mut norm = |name: &str| norm(&graph, &at(name), &mut parameter);
+            let mut shortcut = |name: &str, widths: Option<Shortcut>| {
+                let matrix = widths.map(|Shortcut { from, to }| parameter(&at(name), &[to, from]));
+                matrix.transpose()
+            };
+            let (attention_shortcut, ffn_shortcut) = (
+                shortcut(ATTENTION_SHORTCUT, around_attention)?,
+                shortcut(FFN_SHORTCUT, around_ffn)?,
+            );
+            let mut norm = |name: &str, widths: Option<Shortcut>| {
+                norm(&graph, &at(name), widths.unwrap_or(whole).from, &mut parameter)
+            };
             blocks.push(Block {
                 attention: match attention {
                     None => None,
                     Some((q, k, v, o)) => Some(Attention {
-                        norm: norm("input_layernorm")?,
+                        norm: norm("input_layernorm", around_attention)?,
                         q,
                         k,
                         v,
                         o,
                         q_norm,
                         k_norm,
+                        shortcut: attention_shortcut,
                     }),
                 },
                 ffn: match ffn {
                     None => None,
                     Some((gate, up, down)) => Some(Ffn {
-                        norm: norm("post_attention_layernorm")?,
+                        norm: norm("post_attention_layernorm", around_ffn)?,
                         gate,
                         up,
                         down,
+                        shortcut: ffn_shortcut,
                     }),
                 },
             });
         }
-        let final_norm = norm(&graph, "model.norm", &mut parameter)?;
+        let final_norm = norm(&graph, "model.norm", hidden, &mut parameter)?;
         let head = match graph.tie_word_embeddings {
             true => None,
             false => Some(parameter("lm_head.weight", &[graph.vocab_size, hidden])?),
@@ -116,6 +143,7 @@ impl Decoder {
             final_norm,
             head,
             head_bias,
+            group: None,
         })
     }
 
@@ -135,9 +163,11 @@ impl Decoder {
                 named.norm(&at("input_layernorm"), &attention.norm);
                 named.add(&at("self_attn.q_norm.weight"), attention.q_norm.as_ref());
                 named.add(&at("self_attn.k_norm.weight"), attention.k_norm.as_ref());
+                named.add(&at(ATTENTION_SHORTCUT), attention.shortcut.as_ref());
             }
             if let Some(ffn) = &block.ffn {
                 named.norm(&at("post_attention_layernorm"), &ffn.norm);
+                named.add(&at(FFN_SHORTCUT), ffn.shortcut.as_ref());
             }
         }
         named.norm("model.norm", &self.final_norm);

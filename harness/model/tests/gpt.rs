@@ -34,6 +34,7 @@ fn graph(size: &Size) -> Graph {
             width: 4 * size.hidden,
             activation: Activation::Relu,
             bias: true,
+            ..FfnShape::default()
         }),
     };
     Graph {

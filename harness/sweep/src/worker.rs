@@ -106,7 +106,7 @@ fn send(message: &Message) -> io::Result<()> {
     out.flush()
 }
 
-fn measure(request: &Request, progress: &mut dyn FnMut(&str, usize, usize)) -> Result<Metrics, CellError> {
+fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Send)) -> Result<Metrics, CellError> {
     let cell = &request.cell;
     let device = Device {
         engine: cell.engine.parse().map_err(CellError::Name)?,

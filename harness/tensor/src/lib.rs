@@ -13,6 +13,7 @@ mod dtype;
 mod error;
 mod ops;
 mod tensor;
+mod threads;
 #[cfg(feature = "torch")]
 mod torch;
 
@@ -23,3 +24,4 @@ pub use error::{Error, Result};
 pub use ops::attention::{AttentionMask, Segment};
 pub use ops::update::AdamW;
 pub use tensor::Tensor;
+pub use threads::concurrently;

@@ -94,11 +94,13 @@ impl Compress {
                 "budget": budget,
             }))?;
         } else {
+            let fewer = 100.0 * compression.achieved_parameter_ratio;
             print(&format!(
-                "{}: {} parameters stored ({:.1} % fewer), {:.1} % of the blocks' weights zero; {:.1} CPU s\n",
+                "{}: {} parameters stored ({:.1} % {}), {:.1} % of the blocks' weights zero; {:.1} CPU s\n",
                 self.out.display(),
                 accounting.stored_parameters,
-                100.0 * compression.achieved_parameter_ratio,
+                fewer.abs(),
+                if fewer < 0.0 { "more" } else { "fewer" },
                 100.0 * compression.mask_sparsity,
                 budget.cpu_seconds
             ))?;

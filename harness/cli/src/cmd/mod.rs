@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod compress;
+pub mod depth_map;
 pub mod doctor;
 pub mod eval;
 pub mod fetch;
@@ -208,15 +209,15 @@ fn details(record: &Record) -> String {
     }
     if let Some(t) = &metrics.throughput {
         text += &format!(
-            "  prompt {}, generated {}, batch {}, threads {}, {} repeats, median ± MAD:\n",
-            t.prompt_tokens,
-            t.generated_tokens,
-            t.batch,
-            t.threads,
+            "  {}, {} repeats, median ± MAD:\n",
+            t.setting(),
             t.prefill.seconds.len()
         );
         for (what, samples) in [("prefill, logits of all positions", &t.prefill), ("decode", &t.decode)] {
             text += &format!("    {what}: {:.1} ± {:.1} tokens/s\n", samples.median, samples.mad);
+        }
+        if let Some(all_reduces) = t.all_reduces_per_token {
+            text += &format!("    all-reduces per token, counted: {all_reduces}\n");
         }
     }
     if let Some(t) = &metrics.training {

@@ -1,10 +1,10 @@
 //! `prunebench run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prunebench_results::{Status, Store, read_records};
-use prunebench_sweep::{Experiment, Plan, Tables};
+use prunebench_sweep::{Experiment, Outcome as SweepOutcome, Plan, Tables};
 use serde_json::json;
 
 use crate::Outcome;
@@ -39,6 +39,19 @@ pub struct Run {
     json: bool,
 }
 
+/// Measures what isn't measured yet, and writes the tables.
+pub(super) fn carry_out(plan: &Plan, folder: &Path) -> anyhow::Result<(SweepOutcome, Tables, Vec<PathBuf>)> {
+    let store = Store::open(folder.join("records"))?;
+    // Before the first cell, so that the tables of a run that was cut off can be made.
+    plan.write_order(folder)?;
+    let mut progress = Progress::new(plan.cells.len());
+    let outcome = plan.run(&store, &launcher()?, &mut progress)?;
+    drop(progress);
+    let tables = Tables::new(&outcome.records)?;
+    let files = tables.write(folder)?;
+    Ok((outcome, tables, files))
+}
+
 impl Run {
     pub fn run(self) -> Outcome {
         let experiment = Experiment::read(&self.experiment)?;
@@ -48,14 +61,7 @@ impl Run {
         if self.dry_run {
             return self.show(&plan, &records);
         }
-        let store = Store::open(&records)?;
-        // Before the first cell, so that the tables of a run that was cut off can be made.
-        plan.write_order(&folder)?;
-        let mut progress = Progress::new(plan.cells.len());
-        let outcome = plan.run(&store, &launcher()?, &mut progress)?;
-        drop(progress);
-        let tables = Tables::new(&outcome.records)?;
-        let files = tables.write(&folder)?;
+        let (outcome, tables, files) = carry_out(&plan, &folder)?;
         if self.json {
             print_json(&json!({
                 "experiment": plan.experiment,
@@ -80,7 +86,7 @@ impl Run {
         Ok(outcome.is_complete())
     }
 
-    fn show(&self, plan: &Plan, records: &std::path::Path) -> Outcome {
+    fn show(&self, plan: &Plan, records: &Path) -> Outcome {
         let found = if records.is_dir() {
             read_records(records)?
         } else {

@@ -1,7 +1,7 @@
 //! `prunebench throughput`.
 
 use clap::{Args, ValueEnum};
-use prunebench_results::{Status, ThroughputRequest, TrainedParameters, TrainingRequest};
+use prunebench_results::{Status, TensorParallel, ThroughputRequest, TrainedParameters, TrainingRequest};
 use prunebench_sweep::EvaluationText;
 
 use crate::Outcome;
@@ -13,11 +13,13 @@ use crate::cmd::{ModelArgs, PlaceArgs, measure, plan};
     after_help = "Prefill is one forward pass of the prompt with the logits of every position. Decode is the greedy steps \
 after the prompt's own pass, on a KV cache, through tokens that end a text. With --train the forward and backward passes and \
 AdamW's updates are timed instead, of all parameters or of adapters of rank 8 on every linear. Each repeat has fresh random \
-tokens.
+tokens. With --ranks the model is split over so many threads of this process by heads and FFN columns, each with an equal share of \
+--threads; two layers in parallel take the all-reduces of one.
 
 Examples:
   prunebench throughput --model smollm2-135m --prompt-tokens 1024 --generate 32
   prunebench throughput --model smollm2-135m --train lora --batch 4 --train-tokens 256
+  prunebench throughput --model shape:qwen2.5-0.5b --ranks 2 --all-reduce-latency-us 100
   prunebench throughput --model shape:llama-3-8b --engine torch --device cuda --dtype bf16"
 )]
 pub struct Throughput {
@@ -29,6 +31,12 @@ pub struct Throughput {
     /// Tokens generated after it
     #[arg(long, value_name = "N", default_value_t = 32, conflicts_with = "train")]
     generate: usize,
+    /// Split the model over this many ranks, which divides its heads
+    #[arg(long, value_name = "N", conflicts_with = "train")]
+    ranks: Option<usize>,
+    /// Wait so long after each all-reduce of the ranks
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "ranks")]
+    all_reduce_latency_us: u64,
     /// Time training steps instead of prefill and decode
     #[arg(long, value_enum, value_name = "WHAT")]
     train: Option<Train>,
@@ -84,6 +92,10 @@ impl Throughput {
             batch,
             repeats,
             warmup,
+            tensor_parallel: self.ranks.map(|ranks| TensorParallel {
+                ranks,
+                all_reduce_latency_us: self.all_reduce_latency_us,
+            }),
         };
         let evaluation = EvaluationText {
             throughput: training.is_none().then_some(inference),

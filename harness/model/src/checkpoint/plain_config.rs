@@ -20,6 +20,7 @@ pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
     let plain_attention = AttentionShape {
         o_bias: false,
         scale: None,
+        shortcut: None,
         ..attention.clone()
     };
     let plain_ffn = FfnShape {

@@ -192,6 +192,7 @@ impl Shape {
                 width,
                 activation: if gpt { Activation::Relu } else { Activation::Swiglu },
                 bias: gpt,
+                ..FfnShape::default()
             }),
         };
         let graph = Graph {

@@ -70,6 +70,7 @@ fn gpt() -> Graph {
             width: 32,
             activation: Activation::Relu,
             bias: true,
+            ..FfnShape::default()
         }),
     };
     Graph {

@@ -1,0 +1,240 @@
+//! `layer-parallel`: pairs of blocks whose attentions, and then whose FFNs, run on one input.
+
+mod choice;
+mod norms;
+
+use prunebench_model::graph::Step;
+use prunebench_model::{Decoder, Rows};
+use prunebench_tensor::{Tensor, no_grad};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use self::choice::{Choice, Resolved};
+use crate::config::parse_strict;
+use crate::depth::sequential_blocks;
+use crate::range::{Range, pairs, replace_steps};
+use crate::{Card, Entry, Error, Method, Need, Report, Result, Run};
+
+static CARD: Card = Card {
+    id: "layer-parallel",
+    title: "Layer parallelism",
+    paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    changes: "runs consecutive blocks in pairs",
+    example: "layer-parallel(start=2, end=4, norm=own, mode=lp)",
+    needs: &[],
+    stochastic: false,
+    version: 1,
+    deviations: &[
+        "the end of the range is searched by the loss on calibration text, where the paper is remembered to use perplexity on RedPajama",
+        "the first block is in no pair",
+    ],
+    readme: include_str!("README.md"),
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    card: &CARD,
+    parse: |table| {
+        let config: Config = parse_strict(CARD.id, table)?;
+        let choice = Choice::new(config.start, config.end, config.pairs, config.depth)?;
+        if config.mode == Mode::Par && (config.norm != Norms::Own || config.fused) {
+            return Err(config_error(
+                "`mode=par` keeps each block's own chain: `norm` must be own, and there is no block to be `fused` to",
+            ));
+        }
+        Ok(Box::new(LayerParallel { config, choice }))
+    },
+};
+
+fn config_error(detail: impl Into<String>) -> Error {
+    Error::Config {
+        what: CARD.id.to_owned(),
+        detail: detail.into(),
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pairs: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    depth: Option<usize>,
+    #[serde(default)]
+    norm: Norms,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    fused: bool,
+    #[serde(default)]
+    diagnose: bool,
+}
+
+/// Which norm an FFN of a pair reads through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Norms {
+    #[default]
+    Own,
+    Avg,
+    RankMix,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// u = x + Σ attention_b(x), y = u + Σ ffn_b(u).
+    #[default]
+    Lp,
+    /// y = x + Σ (block_b(x) − x).
+    Par,
+}
+
+impl Mode {
+    fn step(self) -> fn(Vec<usize>) -> Step {
+        match self {
+            Self::Lp => Step::ParallelSublayers,
+            Self::Par => Step::Parallel,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LayerParallel {
+    config: Config,
+    choice: Choice,
+}
+
+/// For each block k and its successor, how far the pair in parallel is from the two in sequence: the mean over tokens of
+/// |y_seq − y_lp| / |y_seq − x|, L2 over the hidden size, on the calibration text.
+pub(crate) fn pair_errors(run: &mut Run, mode: fn(Vec<usize>) -> Step) -> Result<Vec<f64>> {
+    let blocks = sequential_blocks(CARD.id, &run.model.graph)?;
+    let mut streams = run.streams()?;
+    let mut errors = Vec::with_capacity(blocks.len().saturating_sub(1));
+    for first in 0..blocks.len().saturating_sub(1) {
+        let next = run.step(first, &streams, &mut |_, _| Ok(()))?;
+        let after = run.step(first + 1, &next, &mut |_, _| Ok(()))?;
+        let mut paired = run.model.clone();
+        paired.graph.steps[first] = mode(blocks[first..first + 2].to_vec());
+        let (mut sum, mut tokens) = (0.0, 0);
+        for (x, y) in streams.iter().zip(&after) {
+            let ratios = relative_errors(&paired, first, x, y)?;
+            tokens += ratios.len();
+            sum += ratios.iter().sum::<f64>();
+        }
+        errors.push(sum / tokens as f64);
+        streams = next;
+    }
+    Ok(errors)
+}
+
+/// By token, of the stream `x` `[1, T, hidden]` before the pair and `y` after the two blocks in sequence.
+fn relative_errors(paired: &Decoder, step: usize, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
+    let parallel = no_grad(|| paired.run_step(step, x, &Rows::whole(x.dim(1)?), &mut |_, _| Ok(())))?;
+    let lengths = |tensor: &Tensor| -> Result<Vec<f64>> {
+        let hidden = tensor.dim(2)?;
+        let values = tensor.to_f64_vec()?;
+        let length = |token: &[f64]| token.iter().map(|v| v * v).sum::<f64>().sqrt();
+        Ok(values.chunks(hidden).map(length).collect())
+    };
+    let (off, moved) = (lengths(&y.sub(&parallel)?)?, lengths(&y.sub(x)?)?);
+    Ok(off.iter().zip(moved).map(|(off, moved)| off / moved).collect())
+}
+
+impl LayerParallel {
+    /// The model with the range's blocks in pairs.
+    fn paired(&self, run: &mut Run, range: Range) -> Result<()> {
+        let first = range.first_step(CARD.id, &run.model.graph)?;
+        for pair in range.blocks().collect::<Vec<_>>().chunks(2) {
+            norms::share(&mut run.model, pair, self.config.norm)?;
+        }
+        replace_steps(run, range, first, pairs(range, self.config.mode.step()));
+        Ok(())
+    }
+
+    /// The end with the lowest loss on the calibration text, and the loss of each end that was tried.
+    fn search(&self, run: &mut Run, pairs: usize) -> Result<(Range, Value)> {
+        let dense = run.model.clone();
+        let total = sequential_blocks(CARD.id, &dense.graph)?.len();
+        let ends = choice::ends(pairs, total)?;
+        let mut losses = Map::new();
+        let mut best: Option<(f64, Range)> = None;
+        for (tried, end) in ends.clone().enumerate() {
+            let range = Range {
+                start: end - 2 * pairs,
+                end,
+            };
+            self.paired(run, range)?;
+            let candidate = std::mem::replace(&mut run.model, dense.clone());
+            let loss = run.loss(&candidate)?;
+            losses.insert(end.to_string(), json!(loss));
+            if best.is_none_or(|(lowest, _)| loss < lowest) {
+                best = Some((loss, range));
+            }
+            run.progress(tried + 1, ends.len(), "end of the range");
+        }
+        match best {
+            Some((loss, range)) if loss.is_finite() => Ok((range, json!(losses))),
+            _ => Err(Error::Model {
+                method: CARD.id,
+                detail: "no end of the range gives a finite loss on the calibration text".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Method for LayerParallel {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn config(&self) -> Value {
+        json!(self.config)
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        match self.choice.is_searched() || self.config.diagnose {
+            true => &[Need::CalibrationText],
+            false => &[],
+        }
+    }
+
+    fn apply(&self, run: &mut Run) -> Result<Report> {
+        let mut details = Map::new();
+        if self.config.diagnose {
+            details.insert(
+                "pair_errors".to_owned(),
+                json!(pair_errors(run, self.config.mode.step())?),
+            );
+        }
+        let range = match self.choice.resolve(&run.model.graph)? {
+            Resolved::Range(range) => range,
+            Resolved::Search { pairs } => {
+                let (range, losses) = self.search(run, pairs)?;
+                details.insert("loss_by_end".to_owned(), losses);
+                range
+            }
+        };
+        self.paired(run, range)?;
+        if self.config.fused {
+            run.model.fuse_parallel_sublayers()?;
+        }
+        details.insert("start".to_owned(), json!(range.start));
+        details.insert("end".to_owned(), json!(range.end));
+        details.insert("effective_depth".to_owned(), json!(run.model.graph.steps.len()));
+        Ok(Report {
+            nominal_ratio: None,
+            change: match self.config.fused {
+                true => crate::Change::Fused(range.blocks().len() / 2),
+                false => crate::Change::Nothing,
+            },
+            details: Value::Object(details),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

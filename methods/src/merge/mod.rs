@@ -1,0 +1,28 @@
+//! `merge`: replaces consecutive blocks by the mean of their weights.
+
+use crate::range::{OnRange, Range};
+use crate::{Card, Change, Entry, Result, Run};
+
+static CARD: Card = Card {
+    id: "merge",
+    title: "Consecutive blocks averaged into one",
+    paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    changes: "replaces consecutive blocks by the mean of their weights",
+    example: "merge(start=2, end=4)",
+    needs: &[],
+    stochastic: false,
+    version: 1,
+    deviations: &[],
+    readme: include_str!("README.md"),
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    card: &CARD,
+    parse: |table| OnRange::parse(&CARD, edit, table),
+};
+
+fn edit(run: &mut Run, range: Range, _: usize) -> Result<Change> {
+    let removed: Vec<usize> = range.blocks().skip(1).collect();
+    run.model.merge_blocks(&range.blocks().collect::<Vec<_>>())?;
+    Ok(Change::Blocks(removed))
+}

@@ -1,0 +1,28 @@
+//! `prune-range`: removes consecutive blocks.
+
+use crate::range::{OnRange, Range};
+use crate::{Card, Change, Entry, Result, Run};
+
+static CARD: Card = Card {
+    id: "prune-range",
+    title: "Consecutive blocks removed",
+    paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    changes: "removes consecutive blocks",
+    example: "prune-range(start=2, end=4)",
+    needs: &[],
+    stochastic: false,
+    version: 1,
+    deviations: &[],
+    readme: include_str!("README.md"),
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    card: &CARD,
+    parse: |table| OnRange::parse(&CARD, edit, table),
+};
+
+fn edit(run: &mut Run, range: Range, _: usize) -> Result<Change> {
+    let removed: Vec<usize> = range.blocks().collect();
+    run.model.remove_blocks(&removed)?;
+    Ok(Change::Blocks(removed))
+}

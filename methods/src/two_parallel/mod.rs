@@ -1,0 +1,28 @@
+//! `two-parallel`: runs consecutive blocks in pairs on one input.
+
+use prunebench_model::graph::Step;
+
+use crate::range::{OnRange, Range, pairs, replace_steps};
+use crate::{Card, Change, Entry, Result, Run};
+
+static CARD: Card = Card {
+    id: "two-parallel",
+    title: "Pairs of blocks in parallel",
+    paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    changes: "runs consecutive blocks in pairs on one input",
+    example: "two-parallel(start=2, end=4)",
+    needs: &[],
+    stochastic: false,
+    version: 1,
+    deviations: &[],
+    readme: include_str!("README.md"),
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    card: &CARD,
+    parse: |table| OnRange::parse(&CARD, edit, table),
+};
+
+fn edit(run: &mut Run, range: Range, first: usize) -> Result<Change> {
+    Ok(replace_steps(run, range, first, pairs(range, Step::Parallel)))
+}
