@@ -4,7 +4,7 @@ use prunebench_results::{MetricName, Record, SuiteRequest, TaskItem, TaskRequest
 
 use crate::{
     comparison::{Comparison, Group, Losses, RatioEstimate},
-    statistics::{Interval, mean_difference_interval},
+    statistics::{Interval, Paired, mean_difference_interval, mean_ratio_interval},
 };
 
 /// A number that tasks give.
@@ -29,8 +29,12 @@ pub(crate) struct ScoreEstimate {
 /// A score beside the baseline's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Change {
-    /// Of an accuracy: the difference.
-    Difference { value: f64, interval: Option<Interval> },
+    /// Of an accuracy: the difference, and the share of the baseline's that is left if that is not 0.
+    Difference {
+        value: f64,
+        interval: Option<Interval>,
+        retained: Option<RatioEstimate>,
+    },
     /// Of a perplexity.
     Ratio(RatioEstimate),
 }
@@ -113,7 +117,7 @@ impl<'a> Comparison<'a> {
             Score::Task { .. } => vec![score],
             Score::Suite(suite) => self.members(suite).collect(),
         };
-        let differences = tasks.into_iter().map(|task| {
+        let strata = tasks.into_iter().map(|task| {
             let Score::Task { index, metric } = task else {
                 return None;
             };
@@ -121,18 +125,28 @@ impl<'a> Comparison<'a> {
             let baseline = mean_samples(&results(&baseline.records, index), metric)?;
             Some(
                 model
-                    .iter()
-                    .zip(&baseline)
-                    .map(|(model, baseline)| model - baseline)
+                    .into_iter()
+                    .zip(baseline)
+                    .map(|(model, baseline)| [model, baseline])
                     .collect(),
             )
         });
-        let differences: Vec<Vec<f64>> = differences.collect::<Option<_>>()?;
-        let strata: Vec<&[f64]> = differences.iter().map(Vec::as_slice).collect();
-        let means: Option<Vec<f64>> = strata.iter().map(|items| statistics::mean(items)).collect();
+        let strata: Vec<Paired> = strata.collect::<Option<_>>()?;
+        let mean_of = |side: usize| {
+            let means = strata.iter().map(|items| {
+                let samples: Vec<f64> = items.iter().map(|pair| pair[side]).collect();
+                statistics::mean(&samples)
+            });
+            statistics::mean(&means.collect::<Option<Vec<f64>>>()?)
+        };
+        let (model, baseline) = (mean_of(0)?, mean_of(1)?);
         Some(Change::Difference {
-            value: statistics::mean(&means?)?,
+            value: model - baseline,
             interval: mean_difference_interval(&strata),
+            retained: (baseline > 0.0).then(|| RatioEstimate {
+                value: model / baseline,
+                interval: mean_ratio_interval(&strata),
+            }),
         })
     }
 

@@ -5,7 +5,7 @@ use prunebench_results::MetricName;
 
 use crate::{
     accuracy::{Change, Mean, Score, ScoreEstimate},
-    comparison::{Comparison, Group, method, place},
+    comparison::{Comparison, Group, RatioEstimate, method, place},
     notes,
     table::{Alignment, Column, Entry, Table},
     task_notes,
@@ -61,6 +61,7 @@ impl Comparison<'_> {
         });
         columns.extend([
             right(&format!("Δ to {baseline}"), "95 % interval"),
+            right("retained", "95 % interval"),
             right("flips", "± stderr"),
             right("KL", "nats ± stderr"),
             right("seed sd", ""),
@@ -70,10 +71,12 @@ impl Comparison<'_> {
             for score in self.scores() {
                 let records = &group.records;
                 let seed_sd = self.score(records, score).and_then(|estimate| estimate.seed_sd);
+                let change = self.change(records, score);
                 let mut row = identity_of(group);
                 row.extend([
                     Entry::Text(self.score_name(score)),
-                    entry(self.change(records, score), change),
+                    entry(change, difference),
+                    entry(change.and_then(retained), ratio),
                     entry(self.flips(records, score), mean),
                     entry(self.divergence(records, score), mean),
                     entry(seed_sd, |sd| sized(score, sd, None, 0)),
@@ -141,13 +144,24 @@ fn mean((value, spread): Mean) -> Entry {
     }
 }
 
-fn change(change: Change) -> Entry {
+fn difference(change: Change) -> Entry {
     match change {
-        Change::Difference { value, interval } => Entry::Difference { value, interval },
-        Change::Ratio(ratio) => Entry::Ratio {
-            value: ratio.value,
-            interval: ratio.interval,
-        },
+        Change::Difference { value, interval, .. } => Entry::Difference { value, interval },
+        Change::Ratio(estimate) => ratio(estimate),
+    }
+}
+
+fn retained(change: Change) -> Option<RatioEstimate> {
+    match change {
+        Change::Difference { retained, .. } => retained,
+        Change::Ratio(_) => None,
+    }
+}
+
+fn ratio(estimate: RatioEstimate) -> Entry {
+    Entry::Ratio {
+        value: estimate.value,
+        interval: estimate.interval,
     }
 }
 

@@ -133,7 +133,7 @@ fn the_tables_of_accuracies_are_as_expected() {
         .map(|row| row.iter().skip(2).map(ToString::to_string).collect())
         .collect();
     // Three items of eight answered otherwise, one of them now right: -1/8. Every item's perplexity is exp(0.5) higher.
-    let [scores, deltas, flips, kl] = [0, 1, 2, 3].map(|column| {
+    let [scores, deltas, retained, flips, kl] = [0, 1, 2, 3, 4].map(|column| {
         let entries = rows.iter().map(|row| row[column].as_str());
         entries.collect::<Vec<_>>()
     });
@@ -150,6 +150,10 @@ fn the_tables_of_accuracies_are_as_expected() {
     assert!(deltas[0].starts_with("-0.1250 [-0."), "{deltas:?}");
     assert_eq!(deltas[2], "1.649 [1.649, 1.649]");
     assert!(deltas[4].starts_with("-0.1250 [-0."), "{deltas:?}");
+    // 5 of 6; a perplexity has its ratio instead.
+    assert!(retained[0].starts_with("0.833 [0."), "{retained:?}");
+    assert_eq!(retained[2], "—");
+    assert!(retained[4].starts_with("0.833 [0."), "{retained:?}");
     assert_eq!(
         flips,
         [
@@ -213,7 +217,7 @@ fn seeds_are_averaged_item_by_item_with_their_spread_apart() {
     let row: Vec<String> = changes.rows[0].iter().map(ToString::to_string).collect();
     assert!(row[3].starts_with("-0.2500 ["), "{row:?}");
     // sd of 5/8 and 3/8; flips of both seeds: 3/8 and 5/8 of the items.
-    assert_eq!((row[4].split(' ').next(), row[6].as_str()), (Some("0.5000"), "0.1768"));
+    assert_eq!((row[5].split(' ').next(), row[7].as_str()), (Some("0.5000"), "0.1768"));
 }
 
 #[test]
@@ -272,11 +276,18 @@ fn the_csv_of_tasks_has_every_metric_and_group_unrounded() {
     assert_eq!(all(8, &identity), "dense,task,lambada@1,0,x,perplexity,true,4");
     assert_eq!(all(12, &identity), "dense,suite,both,,,mean,,");
     assert_eq!(all(26, &identity), "wanda,task,arc@1,0,,,,");
-    let change = ["value", "difference_to_baseline", "ratio_to_baseline", "flips", "kl"];
-    assert_eq!(all(0, &change), "0.75,,,,0.25");
-    assert_eq!(all(13, &change), "0.625,-0.125,,0.375,0.25");
+    let change = [
+        "value",
+        "difference_to_baseline",
+        "ratio_to_baseline",
+        "retained",
+        "flips",
+        "kl",
+    ];
+    assert_eq!(all(0, &change), "0.75,,,,,0.25");
+    assert_eq!(all(13, &change), "0.625,-0.125,,0.8333333333333334,0.375,0.25");
     assert_eq!(all(19, &change)[..17], *"7.38905609893065,");
-    assert_eq!(all(25, &change), "0.625,-0.125,,,");
+    assert_eq!(all(25, &change), "0.625,-0.125,,0.8333333333333334,,");
     assert_eq!(
         all(13, &["requests", "bos_added", "prefix_token", "nan_items"]),
         "16,false,7,0"

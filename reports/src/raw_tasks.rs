@@ -41,6 +41,9 @@ struct Row<'a> {
     ratio_to_baseline: Option<f64>,
     change_low: Option<f64>,
     change_high: Option<f64>,
+    retained: Option<f64>,
+    retained_low: Option<f64>,
+    retained_high: Option<f64>,
     flips: Option<f64>,
     flips_stderr: Option<f64>,
     kl: Option<f64>,
@@ -151,11 +154,16 @@ impl Comparison<'_> {
     }
 
     fn compared<'a>(&self, row: Row<'a>, record: &Record, score: Score) -> Row<'a> {
-        let (difference, ratio, interval) = match self.change(&[record], score) {
-            Some(Change::Difference { value, interval }) => (Some(value), None, interval),
-            Some(Change::Ratio(ratio)) => (None, Some(ratio.value), ratio.interval),
-            None => (None, None, None),
+        let (difference, ratio, interval, retained) = match self.change(&[record], score) {
+            Some(Change::Difference {
+                value,
+                interval,
+                retained,
+            }) => (Some(value), None, interval, retained),
+            Some(Change::Ratio(ratio)) => (None, Some(ratio.value), ratio.interval, None),
+            None => (None, None, None, None),
         };
+        let retained_interval = retained.and_then(|retained| retained.interval);
         let flips = self.flips(&[record], score);
         let kl = self.divergence(&[record], score);
         Row {
@@ -163,6 +171,9 @@ impl Comparison<'_> {
             ratio_to_baseline: ratio,
             change_low: interval.map(|interval| interval.low),
             change_high: interval.map(|interval| interval.high),
+            retained: retained.map(|retained| retained.value),
+            retained_low: retained_interval.map(|interval| interval.low),
+            retained_high: retained_interval.map(|interval| interval.high),
             flips: flips.map(|(value, _)| value),
             flips_stderr: flips.and_then(|(_, stderr)| stderr),
             kl: kl.map(|(value, _)| value),

@@ -98,47 +98,76 @@ pub fn perplexity_ratio_interval(model: &[&[f64]], baseline: &[&[f64]], units: &
 /// The interval of a mean difference between two models by a paired bootstrap over items, with percentiles as those of
 /// [`perplexity_ratio_interval`].
 ///
-/// `strata` has the difference of every item, task by task: each task is resampled apart, and the mean is the unweighted
-/// one over tasks. A resample's mean depends only on how often each different value is drawn, which is binomial given the
+/// `strata` has the samples of every item, task by task: each task is resampled apart, and the mean is the unweighted
+/// one over tasks. A resample's mean depends only on how often each different pair is drawn, which is binomial given the
 /// draws of the others, so 10,000 resamples of thousands of right and wrong answers take milliseconds. `None` if there is
 /// no task, or one with fewer than [`FEWEST_WINDOWS`] items.
-pub fn mean_difference_interval(strata: &[&[f64]]) -> Option<Interval> {
-    let fewest = strata.iter().map(|items| items.len()).min()?;
+pub fn mean_difference_interval(strata: &[Paired]) -> Option<Interval> {
+    interval_of_means(strata, |[model, baseline]| model - baseline)
+}
+
+/// The interval of a mean of the model over that of the baseline, resampled as in [`mean_difference_interval`]. `None` also
+/// if the baseline's mean may be 0.
+pub fn mean_ratio_interval(strata: &[Paired]) -> Option<Interval> {
+    let interval = interval_of_means(strata, |[model, baseline]| {
+        if baseline > 0.0 {
+            model / baseline
+        } else {
+            f64::INFINITY
+        }
+    })?;
+    interval.high.is_finite().then_some(interval)
+}
+
+/// The samples of a model and of the baseline for the same item.
+pub type Paired = Vec<[f64; 2]>;
+
+/// The percentiles of a number made of the two resampled means over tasks.
+fn interval_of_means(strata: &[Paired], number: impl Fn([f64; 2]) -> f64) -> Option<Interval> {
+    let fewest = strata.iter().map(Vec::len).min()?;
     if fewest < FEWEST_WINDOWS {
         return None;
     }
-    let counted: Vec<Vec<(f64, u64)>> = strata.iter().map(|items| count(items)).collect();
+    let counted: Vec<Vec<([f64; 2], u64)>> = strata.iter().map(|items| count(items)).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(BOOTSTRAP_SEED);
-    let means = (0..RESAMPLES)
+    let numbers = (0..RESAMPLES)
         .map(|_| {
-            let means = counted.iter().map(|values| resampled_mean(values, &mut rng));
-            Some(means.sum::<Option<f64>>()? / counted.len() as f64)
+            let mut means = [0.0; 2];
+            for values in &counted {
+                let task = resampled_means(values, &mut rng)?;
+                for (mean, task) in means.iter_mut().zip(task) {
+                    *mean += task / counted.len() as f64;
+                }
+            }
+            Some(number(means))
         })
         .collect::<Option<_>>()?;
-    expanded_percentiles(means, fewest)
+    expanded_percentiles(numbers, fewest)
 }
 
-/// The different values in rising order, each with its number.
-fn count(items: &[f64]) -> Vec<(f64, u64)> {
+/// The different pairs in rising order, each with its number.
+fn count(items: &[[f64; 2]]) -> Vec<([f64; 2], u64)> {
     let mut sorted = items.to_vec();
-    sorted.sort_by(f64::total_cmp);
+    sorted.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
     let runs = sorted.chunk_by(|a, b| a == b);
     runs.map(|run| (run[0], run.len() as u64)).collect()
 }
 
-/// The mean of as many draws with replacement as there are values.
-fn resampled_mean(values: &[(f64, u64)], rng: &mut ChaCha8Rng) -> Option<f64> {
+/// The means of as many draws with replacement as there are pairs.
+fn resampled_means(values: &[([f64; 2], u64)], rng: &mut ChaCha8Rng) -> Option<[f64; 2]> {
     let all: u64 = values.iter().map(|(_, count)| count).sum();
-    let (mut values_left, mut draws_left, mut sum) = (all, all, 0.0);
-    for &(value, count) in values {
-        let drawn = Binomial::new(draws_left, count as f64 / values_left as f64)
+    let (mut values_left, mut draws_left, mut sums) = (all, all, [0.0; 2]);
+    for (pair, count) in values {
+        let drawn = Binomial::new(draws_left, *count as f64 / values_left as f64)
             .ok()?
             .sample(rng);
-        sum += value * drawn as f64;
+        for (sum, value) in sums.iter_mut().zip(pair) {
+            *sum += value * drawn as f64;
+        }
         values_left -= count;
         draws_left -= drawn;
     }
-    Some(sum / all as f64)
+    Some(sums.map(|sum| sum / all as f64))
 }
 
 /// The interval between the percentiles of resampled values that suit `n` samples.
@@ -283,35 +312,64 @@ mod tests {
             .map(|_| (0..200).map(|_| items[rng.random_range(0..200)]).sum::<f64>() / 200.0)
             .collect();
         let plain = expanded_percentiles(plain, 200).unwrap();
-        let interval = mean_difference_interval(&[&items]).unwrap();
+        let paired: Paired = items.iter().map(|&difference| [difference, 0.0]).collect();
+        let interval = mean_difference_interval(&[paired.clone()]).unwrap();
         assert!((interval.low - plain.low).abs() < 0.0051, "{interval:?} {plain:?}");
         assert!((interval.high - plain.high).abs() < 0.0051, "{interval:?} {plain:?}");
         // The normal approximation: -0.09 ± 1.96 · sd / sqrt(200).
         let half = 1.96 * standard_error(&items).unwrap();
         assert!((interval.low + 0.09 + half).abs() < 0.01 && (interval.high + 0.09 - half).abs() < 0.01);
-        assert_eq!(mean_difference_interval(&[&items]), Some(interval));
+        assert_eq!(mean_difference_interval(&[paired]), Some(interval));
+    }
+
+    #[test]
+    fn a_retained_share_has_the_interval_of_fieller() {
+        // The baseline has 120 of 200 right, of which the model loses 30, and it gains 12 others.
+        let pair = |i: usize| {
+            [
+                f64::from(i < 12 || (42..132).contains(&i)),
+                f64::from((12..132).contains(&i)),
+            ]
+        };
+        let items: Paired = (0..200).map(pair).collect();
+        let interval = mean_ratio_interval(&[items.clone()]).unwrap();
+        // The shares r with |mean(m - r b)| <= 1.96 · standard error(m - r b).
+        let inside = |share: f64| {
+            let rest: Vec<f64> = items.iter().map(|[model, baseline]| model - share * baseline).collect();
+            mean(&rest).unwrap().abs() <= 1.96 * standard_error(&rest).unwrap()
+        };
+        let shares = (500..1200)
+            .map(|i| f64::from(i) / 1000.0)
+            .filter(|&share| inside(share));
+        let shares: Vec<f64> = shares.collect();
+        let (low, high) = (shares[0], shares[shares.len() - 1]);
+        assert!((interval.low - low).abs() < 0.01, "{interval:?} [{low}, {high}]");
+        assert!((interval.high - high).abs() < 0.01, "{interval:?} [{low}, {high}]");
+        assert!(low < 102.0 / 120.0 && 102.0 / 120.0 < high);
+        // A baseline that is right nowhere leaves nothing to retain.
+        assert_eq!(mean_ratio_interval(&[vec![[1.0, 0.0]; 20]]), None);
     }
 
     #[test]
     fn a_mean_over_tasks_weighs_tasks_alike_and_has_a_narrower_interval_than_each() {
         let alternating =
-            |n: usize, size: f64| -> Vec<f64> { (0..n).map(|i| if i % 2 == 0 { size } else { 0.0 }).collect() };
+            |n: usize, size: f64| -> Paired { (0..n).map(|i| [if i % 2 == 0 { size } else { 0.0 }, 0.0]).collect() };
         let (few, many) = (alternating(100, 1.0), alternating(1000, -1.0));
-        let both = mean_difference_interval(&[&few, &many]).unwrap();
+        let both = mean_difference_interval(&[few.clone(), many]).unwrap();
         let centre = (both.low + both.high) / 2.0;
         assert!(centre.abs() < 0.01, "{both:?}");
-        let one = mean_difference_interval(&[&few]).unwrap();
+        let one = mean_difference_interval(&[few]).unwrap();
         assert!(both.high - both.low < 0.6 * (one.high - one.low));
     }
 
     #[test]
     fn equal_answers_have_an_interval_of_nothing_and_too_few_have_none() {
-        let same = [0.0; 50];
+        let same = vec![[1.0, 1.0]; 50];
         assert_eq!(
-            mean_difference_interval(&[&same]),
+            mean_difference_interval(std::slice::from_ref(&same)),
             Some(Interval { low: 0.0, high: 0.0 })
         );
-        assert_eq!(mean_difference_interval(&[&same, &same[..5]]), None);
+        assert_eq!(mean_difference_interval(&[same.clone(), same[..5].to_vec()]), None);
         assert_eq!(mean_difference_interval(&[]), None);
     }
 

@@ -95,6 +95,9 @@ pub(crate) fn changes(comparison: &Comparison) -> Vec<String> {
             grouped(RESAMPLES as u64),
         ),
         format!(
+            "Retained: the score over that of {baseline}, with an interval likewise; what guessing gives is part of both."
+        ),
+        format!(
             "Flips: share of items whose answer differs from that of {baseline}, right or wrong; of tasks with a single \
              request, whether it is greedy."
         ),

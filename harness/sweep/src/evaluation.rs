@@ -1,5 +1,7 @@
 //! What is measured, as a user writes it, made into requests.
 
+use std::collections::BTreeMap;
+
 use prunebench_datasets::{Catalogue, Documents, Error as DataError, Places, SHOTS_SEED, Shots, Suite, Task};
 use prunebench_eval::metric_name;
 use prunebench_results::{
@@ -28,6 +30,9 @@ pub struct EvaluationText {
     /// Only the first so many documents of each task, or of each of its groups; all if absent.
     #[serde(default)]
     pub limit: Option<usize>,
+    /// Other limits of single tasks, of a suite's too, by name: those of many groups take fewer documents of each.
+    #[serde(default)]
+    pub task_limits: BTreeMap<String, usize>,
     /// Solved examples before every question; if absent, those of the suite, and none for a task of its own.
     #[serde(default)]
     pub shots: Option<usize>,
@@ -61,6 +66,12 @@ impl EvaluationText {
                 Err(error) => problems.usage(error),
             }
         }
+        for name in self.task_limits.keys() {
+            let of_task = |request: &TaskRequest| is_named(request, name);
+            if !self.tasks.is_empty() && !evaluation.tasks.iter().any(of_task) {
+                problems.usage(format_args!("`task_limits` has \"{name}\", which is none of the tasks"));
+            }
+        }
         let no_shots = evaluation.tasks.iter().all(|request| request.shots == 0);
         if no_shots && !evaluation.tasks.is_empty() && (self.shots_from.is_some() || self.shots_seed.is_some()) {
             problems
@@ -73,8 +84,14 @@ impl EvaluationText {
         if self.limit == Some(0) {
             problems.usage("limit = 0 evaluates no document; leave it out for all");
         }
+        for (name, _) in self.task_limits.iter().filter(|(_, limit)| **limit == 0) {
+            problems.usage(format_args!(
+                "a limit of 0 in `task_limits` evaluates no document of {name}; leave the task out instead"
+            ));
+        }
         let of_tasks = [
             ("limit", self.limit.is_some()),
+            ("task_limits", !self.task_limits.is_empty()),
             ("shots", self.shots.is_some()),
             ("shots_from", self.shots_from.is_some()),
             ("shots_seed", self.shots_seed.is_some()),
@@ -91,7 +108,7 @@ impl EvaluationText {
         // What doesn't decide the numbers is no part of the request, so that it doesn't change the cell's key.
         let shots_split = self.shots_from.clone().filter(|_| shots > 0);
         let shots_seed = self.shots_seed.filter(|_| shots > 0);
-        let request = TaskRequest {
+        let mut request = TaskRequest {
             task: task.id(),
             shots,
             shots_split,
@@ -99,6 +116,9 @@ impl EvaluationText {
             limit: self.limit,
             divergence: self.divergence,
         };
+        if let Some((_, limit)) = self.task_limits.iter().find(|(name, _)| is_named(&request, name)) {
+            request.limit = Some(*limit);
+        }
         if !evaluation.tasks.contains(&request) {
             evaluation.tasks.push(request);
         }
@@ -128,6 +148,11 @@ impl EvaluationText {
             evaluation.suites.push(suite);
         }
     }
+}
+
+/// Whether that is the request's task, with or without its version.
+fn is_named(request: &TaskRequest, name: &str) -> bool {
+    request.task == name || request.task.split('@').next() == Some(name)
 }
 
 enum Named<'a> {

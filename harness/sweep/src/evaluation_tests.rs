@@ -94,3 +94,21 @@ fn settings_without_what_they_are_for_are_refused() {
         "{problems:?}"
     );
 }
+
+#[test]
+fn a_task_may_have_a_limit_of_its_own() {
+    let evaluation = good("tasks = ['lp-icl']\nlimit = 200\ntask_limits = { mmlu = 4, 'piqa@1' = 50 }");
+    for request in &evaluation.tasks {
+        let limit = match request.task.as_str() {
+            "mmlu@1" => 4,
+            "piqa@1" => 50,
+            _ => 200,
+        };
+        assert_eq!(request.limit, Some(limit), "{}", request.task);
+    }
+    let (_, problems) = expand("tasks = ['piqa']\ntask_limits = { mmlu = 4, piqa = 0 }");
+    assert!(
+        problems.len() == 2 && problems[0].contains("a limit of 0") && problems[1].contains("\"mmlu\""),
+        "{problems:?}"
+    );
+}

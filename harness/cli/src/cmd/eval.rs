@@ -61,14 +61,13 @@ impl Eval {
             perplexity: perplexity
                 .map(|protocol| PerplexityRequest { protocol, windows })
                 .collect(),
-            throughput: None,
-            training: None,
             tasks: self.tasks,
             limit: self.limit,
             shots: self.shots,
             shots_from: self.shots_from,
             shots_seed: self.shots_seed,
             divergence: self.divergence,
+            ..EvaluationText::default()
         };
         let plan = plan("eval", &self.model, &self.place, evaluation)?;
         if let Some(folder) = &self.lm_eval_output {
