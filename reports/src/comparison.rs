@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use prunebench_results::{Metrics, PerplexityResult, Record, Samples, ThroughputResult, statistics};
 
-use crate::statistics::{Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities};
+use crate::statistics::{
+    Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities, speed_ratio,
+};
 
 /// Records that may stand in one table.
 #[derive(Debug)]
@@ -28,11 +30,11 @@ pub(crate) struct PerplexityEstimate {
     pub(crate) seed_sd: Option<f64>,
 }
 
-/// Perplexity over the baseline's.
+/// A perplexity or a speed over the baseline's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RatioEstimate {
     pub(crate) value: f64,
-    /// Absent of the baseline itself, and of too few windows.
+    /// Absent of the baseline itself, and of too few windows or rounds.
     pub(crate) interval: Option<Interval>,
 }
 
@@ -96,6 +98,36 @@ impl<'a> Comparison<'a> {
         let model = Losses::of_protocol(records, index)?;
         let baseline = Losses::of_protocol(&self.baseline_of(first)?.records, index)?;
         model.ratio_to(&baseline, !self.is_baseline(first))
+    }
+
+    /// The rate over the baseline's, if both were timed in rounds, one of each a seed: where nothing but speed was measured.
+    pub(crate) fn speed_ratio(
+        &self,
+        records: &[&Record],
+        samples: impl Fn(&ThroughputResult) -> &Samples,
+    ) -> Option<RatioEstimate> {
+        let first = records.first()?;
+        let baseline = self.baseline_of(first).filter(|_| !self.is_baseline(first))?;
+        let rate = |record: &Record| {
+            let throughput = record.metrics.as_ref()?.throughput.as_ref()?;
+            Some(samples(throughput).median)
+        };
+        let rounds: Vec<[f64; 2]> = records
+            .iter()
+            .filter_map(|record| {
+                let mut others = baseline.records.iter();
+                let beside = others.find(|other| other.cell.seed == record.cell.seed)?;
+                Some([rate(record)?, rate(beside)?])
+            })
+            .collect();
+        let (value, interval) = speed_ratio(&rounds)?;
+        Some(RatioEstimate { value, interval })
+    }
+
+    /// Whether the cells were timed in rounds.
+    pub(crate) fn is_in_rounds(&self) -> bool {
+        let evaluation = &self.first().cell.evaluation;
+        evaluation.throughput.is_some() && evaluation.perplexity.is_empty() && evaluation.tasks.is_empty()
     }
 }
 

@@ -286,6 +286,44 @@ fn ranks_stand_in_the_notes_and_their_all_reduces_in_a_column() {
 }
 
 #[test]
+fn speeds_timed_in_rounds_are_compared_round_by_round() {
+    let timed = |mut record: Record, seed, slower: f64| {
+        record.cell.seed = seed;
+        record.cell.evaluation.perplexity.clear();
+        let metrics = record.metrics.as_mut().unwrap();
+        metrics.perplexity.clear();
+        metrics.throughput.as_mut().unwrap().decode = Samples::new(10, vec![slower]).unwrap();
+        record
+    };
+    // Round by round half and a quarter as long; the slow second round is no part of it.
+    let records = [
+        timed(dense("candle"), 0, 1.0),
+        timed(record("random", "candle", 0, 3.5), 0, 0.5),
+        timed(dense("candle"), 1, 80.0),
+        timed(record("random", "candle", 0, 3.5), 1, 20.0),
+    ];
+    let text = markdown(&records);
+    for wanted in [
+        "| prefill (tokens/s ± MAD) | prefill, ratio to dense (95 % interval) | decode (tokens/s ± MAD) | decode, ratio to dense (95 % interval) |",
+        "| 2.828 [",
+        "1.000 [1.000, 1.000]",
+        "A round is a seed",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    assert!(!markdown(&[dense("candle")]).contains("A round is a seed"));
+}
+
+#[test]
+fn an_effective_depth_that_differs_has_a_column() {
+    let mut shallow = record("random", "candle", 1, 3.5);
+    shallow.metrics.as_mut().unwrap().accounting.effective_depth = 1;
+    let text = markdown(&[dense("candle"), shallow]);
+    assert!(text.contains("| effective depth |") && text.contains("| 1 |"), "{text}");
+    assert!(!markdown(&[dense("candle")]).contains("effective depth"));
+}
+
+#[test]
 fn a_seed_that_failed_is_named_beside_the_numbers_of_the_rest() {
     let records = [
         dense("candle"),

@@ -1,6 +1,6 @@
 //! The comparison as people read it: one row per recipe and engine, over all seeds.
 
-use prunebench_results::Status;
+use prunebench_results::{Samples, Status, ThroughputResult};
 
 use crate::{
     comparison::{Comparison, Group, method, place},
@@ -52,6 +52,14 @@ impl Comparison<'_> {
                 Some(Entry::Count(mean.round() as u64))
             }),
         ];
+        let depths = |group: &Group| group.mean(|metrics| metrics.accounting.effective_depth as f64);
+        let mut all_depths = self.groups.iter().filter_map(depths);
+        let first_depth = all_depths.next();
+        if all_depths.any(|depth| Some(depth) != first_depth) {
+            columns.push(number("effective depth", "", move |group| {
+                Some(Entry::Count(depths(group)?.round() as u64))
+            }));
+        }
         let several_seeds = self.groups.iter().any(|group| group.metrics().count() > 1);
         for (index, request) in evaluation.perplexity.iter().enumerate() {
             let protocol = &request.protocol;
@@ -82,12 +90,25 @@ impl Comparison<'_> {
                 value,
                 spread: Some(mad),
             };
-            columns.push(number("prefill", "tokens/s ± MAD", move |group| {
-                group.rate(|result| &result.prefill).map(rate)
-            }));
-            columns.push(number("decode", "tokens/s ± MAD", move |group| {
-                group.rate(|result| &result.decode).map(rate)
-            }));
+            let phases: [(&str, fn(&ThroughputResult) -> &Samples); 2] = [
+                ("prefill", |result| &result.prefill),
+                ("decode", |result| &result.decode),
+            ];
+            for (phase, samples) in phases {
+                columns.push(number(phase, "tokens/s ± MAD", move |group| {
+                    group.rate(samples).map(rate)
+                }));
+                if self.is_in_rounds() {
+                    let header = format!("{phase}, ratio to {}", self.baseline.join(" + "));
+                    columns.push(number(&header, "95 % interval", move |group| {
+                        let ratio = self.speed_ratio(&group.records, samples)?;
+                        Some(Entry::Ratio {
+                            value: ratio.value,
+                            interval: ratio.interval,
+                        })
+                    }));
+                }
+            }
         }
         if evaluation
             .throughput

@@ -26,6 +26,7 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     notes.extend(perplexity(comparison));
     notes.extend(ratio(comparison));
     notes.extend(throughput(comparison));
+    notes.extend(rounds(comparison));
     notes.extend(compression(comparison));
     notes.extend(memory(comparison));
     notes.push(
@@ -131,6 +132,18 @@ fn throughput(comparison: &Comparison) -> Option<String> {
         request.repeats,
         request.warmup,
     ))
+}
+
+/// What speeds over the baseline's are, where they were timed in rounds.
+fn rounds(comparison: &Comparison) -> Option<String> {
+    comparison.is_in_rounds().then(|| {
+        format!(
+            "Ratio to {}: of the medians of the same round, geometric mean over rounds, {:.0} % interval by Student's t on \
+             their logarithms. A round is a seed: all rows were timed once with its tokens before any was with the next.",
+            comparison.baseline.join(" + "),
+            100.0 * COVERAGE,
+        )
+    })
 }
 
 fn compression(comparison: &Comparison) -> Option<String> {

@@ -5,7 +5,7 @@
 //! long and the losses are means already. Windows may also be documents, or items with a single request. The intervals
 //! take windows and items as independent draws; a text whose neighbouring windows are alike deserves somewhat wider ones.
 
-use prunebench_results::statistics::{mean, ratio_of_sums};
+use prunebench_results::statistics::{mean, ratio_of_sums, standard_error};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
@@ -145,6 +145,27 @@ fn interval_of_means(strata: &[Paired], number: impl Fn([f64; 2]) -> f64) -> Opt
     expanded_percentiles(numbers, fewest)
 }
 
+/// A model's speed over the baseline's, from the rates of both in the same rounds: the geometric mean of the rounds' ratios,
+/// with the interval of Student's t on their logarithms, which two rounds at least have. `None` without rounds.
+pub fn speed_ratio(rounds: &[[f64; 2]]) -> Option<(f64, Option<Interval>)> {
+    let logarithms: Vec<f64> = rounds.iter().map(|[model, baseline]| (model / baseline).ln()).collect();
+    let centre = mean(&logarithms)?;
+    let interval = standard_error(&logarithms).and_then(|error| {
+        let margin = error * students_t(logarithms.len())?;
+        Some(Interval {
+            low: (centre - margin).exp(),
+            high: (centre + margin).exp(),
+        })
+    });
+    Some((centre.exp(), interval))
+}
+
+/// The quantile of Student's t that [`COVERAGE`] takes of `n` samples.
+fn students_t(n: usize) -> Option<f64> {
+    let distribution = StudentsT::new(0.0, 1.0, n as f64 - 1.0).ok()?;
+    Some(distribution.inverse_cdf((1.0 + COVERAGE) / 2.0))
+}
+
 /// The different pairs in rising order, each with its number.
 fn count(items: &[[f64; 2]]) -> Vec<([f64; 2], u64)> {
     let mut sorted = items.to_vec();
@@ -182,10 +203,8 @@ fn expanded_percentiles(mut resampled: Vec<f64>, n: usize) -> Option<Interval> {
 
 /// The percentile that stands for the lower end of an interval from `n` samples.
 fn expanded_tail(n: usize) -> Option<f64> {
+    let t = students_t(n)?;
     let n = n as f64;
-    let t = StudentsT::new(0.0, 1.0, n - 1.0)
-        .ok()?
-        .inverse_cdf((1.0 + COVERAGE) / 2.0);
     Some(Normal::standard().cdf(-(n / (n - 1.0)).sqrt() * t))
 }
 
@@ -209,7 +228,6 @@ fn common_length(seeds: &[&[f64]], units: &[f64]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prunebench_results::statistics::standard_error;
 
     const LOSSES: [f64; 8] = [2.0, 2.5, 3.0, 2.2, 2.8, 2.4, 2.6, 3.1];
 
@@ -371,6 +389,22 @@ mod tests {
         );
         assert_eq!(mean_difference_interval(&[same.clone(), same[..5].to_vec()]), None);
         assert_eq!(mean_difference_interval(&[]), None);
+    }
+
+    #[test]
+    fn speeds_are_compared_round_by_round() {
+        // Logarithms ln 1.1, ln 1.2 and ln 1.3; t(0.975; 2) = 4.302653.
+        let (value, interval) = speed_ratio(&[[11.0, 10.0], [24.0, 20.0], [13.0, 10.0]]).unwrap();
+        let logs = [1.1f64, 1.2, 1.3].map(f64::ln);
+        let centre = logs.iter().sum::<f64>() / 3.0;
+        let variance = logs.iter().map(|log| (log - centre).powi(2)).sum::<f64>() / 2.0;
+        let margin = 4.302653 * (variance / 3.0).sqrt();
+        let interval = interval.unwrap();
+        assert!((value - centre.exp()).abs() < 1e-12);
+        assert!((interval.low - (centre - margin).exp()).abs() < 1e-6, "{interval:?}");
+        assert!((interval.high - (centre + margin).exp()).abs() < 1e-6, "{interval:?}");
+        assert_eq!(speed_ratio(&[[3.0, 2.0]]), Some((1.5, None)));
+        assert_eq!(speed_ratio(&[]), None);
     }
 
     #[test]

@@ -86,8 +86,8 @@ fn the_table_has_every_engine_and_a_second_run_measures_nothing() {
         ),
     );
     let engines = Engine::compiled().len();
-    // The baseline, two magnitudes, and one random for each seed.
-    let cells = engines * 5;
+    // The baseline, two magnitudes and one random, each timed in a round for each seed.
+    let cells = engines * 8;
     let first = sandbox.run(&["run", "a.toml"]);
     first.expect(0, &[&format!("measured {cells} of {cells} cells now")]);
     let markdown = fs::read_to_string(sandbox.path("results/runs/a/table.md")).unwrap();
@@ -130,6 +130,42 @@ fn the_table_has_every_engine_and_a_second_run_measures_nothing() {
 }
 
 #[test]
+fn speed_alone_is_timed_in_rounds_with_a_table_for_each_setting() {
+    let sandbox = Sandbox::new();
+    let setting =
+        |batch| format!("{{ prompt_tokens = 4, generated_tokens = 2, batch = {batch}, repeats = 1, warmup = 1 }}");
+    let text = format!(
+        r#"
+        name = "a"
+        models = ["small"]
+        engines = ["candle"]
+        seeds = [3, 5]
+        recipes = ["magnitude(ratio=0.5)"]
+        [evaluation]
+        throughput = [{}, {}]
+        "#,
+        setting(1),
+        setting(2)
+    );
+    sandbox.write("a.toml", &text);
+    let planned = sandbox.run(&["run", "a.toml", "--dry-run"]);
+    let cells: Vec<(bool, bool)> = planned
+        .out
+        .lines()
+        .map(|line| (line.contains("dense"), line.ends_with("seed 3")))
+        .collect();
+    let round = |first| [(true, first), (true, first), (false, first), (false, first)];
+    assert_eq!(cells, [round(true), round(false)].concat(), "{}", planned.out);
+
+    let ran = sandbox.run(&["run", "a.toml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(ran.out.matches("decode, ratio to dense").count(), 2, "{}", ran.out);
+    for note in ["batch 1,", "batch 2,", "Seeds: 3, 5."] {
+        assert!(ran.out.contains(note), "{note} in {}", ran.out);
+    }
+}
+
+#[test]
 fn a_dry_run_lists_the_cells_and_runs_none() {
     let sandbox = Sandbox::new();
     sandbox.write("a.toml", &experiment(r#""magnitude(ratio=0.5)""#, ""));
@@ -139,6 +175,20 @@ fn a_dry_run_lists_the_cells_and_runs_none() {
         ran.out.lines().filter(|line| line.contains("to do")).count(),
         2 * Engine::compiled().len()
     );
+    // Beside other numbers a seed is measured where it decides something.
+    let text = r#"
+        name = "a"
+        models = ["tiny"]
+        engines = ["candle"]
+        seeds = [1, 2]
+        recipes = ["magnitude(ratio=0.5)", "random(ratio=0.25, unit=blocks)"]
+        evaluation.perplexity = [{ protocol = "world/stream-128@1" }]
+    "#;
+    sandbox.write("a.toml", text);
+    let ran = sandbox.run(&["run", "a.toml", "--dry-run"]);
+    ran.expect(0, &[]);
+    let of = |recipe: &str| ran.out.lines().filter(|line| line.contains(recipe)).count();
+    assert_eq!(["dense", "magnitude", "random"].map(of), [1, 1, 2], "{}", ran.out);
     assert!(!sandbox.path("results").exists());
 }
 

@@ -1,13 +1,16 @@
 //! What is measured, as a user writes it, made into requests.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use prunebench_datasets::{Catalogue, Documents, Error as DataError, Places, SHOTS_SEED, Shots, Suite, Task};
 use prunebench_eval::metric_name;
 use prunebench_results::{
     Evaluation, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest, TrainingRequest,
 };
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::problem::Collector;
 
@@ -18,9 +21,9 @@ pub struct EvaluationText {
     /// Perplexities, one per protocol.
     #[serde(default)]
     pub perplexity: Vec<PerplexityRequest>,
-    /// Speed of prefill and decode.
-    #[serde(default)]
-    pub throughput: Option<ThroughputRequest>,
+    /// Speed of prefill and decode; several settings where nothing else is measured.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub throughput: Vec<ThroughputRequest>,
     /// Speed of training steps, which no table shows.
     #[serde(skip)]
     pub training: Option<TrainingRequest>,
@@ -48,12 +51,19 @@ pub struct EvaluationText {
 }
 
 impl EvaluationText {
-    /// The requests: every task once per number of shots, and the suites' means over them.
+    /// Whether it asks for nothing but speed.
+    pub(crate) fn is_speed_alone(&self) -> bool {
+        let speed = !self.throughput.is_empty() || self.training.is_some();
+        speed && self.perplexity.is_empty() && self.tasks.is_empty()
+    }
+
+    /// The requests: every task once per number of shots, and the suites' means over them. Settings of throughput after
+    /// the first are left to [`Self::settings`].
     pub(crate) fn expand(&self, catalogue: &Catalogue, problems: &mut Collector) -> Evaluation {
         self.check(problems);
         let mut evaluation = Evaluation {
             perplexity: self.perplexity.clone(),
-            throughput: self.throughput,
+            throughput: self.throughput.first().copied(),
             training: self.training,
             ..Evaluation::default()
         };
@@ -80,7 +90,25 @@ impl EvaluationText {
         evaluation
     }
 
+    /// The evaluation once for each setting of throughput.
+    pub(crate) fn settings(&self, evaluation: &Evaluation) -> Vec<Evaluation> {
+        let with = |throughput: Option<ThroughputRequest>| Evaluation {
+            throughput,
+            ..evaluation.clone()
+        };
+        if self.throughput.is_empty() {
+            vec![with(None)]
+        } else {
+            self.throughput.iter().copied().map(Some).map(with).collect()
+        }
+    }
+
     fn check(&self, problems: &mut Collector) {
+        if self.throughput.len() > 1 && !self.is_speed_alone() {
+            problems.usage(
+                "several settings of `throughput` would measure all else anew for each; give them an experiment of their own",
+            );
+        }
         if self.limit == Some(0) {
             problems.usage("limit = 0 evaluates no document; leave it out for all");
         }
@@ -153,6 +181,29 @@ impl EvaluationText {
 /// Whether that is the request's task, with or without its version.
 fn is_named(request: &TaskRequest, name: &str) -> bool {
     request.task == name || request.task.split('@').next() == Some(name)
+}
+
+/// Not an untagged enum, which would not name the place of a mistake.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ThroughputRequest>, D::Error> {
+    struct Settings;
+
+    impl<'de> Visitor<'de> for Settings {
+        type Value = Vec<ThroughputRequest>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a setting of throughput, or a list of them")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            ThroughputRequest::deserialize(MapAccessDeserializer::new(map)).map(|setting| vec![setting])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
+        }
+    }
+
+    deserializer.deserialize_any(Settings)
 }
 
 enum Named<'a> {

@@ -82,6 +82,28 @@ fn an_unknown_name_is_told_with_its_near_miss_among_tasks_and_suites() {
 }
 
 #[test]
+fn settings_of_throughput_are_one_or_a_list_and_a_mistake_is_named() {
+    let setting =
+        |batch| format!("{{ prompt_tokens = 8, generated_tokens = 2, batch = {batch}, repeats = 1, warmup = 1 }}");
+    let one = format!("throughput = {}", setting(1));
+    let several = format!("throughput = [{}, {}]", setting(1), setting(8));
+    let batches = |text: &str| -> Vec<usize> {
+        let text: EvaluationText = toml::from_str(text).unwrap();
+        let settings = text.settings(&Evaluation::default()).into_iter();
+        settings
+            .map(|evaluation| evaluation.throughput.unwrap().batch)
+            .collect()
+    };
+    assert_eq!((batches(&one), batches(&several)), (vec![1], vec![1, 8]));
+    let (_, problems) = expand(&format!("{several}\ntasks = ['piqa']"));
+    assert!(problems[0].contains("an experiment of their own"), "{problems:?}");
+    for text in [one, several] {
+        let error = toml::from_str::<EvaluationText>(&text.replace("batch", "bach")).unwrap_err();
+        assert!(error.to_string().contains("unknown field `bach`"), "{error}");
+    }
+}
+
+#[test]
 fn settings_without_what_they_are_for_are_refused() {
     let (_, problems) = expand("limit = 3\ndivergence = true");
     assert!(

@@ -45,7 +45,8 @@ impl Planned {
     }
 }
 
-/// The cells of an experiment, the baseline's first.
+/// The cells of an experiment, the baseline's first. Where nothing but speed is measured every seed is a round: all cells run
+/// once with one seed, its tokens the same for all, then all with the next, so that what else the machine does meets all alike.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Name of the experiment.
@@ -102,28 +103,34 @@ impl Plan {
             experiment,
             data: data.map(Path::to_owned),
             threads: experiment.threads.unwrap_or_else(cores),
-            evaluation,
             data_inputs,
         };
+        let rounds = experiment.evaluation.is_speed_alone();
         let mut cells = Vec::new();
-        for model in &models {
-            for recipe in &recipes {
-                for (engine, device, dtype) in &devices {
-                    let seeds = if depends_on_seed(recipe) {
-                        experiment.seeds.as_slice()
-                    } else {
-                        &experiment.seeds[..1]
-                    };
-                    cells.extend(
-                        seeds
-                            .iter()
-                            .map(|&seed| planner.cell(model, recipe, (*engine, device, dtype), seed)),
-                    );
+        for evaluation in experiment.evaluation.settings(&evaluation) {
+            for model in &models {
+                for recipe in &recipes {
+                    for (engine, device, dtype) in &devices {
+                        let seeds = if rounds || depends_on_seed(recipe) {
+                            experiment.seeds.as_slice()
+                        } else {
+                            &experiment.seeds[..1]
+                        };
+                        let place = (*engine, device.as_str(), *dtype);
+                        cells.extend(
+                            seeds
+                                .iter()
+                                .map(|&seed| planner.cell(model, recipe, place, seed, &evaluation)),
+                        );
+                    }
                 }
             }
         }
-        // The sort is stable: the rest stays recipe by recipe.
+        // The sorts are stable: the rest stays recipe by recipe.
         cells.sort_by_key(|planned| !planned.is_baseline());
+        if rounds {
+            cells.sort_by_key(|planned| experiment.seeds.iter().position(|seed| *seed == planned.cell.seed));
+        }
         Ok(Self {
             experiment: experiment.name.clone(),
             cells,
@@ -138,12 +145,18 @@ struct Planner<'a> {
     experiment: &'a Experiment,
     data: Option<PathBuf>,
     threads: usize,
-    evaluation: Evaluation,
     data_inputs: DataInputs,
 }
 
 impl Planner<'_> {
-    fn cell(&self, model: &Model, recipe: &Recipe, place: (Engine, &str, &str), seed: u64) -> Planned {
+    fn cell(
+        &self,
+        model: &Model,
+        recipe: &Recipe,
+        place: (Engine, &str, &str),
+        seed: u64,
+        evaluation: &Evaluation,
+    ) -> Planned {
         let (engine, device, dtype) = place;
         let cell = Cell {
             model: model.spec.clone(),
@@ -152,7 +165,7 @@ impl Planner<'_> {
             device: device.to_owned(),
             dtype: dtype.to_owned(),
             seed,
-            evaluation: self.evaluation.clone(),
+            evaluation: evaluation.clone(),
         };
         let calibration = self
             .experiment
@@ -223,8 +236,7 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
         problems.usage(format_args!("`{axis}` is empty; it needs at least one entry"));
     }
     let evaluation = &experiment.evaluation;
-    let speed = evaluation.throughput.is_some() || evaluation.training.is_some();
-    if evaluation.perplexity.is_empty() && !speed && evaluation.tasks.is_empty() {
+    if evaluation.perplexity.is_empty() && evaluation.tasks.is_empty() && !evaluation.is_speed_alone() {
         problems.usage("`evaluation` measures nothing; it needs `perplexity`, `tasks` or `throughput`");
     }
     if experiment.threads == Some(0) {

@@ -12,10 +12,10 @@ use crate::plan::{Plan, baseline};
 /// experiment stay out of its tables.
 const ORDER: &str = "cells.json";
 
-/// The tables of each model, as people and as programs read them.
+/// The tables of each model and setting of throughput, as people and as programs read them.
 #[derive(Debug)]
 pub struct Tables {
-    /// In the order of the models' first records.
+    /// In the order of their first records.
     pub tables: Vec<Table>,
     csv: Vec<u8>,
     /// Empty if there is no task.
@@ -53,18 +53,19 @@ pub enum TablesError {
 }
 
 impl Tables {
-    /// Compares the records of each model with its baseline's.
+    /// Compares the records of each model and setting with the baseline's.
     ///
     /// # Errors
     /// Records that may not stand side by side, or none.
     pub fn new(records: &[Record]) -> Result<Self, TablesError> {
-        let mut models: Vec<&str> = Vec::new();
-        for record in records {
-            if !models.contains(&record.cell.model.as_str()) {
-                models.push(&record.cell.model);
+        let apart = |record: &Record| (record.cell.model.clone(), record.cell.evaluation.throughput);
+        let mut parts = Vec::new();
+        for part in records.iter().map(apart) {
+            if !parts.contains(&part) {
+                parts.push(part);
             }
         }
-        if models.is_empty() {
+        if parts.is_empty() {
             return Err(ComparisonError::Empty.into());
         }
         let baseline = baseline();
@@ -73,13 +74,9 @@ impl Tables {
             csv: Vec::new(),
             tasks_csv: Vec::new(),
         };
-        for model in models {
-            let of_model: Vec<Record> = records
-                .iter()
-                .filter(|record| record.cell.model == model)
-                .cloned()
-                .collect();
-            let comparison = Comparison::new(&of_model, &baseline)?;
+        for part in parts {
+            let of_part: Vec<Record> = records.iter().filter(|record| apart(record) == part).cloned().collect();
+            let comparison = Comparison::new(&of_part, &baseline)?;
             tables.tables.extend(comparison.tables());
             let unwritable = |error: &dyn std::fmt::Display| TablesError::Csv(error.to_string());
             let (mut part, mut tasks) = (Vec::new(), Vec::new());

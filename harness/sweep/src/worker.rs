@@ -86,7 +86,9 @@ pub fn serve() -> io::Result<()> {
         // Nothing is lost with a progress message; the last message must arrive, and is checked.
         let _ = send(&Message::Progress { phase, done, total });
     };
-    let outcome = measure(&request, &mut progress).and_then(|metrics| Ok((metrics, peak_resident()?)));
+    // From a thread of the pool, which takes part in every product; a thread outside would hand each one over and wait.
+    let outcome = rayon::scope(|_| measure(&request, &mut progress));
+    let outcome = outcome.and_then(|metrics| Ok((metrics, peak_resident()?)));
     send(&match outcome {
         Ok((metrics, memory)) => Message::Measured {
             metrics: Box::new(metrics),

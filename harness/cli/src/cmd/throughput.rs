@@ -98,7 +98,7 @@ impl Throughput {
             }),
         };
         let evaluation = EvaluationText {
-            throughput: training.is_none().then_some(inference),
+            throughput: training.is_none().then_some(inference).into_iter().collect(),
             training,
             ..EvaluationText::default()
         };
