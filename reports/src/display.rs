@@ -90,7 +90,7 @@ impl Comparison<'_> {
                 value,
                 spread: Some(mad),
             };
-            let phases: [(&str, fn(&ThroughputResult) -> &Samples); 2] = [
+            let phases: [Phase; 2] = [
                 ("prefill", |result| &result.prefill),
                 ("decode", |result| &result.decode),
             ];
@@ -149,6 +149,9 @@ impl Comparison<'_> {
         columns
     }
 }
+
+/// A name with the part of a timing that it names.
+type Phase = (&'static str, fn(&ThroughputResult) -> &Samples);
 
 type ColumnOf<'a> = (Column, Box<dyn Fn(&Group) -> Option<Entry> + 'a>);
 

@@ -331,7 +331,7 @@ mod tests {
             .collect();
         let plain = expanded_percentiles(plain, 200).unwrap();
         let paired: Paired = items.iter().map(|&difference| [difference, 0.0]).collect();
-        let interval = mean_difference_interval(&[paired.clone()]).unwrap();
+        let interval = mean_difference_interval(std::slice::from_ref(&paired)).unwrap();
         assert!((interval.low - plain.low).abs() < 0.0051, "{interval:?} {plain:?}");
         assert!((interval.high - plain.high).abs() < 0.0051, "{interval:?} {plain:?}");
         // The normal approximation: -0.09 ± 1.96 · sd / sqrt(200).
@@ -350,7 +350,7 @@ mod tests {
             ]
         };
         let items: Paired = (0..200).map(pair).collect();
-        let interval = mean_ratio_interval(&[items.clone()]).unwrap();
+        let interval = mean_ratio_interval(std::slice::from_ref(&items)).unwrap();
         // The shares r with |mean(m - r b)| <= 1.96 · standard error(m - r b).
         let inside = |share: f64| {
             let rest: Vec<f64> = items.iter().map(|[model, baseline]| model - share * baseline).collect();
