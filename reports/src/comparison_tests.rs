@@ -241,6 +241,8 @@ fn the_csv_has_every_record_unrounded() {
     assert_eq!(all(0, &["ratio_to_baseline", "ratio_low"]), "1.0,");
     let speed = ["prefill_tokens_per_s", "prefill_mad", "decode_tokens_per_s", "repeats"];
     assert_eq!(all(1, &speed), "200.0,100.0,5.0,3");
+    let windows: Vec<f64> = serde_json::from_str(&cell(1, "window_nll")).unwrap();
+    assert_eq!(windows, records[0].metrics.as_ref().unwrap().perplexity[0].window_nll);
     assert_eq!(cell(2, "key"), records[2].key.as_str());
     assert_eq!(cell(2, "git_revision"), "0123456789abcdef0123456789abcdef01234567");
 }

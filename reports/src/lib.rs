@@ -5,6 +5,7 @@
 mod accuracy;
 mod accuracy_tables;
 mod comparison;
+mod depth_plot;
 mod display;
 mod heat_map;
 mod notes;
@@ -15,5 +16,6 @@ mod table;
 mod task_notes;
 
 pub use comparison::{Comparison, ComparisonError};
+pub use depth_plot::DepthPlot;
 pub use heat_map::HeatMap;
 pub use table::{Alignment, Column, Entry, Table};

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use prunebench_results::{MODEL_INPUT, PerplexityResult, PerplexityUnit, Record};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::comparison::{Comparison, method};
 
@@ -36,6 +37,8 @@ struct Row<'a> {
     windows_available: Option<usize>,
     tokens_scored: Option<usize>,
     total_nll: Option<f64>,
+    /// Of each window or document, as a JSON list: what a paired comparison takes.
+    window_nll: Option<String>,
     perplexity_unit: Option<PerplexityUnit>,
     units: Option<usize>,
     byte_perplexity: Option<f64>,
@@ -137,6 +140,7 @@ impl Comparison<'_> {
             windows_available: result.map(|r| r.windows_available),
             tokens_scored: result.map(|r| r.tokens_scored),
             total_nll: result.map(|r| r.total_nll),
+            window_nll: result.map(|r| json!(r.window_nll).to_string()),
             perplexity_unit: result.map(|r| r.unit),
             units: result.map(units),
             byte_perplexity: result.and_then(|r| r.byte_perplexity()),

@@ -28,6 +28,9 @@ pub enum TablesError {
     /// The records may not stand in one table.
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
+    /// The picture can't be drawn.
+    #[error("the picture can't be drawn: {0}")]
+    Plot(String),
     /// The CSV can't be made.
     #[error("the CSV table can't be made ({0})")]
     Csv(String),
@@ -127,6 +130,22 @@ impl Tables {
 fn append(csv: &mut Vec<u8>, part: &[u8]) {
     let header = part.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     csv.extend_from_slice(&part[if csv.is_empty() { 0 } else { header }..]);
+}
+
+/// Draws perplexity against effective depth into `depth.svg` of a results folder, a line for each of `families`
+/// ([`Comparison::depth_plot`]), and returns its path.
+///
+/// # Errors
+/// Records that may not stand side by side, a family that none of them is of, or a folder that can't be written.
+pub fn write_depth_plot(records: &[Record], families: &[String], folder: &Path) -> Result<PathBuf, TablesError> {
+    let baseline = baseline();
+    let plot = Comparison::new(records, &baseline)?.depth_plot(families);
+    let svg = plot.and_then(|plot| plot.to_svg()).map_err(TablesError::Plot)?;
+    let path = folder.join("depth.svg");
+    match write_whole(folder, &path, svg.as_bytes()) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(TablesError::Write { path, source }),
+    }
 }
 
 impl Plan {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use prunebench_sweep::{Tables, ordered_records};
+use prunebench_sweep::{Tables, ordered_records, write_depth_plot};
 
 use crate::Outcome;
 use crate::output::{listed, note, print, print_json, table};
@@ -12,10 +12,15 @@ use crate::output::{listed, note, print, print_json, table};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench report results/runs/quick
-  prunebench report results/runs/quick --json")]
+  prunebench report results/runs/quick --json
+  prunebench report results/runs/quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
 pub struct Report {
     /// Folder of an experiment's results, as `run` names it
     folder: PathBuf,
+    /// Also draw perplexity against effective depth into depth.svg, a line for each recipe given here, which has a `*` in
+    /// place of what varies; may be given several times
+    #[arg(long, value_name = "RECIPE")]
+    depth_plot: Vec<String>,
     /// Print the tables as JSON
     #[arg(long)]
     json: bool,
@@ -23,8 +28,12 @@ pub struct Report {
 
 impl Report {
     pub fn run(self) -> Outcome {
-        let tables = Tables::new(&ordered_records(&self.folder)?)?;
-        let files = tables.write(&self.folder)?;
+        let records = ordered_records(&self.folder)?;
+        let tables = Tables::new(&records)?;
+        let mut files = tables.write(&self.folder)?;
+        if !self.depth_plot.is_empty() {
+            files.push(write_depth_plot(&records, &self.depth_plot, &self.folder)?);
+        }
         if self.json {
             print_json(&tables.tables)?;
         } else {
