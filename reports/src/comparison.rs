@@ -320,7 +320,7 @@ fn documents(record: &Record, index: usize) -> String {
         format!(
             "{}: {} of {} documents, {} requests, rows {}",
             result.request.task,
-            result.items.len(),
+            result.documents,
             result.documents_available,
             result.scoring.requests,
             runs.join(", ")

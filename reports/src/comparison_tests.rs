@@ -96,7 +96,10 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
         experiment: "smol".into(),
         status: Status::Ok,
         error: None,
+        log: Vec::new(),
+        attempts: Vec::new(),
         metrics: Some(metrics),
+        samples: None,
         memory: Some(Memory {
             peak_resident_bytes: 300 << 20,
             how: "VmHWM".into(),
@@ -138,7 +141,7 @@ pub(crate) fn dense(engine: &str) -> Record {
 
 pub(crate) fn failed(method: &str, engine: &str, seed: u64) -> Record {
     Record {
-        status: Status::OutOfMemory,
+        status: Status::Oom,
         error: Some("asked for 9 GiB\nand a long trace".into()),
         metrics: None,
         ..record(method, engine, seed, 0.0)
@@ -177,7 +180,7 @@ fn the_markdown_of_a_comparison_is_as_expected() {
 | :-- | :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | :-- |
 | dense | candle cpu f32 | 1 | — | 0.0 % | 0.0 % | 134,515 | 20.09 ± 0.67 | 1.000 | 200.0 ± 100.0 | 5.00 ± 2.50 | 300 | 0.00 | 0 | ok |
 | random(sparsity=0.5) | candle cpu f32 | 1 | 50.0 % | 50.0 % | 25.0 % | 134,515 | 33.12 ± 1.10 | 1.649 [1.649, 1.649] | 200.0 ± 100.0 | 5.00 ± 2.50 | 300 | 1.25 | 4,096 | ok |
-| wanda\\|x | candle cpu f32 | 0 | — | — | — | — | — | — | — | — | — | — | — | out of memory: asked for 9 GiB |
+| wanda\\|x | candle cpu f32 | 0 | — | — | — | — | — | — | — | — | — | — | — | oom: asked for 9 GiB |
 
 - Model: tiny, content hash abababababababab; threads = 2.
 - Perplexity wiki/stream-3@1: per token, n = 10 of 1234 windows, 20 tokens scored, 1 tail tokens dropped; ± is the standard error over windows (delta method).
@@ -224,10 +227,7 @@ fn the_csv_has_every_record_unrounded() {
     let identity = ["method", "seed", "status", "error", "achieved_ratio"];
     assert_eq!(all(0, &identity), "dense,1,ok,,0.0");
     assert_eq!(all(1, &identity), "random(sparsity=0.5),1,ok,,0.4996");
-    assert_eq!(
-        all(2, &identity),
-        "wanda,1,out of memory,asked for 9 GiB\nand a long trace,"
-    );
+    assert_eq!(all(2, &identity), "wanda,1,oom,asked for 9 GiB\nand a long trace,");
     let protocol = ["protocol", "windows", "windows_available", "tokens_scored", "baseline"];
     assert_eq!(all(1, &protocol), "wiki/stream-3@1,10,1234,20,dense");
     let result = &records[0].metrics.as_ref().unwrap().perplexity[0];
@@ -335,7 +335,7 @@ fn a_seed_that_failed_is_named_beside_the_numbers_of_the_rest() {
     let row = row(&records, 1);
     assert_eq!(row[2], "1");
     assert!(row[7].starts_with("33.12"), "{row:?}");
-    assert_eq!(row.last().unwrap(), "1 of 2 ok; seed 2 out of memory: asked for 9 GiB");
+    assert_eq!(row.last().unwrap(), "1 of 2 ok; seed 2 oom: asked for 9 GiB");
 }
 
 #[test]

@@ -4,9 +4,11 @@
 
 mod accuracy;
 mod accuracy_tables;
+mod columns;
 mod comparison;
 mod depth_plot;
 mod display;
+mod export;
 mod heat_map;
 mod notes;
 mod raw;
@@ -17,5 +19,6 @@ mod task_notes;
 
 pub use comparison::{Comparison, ComparisonError};
 pub use depth_plot::DepthPlot;
+pub use export::{ExportError, ExportFormat, export};
 pub use heat_map::HeatMap;
 pub use table::{Alignment, Column, Entry, Table};

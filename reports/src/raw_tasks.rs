@@ -186,7 +186,7 @@ impl Comparison<'_> {
 fn counted<'a>(row: Row<'a>, result: &TaskResult) -> Row<'a> {
     let scoring = &result.scoring;
     Row {
-        n: Some(result.items.len()),
+        n: Some(result.documents),
         documents_available: Some(result.documents_available),
         requests: Some(scoring.requests),
         tokens_scored: Some(scoring.tokens_scored),

@@ -53,7 +53,7 @@ fn task(comparison: &Comparison, index: usize) -> Option<String> {
     }
     note += &format!(
         "; n = {} of {} documents, {} requests, {} tokens scored, {} read; {}",
-        grouped(result.items.len() as u64),
+        grouped(result.documents as u64),
         grouped(result.documents_available as u64),
         grouped(scoring.requests as u64),
         grouped(scoring.tokens_scored as u64),

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    record::SCHEMA,
-    task::{SuiteRequest, TaskRequest},
-};
+use crate::task::{SuiteRequest, TaskRequest};
+
+/// The `schema` in a key's text. It stays as it is while the record format goes on: where a record keeps its numbers does
+/// not change them, and another key would measure every cell anew. It moves when numbers of old cells no longer hold.
+const KEY_SCHEMA: u32 = 1;
 
 /// Everything outside the cell's own text that decides its numbers, by name: content hashes of the
 /// model and the data, versions of the protocols and methods, the thread count, engine versions.
@@ -156,7 +157,7 @@ impl Cell {
     /// It is the SHA-256 of `{schema, cell, inputs}` as compact JSON with sorted object keys, so it
     /// depends neither on the order of fields in this program nor on the place in an experiment.
     pub fn key(&self, inputs: &Inputs) -> CellKey {
-        let mut content = serde_json::json!({ "schema": SCHEMA, "cell": self, "inputs": inputs });
+        let mut content = serde_json::json!({ "schema": KEY_SCHEMA, "cell": self, "inputs": inputs });
         content.sort_all_objects();
         let digest = Sha256::digest(content.to_string());
         CellKey(digest.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -164,7 +165,17 @@ impl Cell {
 
     /// The name of the file that holds this cell's record: `<model and recipe>-<key, 16 digits>.json`.
     pub fn file_name(&self, key: &CellKey) -> String {
-        format!("{}-{}.json", self.slug(), key.short())
+        format!("{}.json", self.stem(key))
+    }
+
+    /// The name of the file that holds the samples of this cell's record.
+    pub(crate) fn sample_file_name(&self, key: &CellKey) -> String {
+        format!("{}.jsonl.gz", self.stem(key))
+    }
+
+    /// What the names of all files about this cell begin with.
+    pub(crate) fn stem(&self, key: &CellKey) -> String {
+        format!("{}-{}", self.slug(), key.short())
     }
 
     /// Model and recipe in letters, digits, dots and single dashes, for people to recognise a file by.

@@ -5,10 +5,15 @@
 //! record can be read, checked and compared without the code that produced it.
 
 mod cell;
+mod check;
+mod claim;
 mod measurement;
+mod migration;
 mod record;
+mod samples;
 pub mod statistics;
 mod store;
+mod store_error;
 mod task;
 mod task_items;
 
@@ -16,13 +21,16 @@ pub use cell::{
     Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, TensorParallel, ThroughputRequest,
     TrainedParameters, TrainingRequest,
 };
+pub use check::{Finding, check_store};
 pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };
 pub use record::{
-    Accounting, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA, Status,
+    Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
+    SampleFile, Status,
 };
-pub use store::{Store, StoreError, read_records};
+pub use store::{Claim, Store, read_records, read_samples};
+pub use store_error::StoreError;
 pub use task::{
     Divergence, MetricName, ScoringCounts, SuiteMember, SuiteRequest, TaskGroup, TaskItem, TaskMetric, TaskRequest,
     TaskResult,

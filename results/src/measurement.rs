@@ -33,6 +33,7 @@ pub struct PerplexityResult {
     /// Summed negative log-likelihood of all scored tokens, in nats.
     pub total_nll: f64,
     /// Summed negative log-likelihood of the scored tokens of each window or document, in nats, in the text's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub window_nll: Vec<f64>,
     /// Tokens after the last whole window, which are never scored.
     pub tail_tokens_dropped: usize,
@@ -382,6 +383,16 @@ pub enum MeasurementError {
         /// The time.
         seconds: f64,
     },
+}
+
+impl MeasurementError {
+    /// Whether the model gave numbers that are none, or infinite.
+    pub fn is_not_finite(&self) -> bool {
+        matches!(
+            self,
+            Self::Loss { .. } | Self::Overflow { .. } | Self::NoAnswer { .. } | Self::NotFinite { .. }
+        )
+    }
 }
 
 #[cfg(test)]

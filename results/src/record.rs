@@ -10,9 +10,8 @@ use crate::{
     task::TaskResult,
 };
 
-/// The version of the record format. It is part of every cell's key, so a change of the format
-/// measures anew instead of misreading.
-pub const SCHEMA: u32 = 1;
+/// The version of the record format. Records of older versions are read as what they mean in this one.
+pub const SCHEMA: u32 = 2;
 
 /// The answer to one [`Cell`], whole or not at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,10 +29,21 @@ pub struct Record {
     pub experiment: String,
     /// How the cell ended.
     pub status: Status,
-    /// What went wrong; absent exactly if the status is `ok`.
+    /// What went wrong, or why the cell was skipped; absent exactly if the status is `ok`.
     pub error: Option<String>,
-    /// What was measured; present exactly if the status is `ok`.
+    /// The last lines that the cell's process wrote; none if the status is `ok`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// Earlier tries at this cell, the first one first. Each try that fails writes the record anew, and what it replaces
+    /// goes here, so that a number never hides how often it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// What was measured; present exactly if the status is `ok`. In a store the losses of single windows and the answers
+    /// to single items are in `samples`, and empty here until [`crate::read_samples`] joins them.
     pub metrics: Option<Metrics>,
+    /// The file beside the record with those; absent if there are none, or if they are in the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<SampleFile>,
     /// Memory that the cell's process took, where it is known (also of a cell that failed).
     pub memory: Option<Memory>,
     /// Where, when and by what it was measured.
@@ -46,14 +56,16 @@ pub struct Record {
 pub enum Status {
     /// Every metric that was asked for is there.
     Ok,
-    /// The worker reported an error.
+    /// The worker reported an error, panicked or was killed.
     Failed,
-    /// The worker ended without a report.
-    Crashed,
+    /// The worker ran into its memory limit, or the machine's or the device's memory was at an end.
+    Oom,
     /// The worker was ended at its time limit.
-    TimedOut,
-    /// The worker ran into its memory limit.
-    OutOfMemory,
+    Timeout,
+    /// A number came out that is none, or is infinite.
+    Nan,
+    /// The cell was not measured, for the reason in `error`.
+    Skipped,
 }
 
 impl fmt::Display for Status {
@@ -61,11 +73,34 @@ impl fmt::Display for Status {
         f.pad(match self {
             Self::Ok => "ok",
             Self::Failed => "failed",
-            Self::Crashed => "crashed",
-            Self::TimedOut => "timed out",
-            Self::OutOfMemory => "out of memory",
+            Self::Oom => "oom",
+            Self::Timeout => "timeout",
+            Self::Nan => "nan",
+            Self::Skipped => "skipped",
         })
     }
+}
+
+/// A try at a cell that another one replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// How it ended, never `ok`.
+    pub status: Status,
+    /// What went wrong.
+    pub error: String,
+    /// The start, RFC 3339 in UTC.
+    pub started_at: String,
+}
+
+/// The samples of a record in a file of their own: gzip over JSON lines, a line for each window and item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleFile {
+    /// Its name in the record's folder.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
 }
 
 /// Everything measured on one cell.
@@ -214,8 +249,8 @@ pub struct Provenance {
 }
 
 impl Record {
-    /// Checks what the types can't say: the schema, the key, and that numbers go with success and
-    /// an error with anything else.
+    /// Checks what the types can't say: the schema, the key, the name of the samples' file, and that numbers go with
+    /// success and an error with anything else.
     ///
     /// # Errors
     /// The first of these that doesn't hold.
@@ -238,7 +273,14 @@ impl Record {
                 error: self.error.is_some(),
             });
         }
-        Ok(())
+        let wanted = self.cell.sample_file_name(&self.key);
+        match &self.samples {
+            Some(SampleFile { file, .. }) if *file != wanted => Err(RecordError::Samples {
+                found: file.clone(),
+                wanted,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The name of the file that holds this record.
@@ -251,7 +293,7 @@ impl Record {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// It is of another format.
-    #[error("it is of record format {found}, and this program reads format {SCHEMA}")]
+    #[error("it is of record format {found}, and this program reads formats 1 to {SCHEMA}")]
     Schema {
         /// The format it says it is of.
         found: u32,
@@ -263,6 +305,14 @@ pub enum RecordError {
         found: CellKey,
         /// The key of what it holds.
         wanted: CellKey,
+    },
+    /// Its samples would be another record's.
+    #[error("its samples are in `{found}`, but those of its cell are in `{wanted}`")]
+    Samples {
+        /// The file it names.
+        found: String,
+        /// The file of its cell.
+        wanted: String,
     },
     /// Numbers with a failure, or success without numbers.
     #[error(

@@ -88,7 +88,10 @@ pub struct TaskResult {
     /// Over the items of each group, in the order of the groups' first documents; empty if the task has none.
     pub groups: Vec<TaskGroup>,
     /// The documents evaluated, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<TaskItem>,
+    /// How many those are.
+    pub documents: usize,
     /// Documents that the split holds.
     pub documents_available: usize,
     /// How requests were encoded and scored.

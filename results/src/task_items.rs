@@ -137,6 +137,7 @@ impl TaskResult {
                 })
                 .collect(),
             divergence: divergence(task, &answered)?,
+            documents: answered.len(),
             items: answered,
             documents_available,
             scoring,

@@ -9,6 +9,7 @@ use prunebench_model::checkpoint::save;
 use prunebench_model::graph::{
     Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
 };
+use prunebench_results::{read_records, read_samples};
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,18 +75,15 @@ impl Sandbox {
         self.command(arguments).output().unwrap().into()
     }
 
-    /// The records of an experiment under `results/runs`, as JSON, ordered by file name.
+    /// The records of an experiment under `results/runs` with their samples, as JSON, ordered by file name.
     pub fn records(&self, experiment: &str) -> Vec<Value> {
-        let mut paths: Vec<PathBuf> = fs::read_dir(self.path(&format!("results/runs/{experiment}/records")))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .collect();
-        paths.sort();
-        paths
-            .iter()
-            .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
-            .collect()
+        let folder = self.path(&format!("results/runs/{experiment}/records"));
+        let mut records = read_records(&folder).unwrap();
+        let joined = records.iter_mut().map(|record| {
+            read_samples(&folder, record).unwrap();
+            serde_json::to_value(record).unwrap()
+        });
+        joined.collect()
     }
 }
 

@@ -213,21 +213,21 @@ fn the_record_of_a_cell_says_where_it_comes_from() {
 }
 
 #[test]
-fn a_killed_worker_is_a_crashed_row_and_is_tried_again() {
+fn a_killed_worker_is_a_failed_row_and_is_tried_again() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "a.toml",
         &experiment(r#""magnitude(ratio=0.5)", "magnitude(ratio=0.25)""#, ""),
     );
     let (ran, _) = run_and_kill(&sandbox, "magnitude(ratio=0.5)", |_, worker| worker);
-    ran.expect(1, &["crashed", "signal: 9"]);
+    ran.expect(1, &["failed", "signal: 9"]);
     assert!(
-        ran.out.contains("crashed: the process ended with signal: 9"),
+        ran.out.contains("failed: the process ended with signal: 9"),
         "{}",
         ran.out
     );
-    let crashed = statuses(&sandbox).into_iter().filter(|(_, status)| status == "crashed");
-    assert_eq!(crashed.count(), 1);
+    let failed = statuses(&sandbox).into_iter().filter(|(_, status)| status == "failed");
+    assert_eq!(failed.count(), 1);
     // The sweep went on after it.
     let expected = 3 * Engine::compiled().len();
     assert_eq!(
@@ -239,6 +239,15 @@ fn a_killed_worker_is_a_crashed_row_and_is_tried_again() {
         .run(&["run", "a.toml"])
         .expect(0, &[&format!("measured 1 of {expected} cells now")]);
     assert!(statuses(&sandbox).iter().all(|(_, status)| status == "ok"));
+    // The first try is not forgotten.
+    let attempts: Vec<_> = sandbox
+        .records("a")
+        .iter()
+        .filter_map(|record| record.get("attempts").cloned())
+        .collect();
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts[0][0]["status"], "failed");
+    assert!(attempts[0][0]["error"].as_str().unwrap().contains("signal: 9"));
 }
 
 #[test]
@@ -270,8 +279,8 @@ fn a_cell_beyond_its_limits_is_a_row_with_that_status() {
     sandbox.write("a.toml", &experiment(r#""dense""#, ""));
     sandbox.run(&["run", "a.toml"]).expect(0, &[]);
     for (limit, status, row) in [
-        ("timeout_s = 1e-3", "timed_out", "timed out: ended after"),
-        ("memory_gb = 1e-6", "out_of_memory", "out of memory: took"),
+        ("timeout_s = 1e-3", "timeout", "timeout: ended after"),
+        ("memory_gb = 1e-6", "oom", "oom: took"),
     ] {
         let limited = experiment(r#""magnitude(ratio=0.5)""#, &format!("limits = {{ {limit} }}"));
         sandbox.write("a.toml", &limited);
@@ -314,8 +323,8 @@ fn a_baseline_that_fails_stops_the_sweep() {
         &experiment(r#""magnitude(ratio=0.5)""#, "limits = { timeout_s = 1e-3 }"),
     );
     let ran = sandbox.run(&["run", "a.toml"]);
-    ran.expect_error(1, &["dense", "timed out", "sweep stops here"]);
-    assert!(ran.out.contains("timed out"), "{}", ran.out);
+    ran.expect_error(1, &["dense", "timeout", "sweep stops here"]);
+    assert!(ran.out.contains("timeout: ended"), "{}", ran.out);
     assert_eq!(statuses(&sandbox).len(), 1);
 }
 
@@ -361,13 +370,32 @@ fn a_baseline_off_its_expected_value_stops_the_sweep() {
 }
 
 #[test]
-fn a_folder_in_use_by_another_run_is_refused() {
+fn two_runs_share_a_grid_and_measure_no_cell_twice() {
     let sandbox = Sandbox::new();
-    sandbox.write("a.toml", &experiment(r#""dense""#, ""));
-    let store = prunebench_results::Store::open(sandbox.path("results/runs/a/records")).unwrap();
+    let recipes = r#""magnitude(ratio={0.1,0.2,0.3,0.4,0.5})""#;
+    sandbox.write("a.toml", &experiment(recipes, ""));
+    let start = || {
+        let mut command = sandbox.command(&["run", "a.toml"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let runs = [start(), start()].map(|run| Ran::from(run.wait_with_output().unwrap()));
+    let cells = 6 * Engine::compiled().len();
+    let measured = |ran: &Ran| {
+        ran.expect(0, &[]);
+        let (_, count) = ran.err.rsplit_once("measured ").unwrap();
+        count.split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let [one, two] = [&runs[0], &runs[1]].map(measured);
+    assert_eq!(one + two, cells, "{}\n{}", runs[0].err, runs[1].err);
+    assert_eq!(runs[0].out, runs[1].out);
+    let records = sandbox.records("a");
+    assert_eq!(records.len(), cells);
+    assert!(
+        records
+            .iter()
+            .all(|record| record["status"] == "ok" && record.get("attempts").is_none())
+    );
     sandbox
-        .run(&["run", "a.toml"])
-        .expect_error(1, &["in use by the process"]);
-    drop(store);
-    sandbox.run(&["run", "a.toml"]).expect(0, &[]);
+        .run(&["store", "check", "results/runs/a"])
+        .expect(0, &["nothing is wrong"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use prunebench_results::{Cell, Inputs, Memory, Metrics};
+use prunebench_results::{Cell, Inputs, Memory, Metrics, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Calibration;
@@ -36,5 +36,9 @@ pub(crate) enum Message {
     /// The last word of a cell that went well.
     Measured { metrics: Box<Metrics>, memory: Memory },
     /// The last word of one that did not.
-    Failed { error: String, memory: Option<Memory> },
+    Failed {
+        status: Status,
+        error: String,
+        memory: Option<Memory>,
+    },
 }

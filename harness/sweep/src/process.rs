@@ -18,7 +18,7 @@ use crate::plan::Planned;
 
 /// How often limits are checked.
 const TICK: Duration = Duration::from_millis(50);
-/// Lines of a crashed worker's standard error that its record keeps.
+/// Lines of a worker's standard error that the record of a cell that failed keeps.
 const LAST_LINES: usize = 10;
 
 /// The command that [`crate::worker::serve`]s.
@@ -60,7 +60,7 @@ impl Launcher {
         watch: &mut dyn Watch,
     ) -> io::Result<Record> {
         let started_at = now();
-        let ending = self.execute(planned, limits, watch)?;
+        let (ending, log) = self.execute(planned, limits, watch)?;
         Ok(Record {
             schema: SCHEMA,
             key: planned.key.clone(),
@@ -69,13 +69,17 @@ impl Launcher {
             experiment: experiment.to_owned(),
             status: ending.status,
             error: ending.error,
+            log,
+            attempts: Vec::new(),
             metrics: ending.metrics,
+            samples: None,
             memory: ending.memory,
             provenance: machine.provenance(&planned.cell, planned.request.threads, started_at),
         })
     }
 
-    fn execute(&self, planned: &Planned, limits: Limits, watch: &mut dyn Watch) -> io::Result<Ending> {
+    /// Gives the last lines of the process beside its ending, if that isn't `ok`.
+    fn execute(&self, planned: &Planned, limits: Limits, watch: &mut dyn Watch) -> io::Result<(Ending, Vec<String>)> {
         let threads = planned.request.threads.to_string();
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
@@ -99,18 +103,25 @@ impl Launcher {
             .map(|out| thread::spawn(move || receive(out, &sender)));
         let errors = child.stderr.take().map(|err| thread::spawn(move || last_lines(err)));
 
-        let (last, stopped) = wait(&mut child, &messages, limits, watch);
+        let mut progress = None;
+        let (last, stopped) = wait(&mut child, &messages, limits, &mut |phase, done, total| {
+            progress = Some(format!("last progress: {phase} {done} of {total}"));
+            watch.progress(phase, done, total);
+        });
         if stopped.is_some() {
             child.kill()?;
         }
         let status = child.wait()?;
         drop(stdin);
-        let errors = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let mut log = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
         drop(output);
-        Ok(match stopped {
-            Some(ending) => ending,
-            None => judge(last, status, &errors, limits),
-        })
+        let ending = stopped.unwrap_or_else(|| judge(last, status, &log, limits));
+        if ending.status == Status::Ok {
+            log.clear();
+        } else {
+            log.extend(progress);
+        }
+        Ok((ending, log))
     }
 }
 
@@ -125,7 +136,7 @@ fn receive(out: impl Read, sender: &Sender<Message>) {
     }
 }
 
-fn last_lines(err: impl Read) -> String {
+fn last_lines(err: impl Read) -> Vec<String> {
     let mut last = VecDeque::new();
     for line in BufReader::new(err).split(b'\n').map_while(Result::ok) {
         if last.len() == LAST_LINES {
@@ -133,7 +144,7 @@ fn last_lines(err: impl Read) -> String {
         }
         last.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
     }
-    Vec::from(last).join("\n")
+    last.into()
 }
 
 /// Follows the process until it closes its output, and gives its last word; or until it is beyond a limit, and gives the
@@ -142,14 +153,14 @@ fn wait(
     child: &mut Child,
     messages: &Receiver<Message>,
     limits: Limits,
-    watch: &mut dyn Watch,
+    heard: &mut dyn FnMut(&str, usize, usize),
 ) -> (Option<Message>, Option<Ending>) {
     let start = Instant::now();
     let mut memory = ResidentMemory::of(child.id());
     let mut last = None;
     loop {
         match messages.recv_timeout(TICK) {
-            Ok(Message::Progress { phase, done, total }) => watch.progress(&phase, done, total),
+            Ok(Message::Progress { phase, done, total }) => heard(&phase, done, total),
             Ok(word) => last = Some(word),
             Err(RecvTimeoutError::Disconnected) => return (last, None),
             Err(RecvTimeoutError::Timeout) => {}
@@ -164,7 +175,7 @@ fn wait(
             && start.elapsed().as_secs_f64() > seconds
         {
             let error = format!("ended after limits.timeout_s = {seconds} s; raise it, or measure less");
-            return (None, Some(beyond(Status::TimedOut, error)));
+            return (None, Some(beyond(Status::Timeout, error)));
         }
         if let Some(limit) = limits.memory_gb
             && let Some(found) = memory.bytes().filter(|bytes| *bytes as f64 > limit * 1e9)
@@ -174,7 +185,7 @@ fn wait(
                     peak_resident_bytes: found,
                     how: "resident memory when the process was ended".to_owned(),
                 }),
-                ..beyond(Status::OutOfMemory, over_limit(found, limit))
+                ..beyond(Status::Oom, over_limit(found, limit))
             };
             return (None, Some(ending));
         }
@@ -189,7 +200,7 @@ fn over_limit(found: u64, limit: f64) -> String {
 }
 
 /// What the last word and the exit status of a process mean together.
-fn judge(last: Option<Message>, status: ExitStatus, errors: &str, limits: Limits) -> Ending {
+fn judge(last: Option<Message>, status: ExitStatus, log: &[String], limits: Limits) -> Ending {
     let failed = |status, error: String, memory| Ending {
         status,
         error: Some(error),
@@ -208,9 +219,7 @@ fn judge(last: Option<Message>, status: ExitStatus, errors: &str, limits: Limits
             let peak = memory.peak_resident_bytes;
             match limits.memory_gb {
                 // Shorter than a tick.
-                Some(limit) if peak as f64 > limit * 1e9 => {
-                    failed(Status::OutOfMemory, over_limit(peak, limit), Some(memory))
-                }
+                Some(limit) if peak as f64 > limit * 1e9 => failed(Status::Oom, over_limit(peak, limit), Some(memory)),
                 _ => Ending {
                     status: Status::Ok,
                     error: None,
@@ -219,28 +228,39 @@ fn judge(last: Option<Message>, status: ExitStatus, errors: &str, limits: Limits
                 },
             }
         }
-        Some(Message::Failed { error, memory }) if status.success() => {
-            let status = if of_memory(&error) {
-                Status::OutOfMemory
+        Some(Message::Failed {
+            status: said,
+            error,
+            memory,
+        }) if status.success() => {
+            let kind = if of_memory(&error) { Status::Oom } else { said };
+            failed(kind, error, memory)
+        }
+        _ => {
+            let kind = if of_memory(&log.join("\n")) {
+                Status::Oom
             } else {
                 Status::Failed
             };
-            failed(status, error, memory)
-        }
-        _ => {
-            let kind = if of_memory(errors) {
-                Status::OutOfMemory
-            } else {
-                Status::Crashed
-            };
-            let errors = if errors.is_empty() {
-                "it said nothing on standard error"
-            } else {
-                errors
-            };
-            failed(kind, format!("the process ended with {status}; {errors}"), None)
+            let words = last_words(log);
+            failed(kind, format!("the process ended with {status}; {words}"), None)
         }
     }
+}
+
+/// What a process that ended without a message said of it: its panic, else its last line.
+fn last_words(log: &[String]) -> String {
+    // Rust writes the place in one line, the message in the next, and then a note about backtraces.
+    let message = log
+        .iter()
+        .rposition(|line| line.contains(" panicked at "))
+        .map(|place| {
+            let message = log[place..].iter().take_while(|line| !line.starts_with("note: "));
+            message.map(String::as_str).collect::<Vec<_>>().join(" ")
+        });
+    let last = || log.iter().rfind(|line| !line.is_empty()).cloned();
+    let words = message.or_else(last);
+    words.unwrap_or_else(|| "it said nothing on standard error".to_owned())
 }
 
 /// Resident memory of a process as the operating system counts it now.

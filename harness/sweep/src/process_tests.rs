@@ -60,8 +60,10 @@ const NO_LIMITS: Limits = Limits {
 #[test]
 fn progress_is_heard_and_an_error_is_a_failed_cell() {
     let script = r#"read request; echo '{"progress":{"phase":"p","done":1,"total":2}}'; echo noise
-        echo '{"failed":{"error":"no such thing","memory":null}}'"#;
+        echo careful >&2
+        echo '{"failed":{"status":"failed","error":"no such thing","memory":null}}'"#;
     let (record, heard) = run(script, NO_LIMITS);
+    assert_eq!(record.log, ["careful", "last progress: p 1 of 2"]);
     assert_eq!(
         (record.status, record.error.as_deref()),
         (Status::Failed, Some("no such thing"))
@@ -81,23 +83,41 @@ fn a_process_is_told_its_request_and_its_threads() {
 }
 
 #[test]
-fn a_killed_process_is_a_crash_with_its_last_words() {
+fn a_killed_process_is_a_failed_cell_with_its_signal_and_last_words() {
     let (record, _) = run("echo first >&2; echo last >&2; kill -9 $$", NO_LIMITS);
-    assert_eq!(record.status, Status::Crashed);
+    assert_eq!(record.status, Status::Failed);
     let error = record.error.unwrap();
-    assert!(error.contains("signal: 9") && error.contains("first\nlast"), "{error}");
+    assert!(error.contains("signal: 9") && error.ends_with("; last"), "{error}");
+    assert_eq!(record.log, ["first", "last"]);
 }
 
 #[test]
-fn a_process_without_a_last_word_is_a_crash_even_if_it_ends_well() {
+fn a_panic_is_a_failed_cell_with_its_message() {
+    let script =
+        r#"printf "noise\nthread 'main' (7) panicked at a.rs:1:2:\nall is lost\nnote: run with\n" >&2; exit 101"#;
+    let (record, _) = run(script, NO_LIMITS);
+    assert_eq!((record.status, record.log.len()), (Status::Failed, 4));
+    let error = record.error.unwrap();
+    let words = "exit status: 101; thread 'main' (7) panicked at a.rs:1:2: all is lost";
+    assert!(error.ends_with(words), "{error}");
+}
+
+#[test]
+fn a_number_that_is_none_is_a_status_of_its_own() {
+    let script = r#"echo '{"failed":{"status":"nan","error":"the loss is NaN","memory":null}}'"#;
+    assert_eq!(run(script, NO_LIMITS).0.status, Status::Nan);
+}
+
+#[test]
+fn a_process_without_a_last_word_failed_even_if_it_ends_well() {
     let (record, _) = run("exit 0", NO_LIMITS);
-    assert_eq!(record.status, Status::Crashed);
+    assert_eq!(record.status, Status::Failed);
 }
 
 #[test]
 fn a_failed_allocation_is_out_of_memory() {
     let (record, _) = run("echo 'memory allocation of 99 bytes failed' >&2; kill -6 $$", NO_LIMITS);
-    assert_eq!(record.status, Status::OutOfMemory);
+    assert_eq!(record.status, Status::Oom);
 }
 
 #[test]
@@ -107,7 +127,7 @@ fn a_process_beyond_its_time_is_ended() {
         ..NO_LIMITS
     };
     let (record, _) = run("exec sleep 600", limits);
-    assert_eq!(record.status, Status::TimedOut);
+    assert_eq!(record.status, Status::Timeout);
     assert!(record.error.unwrap().contains("timeout_s = 0.2"));
 }
 
@@ -118,6 +138,6 @@ fn a_process_beyond_its_memory_is_ended() {
         ..NO_LIMITS
     };
     let (record, _) = run("exec sleep 600", limits);
-    assert_eq!(record.status, Status::OutOfMemory);
+    assert_eq!(record.status, Status::Oom);
     assert!(record.memory.unwrap().peak_resident_bytes > 1000);
 }

@@ -1,10 +1,11 @@
 //! The tables of a sweep, and their files beside the records.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use prunebench_reports::{Comparison, ComparisonError, Table};
-use prunebench_results::{CellKey, Record, StoreError, read_records};
+use prunebench_results::{CellKey, Record, StoreError, read_records, read_samples};
 
 use crate::plan::{Plan, baseline};
 
@@ -175,10 +176,15 @@ pub fn ordered_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
         path: path.clone(),
         reason,
     })?;
-    let mut records = read_records(&folder.join("records"))?;
-    let place = |record: &Record| keys.iter().position(|key| *key == record.key);
+    let places: HashMap<&CellKey, usize> = keys.iter().zip(0..).collect();
+    let place = |record: &Record| places.get(&record.key);
+    let folder = folder.join("records");
+    let mut records = read_records(&folder)?;
     records.retain(|record| place(record).is_some());
     records.sort_by_key(place);
+    for record in &mut records {
+        read_samples(&folder, record)?;
+    }
     Ok(records)
 }
 

@@ -8,7 +8,7 @@ use prunebench_eval::{peak_resident, perplexity, rolling_perplexity, task, throu
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
-use prunebench_results::{Metrics, PerplexityResult, TaskResult};
+use prunebench_results::{Metrics, PerplexityResult, Status, TaskResult};
 use prunebench_tensor::{DType, Device};
 
 use crate::evaluation::{documents, task_input};
@@ -46,9 +46,31 @@ pub enum CellError {
         /// Hash in the plan.
         planned: String,
     },
+    /// A number of the measurement that JSON does not have.
+    #[error("a number that was measured is none, or infinite: compress less, or use a wider dtype")]
+    NotFinite,
     /// A name in the cell that is none.
     #[error("{0}")]
     Name(String),
+}
+
+impl CellError {
+    fn status(&self) -> Status {
+        match self {
+            Self::NotFinite => Status::Nan,
+            Self::Evaluation(prunebench_eval::Error::Measurement(error)) if error.is_not_finite() => Status::Nan,
+            _ => Status::Failed,
+        }
+    }
+}
+
+/// Refuses metrics that would not come back as they are sent: a NaN or an infinity is `null` in JSON.
+fn checked(metrics: Metrics) -> Result<Metrics, CellError> {
+    let sent = serde_json::to_vec(&metrics).ok();
+    match sent.and_then(|sent| serde_json::from_slice::<Metrics>(&sent).ok()) {
+        Some(received) if received == metrics => Ok(metrics),
+        _ => Err(CellError::NotFinite),
+    }
 }
 
 /// Serves one cell: reads a request from standard input and writes messages to standard output. Returns at the end of the
@@ -88,13 +110,14 @@ pub fn serve() -> io::Result<()> {
     };
     // From a thread of the pool, which takes part in every product; a thread outside would hand each one over and wait.
     let outcome = rayon::scope(|_| measure(&request, &mut progress));
-    let outcome = outcome.and_then(|metrics| Ok((metrics, peak_resident()?)));
+    let outcome = outcome.and_then(|metrics| Ok((checked(metrics)?, peak_resident()?)));
     send(&match outcome {
         Ok((metrics, memory)) => Message::Measured {
             metrics: Box::new(metrics),
             memory,
         },
         Err(error) => Message::Failed {
+            status: error.status(),
             error: error.to_string(),
             memory: peak_resident().ok(),
         },

@@ -10,6 +10,7 @@ pub mod list;
 pub mod pretrain;
 pub mod report;
 pub mod run;
+pub mod store;
 pub mod throughput;
 
 use std::path::PathBuf;
@@ -259,7 +260,7 @@ fn accuracies(result: &TaskResult) -> String {
         "  {}{shots}: {} ({} of {} documents",
         request.task,
         metrics.join(", "),
-        result.items.len(),
+        result.documents,
         result.documents_available
     );
     for (count, what) in [

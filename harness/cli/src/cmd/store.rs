@@ -1,0 +1,127 @@
+//! `prunebench store`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use prunebench_reports::{ExportFormat, export};
+use prunebench_results::{check_store, read_records};
+
+use crate::Outcome;
+use crate::output::{note, print, print_json};
+
+/// Check the records of a results folder, or write them as one flat table.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prunebench store check results/runs/quick
+  prunebench store check results/runs/quick --mend
+  prunebench store export results/runs/quick --format parquet --out quick.parquet")]
+pub struct Store {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(Check),
+    Export(Export),
+}
+
+/// Find records that are damaged, superfluous or there twice; the exit code is 1 if something is wrong
+#[derive(Debug, Args)]
+struct Check {
+    /// Folder of an experiment's results, as `run` names it, or of records
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Move damaged files to DIR/damaged, so that the next run measures their cells anew, and remove what never was whole
+    #[arg(long)]
+    mend: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Write a line for each perplexity and each task's metric of each record
+#[derive(Debug, Args)]
+struct Export {
+    /// Folder of an experiment's results, as `run` names it, or of records
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// File format
+    #[arg(long)]
+    format: Format,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Csv,
+    Parquet,
+    Jsonl,
+}
+
+impl Store {
+    pub fn run(self) -> Outcome {
+        match self.command {
+            Command::Check(check) => check.run(),
+            Command::Export(export) => export.run(),
+        }
+    }
+}
+
+impl Check {
+    fn run(self) -> Outcome {
+        let damaged = self.folder.join("damaged");
+        let findings = check_store(&records(&self.folder), self.mend.then_some(damaged.as_path()))?;
+        if self.json {
+            print_json(&findings)?;
+        } else {
+            let lines = findings.iter().map(|finding| {
+                let cure = if finding.mended { "done" } else { "to do" };
+                format!(
+                    "{}: {}; {cure}: {}\n",
+                    finding.file.display(),
+                    finding.problem,
+                    finding.cure
+                )
+            });
+            print(&lines.collect::<String>())?;
+        }
+        let left = findings.iter().filter(|finding| !finding.mended).count();
+        note(&match (findings.len(), left) {
+            (0, _) => "nothing is wrong".to_owned(),
+            (all, left) if self.mend => format!("{all} findings, {} mended", all - left),
+            (all, _) => format!("{all} findings; `--mend` mends what can be mended"),
+        });
+        Ok(left == 0)
+    }
+}
+
+impl Export {
+    fn run(self) -> Outcome {
+        let records = read_records(&records(&self.folder))?;
+        let format = match self.format {
+            Format::Csv => ExportFormat::Csv,
+            Format::Parquet => ExportFormat::Parquet,
+            Format::Jsonl => ExportFormat::Jsonl,
+        };
+        let mut content = Vec::new();
+        export(&records, format, &mut content)?;
+        std::fs::write(&self.out, content).with_context(|| {
+            format!(
+                "{} can't be written whole; check the folder and the disk",
+                self.out.display()
+            )
+        })?;
+        note(&format!("{} records: {}", records.len(), self.out.display()));
+        Ok(true)
+    }
+}
+
+/// The records of an experiment's folder, which is one of records itself if it has none such.
+fn records(folder: &Path) -> PathBuf {
+    let records = folder.join("records");
+    if records.is_dir() { records } else { folder.to_owned() }
+}

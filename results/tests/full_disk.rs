@@ -1,0 +1,120 @@
+//! A store on a disk that is full.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use prunebench_results::{Record, Status, Store, StoreError, check_store, read_records, read_samples};
+
+/// A small file system of its own, as long as this lives.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// Mounts it, or says why this test is skipped.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+            .arg(folder.path());
+        let reason = match mount.output() {
+            Ok(output) if output.status.success() => return Some(Self(folder)),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        // Written past the test runner's capture, so that a skip is seen without --nocapture.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: full disk: no file system can be mounted: {reason}"
+        );
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+/// A measured cell with enough samples to fill the disk soon.
+fn record(seed: u64) -> Record {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v1");
+    let records = read_records(&fixtures).unwrap();
+    let is_measured = |record: &Record| record.cell.model == "tiny" && record.status == Status::Ok;
+    let mut record = records.into_iter().find(is_measured).unwrap();
+    record.cell.seed = seed;
+    record.key = record.cell.key(&record.inputs);
+    let result = &mut record.metrics.as_mut().unwrap().perplexity[0];
+    result.windows = 1000;
+    result.window_nll = (0..1000).map(|window| (seed * 1000 + window) as f64 / 7.0).collect();
+    record
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_written_and_holds_nothing_by_halves() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let folder = disk.path().join("records");
+    let store = Store::open(&folder).unwrap();
+    let write = |seed| {
+        let record = record(seed);
+        let claim = store.claim(&record.cell, &record.key)?;
+        claim.unwrap().record(&record)
+    };
+    let is_sound = |count: u64| {
+        let records = read_records(&folder).unwrap();
+        assert_eq!(records.len() as u64, count);
+        for mut found in records {
+            read_samples(&folder, &mut found).unwrap();
+            let samples = found.samples.take();
+            assert!(samples.is_some());
+            assert_eq!(found, record(found.cell.seed));
+        }
+    };
+    let (full, error) = (0..100)
+        .find_map(|seed| write(seed).err().map(|error| (seed, error)))
+        .unwrap();
+    assert!(full > 3, "{error}");
+    let message = error.to_string();
+    assert!(
+        message.contains("free some space") && message.contains("records"),
+        "{message}"
+    );
+    is_sound(full);
+    // Also of a disk that has not even room for a claim.
+    let filler = disk.path().join("filler");
+    let mut rest = fs::File::create(&filler).unwrap();
+    while rest.write_all(&[0; 512]).is_ok() {}
+    drop(rest);
+    let message = write(full).unwrap_err().to_string();
+    assert!(message.contains("free some space"), "{message}");
+    assert!(matches!(Store::open(&folder), Err(StoreError::Folder { .. })));
+    is_sound(full);
+    let findings = check_store(&folder, None).unwrap();
+    let only_samples = |file: &Path| file.to_string_lossy().ends_with(".jsonl.gz");
+    assert!(
+        findings.iter().all(|finding| only_samples(&finding.file)),
+        "{findings:#?}"
+    );
+    // With room again it goes on.
+    fs::remove_file(filler).unwrap();
+    for seed in 0..2 {
+        let found = read_records(&folder)
+            .unwrap()
+            .into_iter()
+            .find(|found| found.cell.seed == seed)
+            .unwrap();
+        fs::remove_file(folder.join(&found.samples.as_ref().unwrap().file)).unwrap();
+        fs::remove_file(folder.join(found.file_name())).unwrap();
+    }
+    write(full).unwrap();
+    is_sound(full - 1);
+    assert_eq!(check_store(&folder, None).unwrap(), []);
+}
