@@ -1,47 +1,40 @@
-//! How far a sweep is: bars on a terminal, a line per cell elsewhere.
+//! How far a sweep is: a bar for each running cell on a terminal, plain lines elsewhere.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prunebench_results::{Cell, Record};
-use prunebench_sweep::{Observer, Planned, Watch};
+use prunebench_sweep::{Observer, Planned};
 
 use crate::output::note;
 
-/// Tells on standard error how far a sweep of so many cells is.
-pub struct Progress {
-    bar: ProgressBar,
+/// Tells on standard error how far the cells of a plan are.
+pub struct Progress<'a> {
+    cells: &'a [Planned],
+    bars: MultiProgress,
     terminal: bool,
-    cells: usize,
-    /// Number of the cell, from 1.
-    current: usize,
-    started: Instant,
+    running: HashMap<usize, Running>,
 }
 
-impl Progress {
-    pub fn new(cells: usize) -> Self {
-        let terminal = io::stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        // The template is fixed and valid; without it the bar would only look different.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg} [{bar:24}] {pos}/{len} {elapsed}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
+struct Running {
+    bar: ProgressBar,
+    since: Instant,
+}
+
+impl<'a> Progress<'a> {
+    pub fn new(cells: &'a [Planned]) -> Self {
         Self {
-            bar,
-            terminal,
             cells,
-            current: 0,
-            started: Instant::now(),
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            terminal: io::stderr().is_terminal(),
+            running: HashMap::new(),
         }
     }
 
-    fn line(&self, cell: &Cell) -> String {
-        format!("[{}/{}] {}", self.current, self.cells, name(cell))
-    }
-
-    fn say(&self, text: &str) {
-        self.bar.suspend(|| note(text));
+    fn line(&self, cell: usize) -> String {
+        format!("[{}/{}] {}", cell + 1, self.cells.len(), name(&self.cells[cell].cell))
     }
 }
 
@@ -102,42 +95,51 @@ pub fn summary(record: &Record) -> String {
     format!("{}: {}", record.status, parts.join(", "))
 }
 
-impl Watch for Progress {
-    fn started(&mut self, planned: &Planned, process: u32) {
-        self.started = Instant::now();
-        self.current += 1;
-        let line = self.line(&planned.cell);
+impl Observer for Progress<'_> {
+    fn started(&mut self, cell: usize, process: u32) {
+        let line = self.line(cell);
+        let bar = self.bars.add(ProgressBar::no_length());
         if self.terminal {
-            self.bar.reset();
-            self.bar.set_prefix(line);
-            self.bar.set_message("start");
-            self.bar.enable_steady_tick(Duration::from_millis(200));
+            // The template is fixed and valid; without it the bar would only look different.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg} [{bar:24}] {pos}/{len} {elapsed}") {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(line);
+            bar.set_message("start");
+            bar.enable_steady_tick(Duration::from_millis(200));
         } else {
             note(&format!("{line}: process {process}"));
         }
+        let since = Instant::now();
+        self.running.insert(cell, Running { bar, since });
     }
 
-    fn progress(&mut self, phase: &str, done: usize, total: usize) {
-        self.bar.set_message(phase.to_owned());
-        self.bar.set_length(total as u64);
-        self.bar.set_position(done as u64);
+    fn progress(&mut self, cell: usize, phase: &str, done: usize, total: usize) {
+        if let Some(Running { bar, .. }) = self.running.get(&cell) {
+            bar.set_message(phase.to_owned());
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        }
     }
-}
 
-impl Observer for Progress {
-    fn finished(&mut self, record: &Record, measured: bool) {
-        let how = if measured {
-            format!("{:.1} s", self.started.elapsed().as_secs_f64())
-        } else {
-            self.current += 1;
-            "done before".to_owned()
+    fn finished(&mut self, cell: usize, record: &Record, measured: bool) {
+        let running = self.running.remove(&cell);
+        let how = match running.as_ref().filter(|_| measured) {
+            Some(Running { since, .. }) => format!("{:.1} s", since.elapsed().as_secs_f64()),
+            None => "done before".to_owned(),
         };
-        self.say(&format!("{}: {} ({how})", self.line(&record.cell), summary(record)));
+        if let Some(Running { bar, .. }) = running {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+        let text = format!("{}: {} ({how})", self.line(cell), summary(record));
+        self.bars.suspend(|| note(&text));
     }
 }
 
-impl Drop for Progress {
+impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        // A line that could not be cleared stands there, and that is all.
+        let _ = self.bars.clear();
     }
 }

@@ -108,6 +108,9 @@ pub struct Limits {
     /// Resident memory in units of 10⁹ bytes.
     #[serde(default)]
     pub memory_gb: Option<f64>,
+    /// How often a cell that failed is tried again at once; one beyond its limits is not.
+    #[serde(default)]
+    pub retries: u32,
 }
 
 fn cpu() -> Vec<String> {

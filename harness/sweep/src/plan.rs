@@ -43,6 +43,16 @@ impl Planned {
     pub fn is_baseline(&self) -> bool {
         self.cell.recipe == baseline()
     }
+
+    /// Whether it needs a GPU for itself.
+    pub(crate) fn is_on_gpu(&self) -> bool {
+        matches!(self.cell.device.parse(), Ok(DeviceKind::Cuda(_)))
+    }
+
+    /// Whether it must run alone, because others beside it would slow it.
+    pub(crate) fn measures_speed(&self) -> bool {
+        self.cell.evaluation.throughput.is_some() || self.cell.evaluation.training.is_some()
+    }
 }
 
 /// The cells of an experiment, the baseline's first. Where nothing but speed is measured every seed is a round: all cells run

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,10 +31,21 @@ pub struct Launcher {
     pub arguments: Vec<String>,
 }
 
+/// What a cell's process is given beside its request.
+pub(crate) struct Terms<'a> {
+    pub(crate) experiment: &'a str,
+    pub(crate) limits: Limits,
+    pub(crate) machine: &'a Machine,
+    /// The only GPU that it shall see, as `CUDA_VISIBLE_DEVICES` names it; all if absent.
+    pub(crate) gpu: Option<&'a str>,
+    /// Ends it once it is set.
+    pub(crate) interrupted: &'a AtomicBool,
+}
+
 /// What is heard of a running cell.
-pub trait Watch {
+pub(crate) trait Watch {
     /// Its process began.
-    fn started(&mut self, planned: &Planned, process: u32);
+    fn started(&mut self, process: u32);
     /// Its process works on `phase`.
     fn progress(&mut self, phase: &str, done: usize, total: usize);
 }
@@ -47,26 +59,27 @@ struct Ending {
 }
 
 impl Launcher {
-    /// Measures a cell in a process of its own. Whatever happens to that process is the record's status.
+    /// Measures a cell in a process of its own. Whatever happens to that process is the record's status; there is none if it
+    /// was interrupted.
     ///
     /// # Errors
     /// If the process can't be started.
     pub(crate) fn record(
         &self,
         planned: &Planned,
-        experiment: &str,
-        limits: Limits,
-        machine: &Machine,
+        terms: &Terms,
         watch: &mut dyn Watch,
-    ) -> io::Result<Record> {
+    ) -> io::Result<Option<Record>> {
         let started_at = now();
-        let (ending, log) = self.execute(planned, limits, watch)?;
-        Ok(Record {
+        let Some((ending, log)) = self.execute(planned, terms, watch)? else {
+            return Ok(None);
+        };
+        Ok(Some(Record {
             schema: SCHEMA,
             key: planned.key.clone(),
             cell: planned.cell.clone(),
             inputs: planned.inputs.clone(),
-            experiment: experiment.to_owned(),
+            experiment: terms.experiment.to_owned(),
             status: ending.status,
             error: ending.error,
             log,
@@ -74,15 +87,25 @@ impl Launcher {
             metrics: ending.metrics,
             samples: None,
             memory: ending.memory,
-            provenance: machine.provenance(&planned.cell, planned.request.threads, started_at),
-        })
+            provenance: terms.machine.provenance(&planned.cell, planned.request.threads, started_at),
+        }))
     }
 
     /// Gives the last lines of the process beside its ending, if that isn't `ok`.
-    fn execute(&self, planned: &Planned, limits: Limits, watch: &mut dyn Watch) -> io::Result<(Ending, Vec<String>)> {
+    fn execute(
+        &self,
+        planned: &Planned,
+        terms: &Terms,
+        watch: &mut dyn Watch,
+    ) -> io::Result<Option<(Ending, Vec<String>)>> {
         let threads = planned.request.threads.to_string();
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // An interrupt at the terminal is for the run, which then ends its processes itself.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command
             .args(&self.arguments)
+            .envs(terms.gpu.map(|gpu| ("CUDA_VISIBLE_DEVICES", gpu)))
             .envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"].map(|name| (name, &threads)))
             // A waiting OpenMP thread would spin on a core that the other pool of threads needs.
             .envs(QUIET_WAITS)
@@ -90,7 +113,7 @@ impl Launcher {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        watch.started(planned, child.id());
+        watch.started(child.id());
         // Held open until the end: the worker lives as long as its standard input.
         let mut stdin = child.stdin.take();
         let request = serde_json::to_string(&planned.request)?;
@@ -104,24 +127,28 @@ impl Launcher {
         let errors = child.stderr.take().map(|err| thread::spawn(move || last_lines(err)));
 
         let mut progress = None;
-        let (last, stopped) = wait(&mut child, &messages, limits, &mut |phase, done, total| {
+        let waited = wait(&mut child, &messages, terms, &mut |phase, done, total| {
             progress = Some(format!("last progress: {phase} {done} of {total}"));
             watch.progress(phase, done, total);
         });
-        if stopped.is_some() {
+        if !matches!(waited, Waited::Ended(_)) {
             child.kill()?;
         }
         let status = child.wait()?;
         drop(stdin);
         let mut log = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
         drop(output);
-        let ending = stopped.unwrap_or_else(|| judge(last, status, &log, limits));
+        let ending = match waited {
+            Waited::Ended(last) => judge(last, status, &log, terms.limits),
+            Waited::Beyond(ending) => ending,
+            Waited::Interrupted => return Ok(None),
+        };
         if ending.status == Status::Ok {
             log.clear();
         } else {
             log.extend(progress);
         }
-        Ok((ending, log))
+        Ok(Some((ending, log)))
     }
 }
 
@@ -147,14 +174,23 @@ fn last_lines(err: impl Read) -> Vec<String> {
     last.into()
 }
 
-/// Follows the process until it closes its output, and gives its last word; or until it is beyond a limit, and gives the
-/// ending that it shall have.
+/// Why a process is not followed any more.
+enum Waited {
+    /// It closed its output, after this last word.
+    Ended(Option<Message>),
+    /// It is beyond a limit, and shall have this ending.
+    Beyond(Ending),
+    /// The run is over.
+    Interrupted,
+}
+
 fn wait(
     child: &mut Child,
     messages: &Receiver<Message>,
-    limits: Limits,
+    terms: &Terms,
     heard: &mut dyn FnMut(&str, usize, usize),
-) -> (Option<Message>, Option<Ending>) {
+) -> Waited {
+    let limits = terms.limits;
     let start = Instant::now();
     let mut memory = ResidentMemory::of(child.id());
     let mut last = None;
@@ -162,8 +198,11 @@ fn wait(
         match messages.recv_timeout(TICK) {
             Ok(Message::Progress { phase, done, total }) => heard(&phase, done, total),
             Ok(word) => last = Some(word),
-            Err(RecvTimeoutError::Disconnected) => return (last, None),
+            Err(RecvTimeoutError::Disconnected) => return Waited::Ended(last),
             Err(RecvTimeoutError::Timeout) => {}
+        }
+        if terms.interrupted.load(Ordering::Relaxed) {
+            return Waited::Interrupted;
         }
         let beyond = |status, error| Ending {
             status,
@@ -175,7 +214,7 @@ fn wait(
             && start.elapsed().as_secs_f64() > seconds
         {
             let error = format!("ended after limits.timeout_s = {seconds} s; raise it, or measure less");
-            return (None, Some(beyond(Status::Timeout, error)));
+            return Waited::Beyond(beyond(Status::Timeout, error));
         }
         if let Some(limit) = limits.memory_gb
             && let Some(found) = memory.bytes().filter(|bytes| *bytes as f64 > limit * 1e9)
@@ -187,7 +226,7 @@ fn wait(
                 }),
                 ..beyond(Status::Oom, over_limit(found, limit))
             };
-            return (None, Some(ending));
+            return Waited::Beyond(ending);
         }
     }
 }

@@ -6,10 +6,10 @@ use super::*;
 use crate::message::Request;
 
 /// A cell whose process is a shell script.
-fn run(script: &str, limits: Limits) -> (Record, Vec<String>) {
+fn run_until(script: &str, limits: Limits, interrupted: &AtomicBool) -> (Option<Record>, Vec<String>) {
     struct Heard(Vec<String>);
     impl Watch for Heard {
-        fn started(&mut self, _: &Planned, process: u32) {
+        fn started(&mut self, process: u32) {
             assert!(process > 0);
         }
         fn progress(&mut self, phase: &str, done: usize, total: usize) {
@@ -45,16 +45,29 @@ fn run(script: &str, limits: Limits) -> (Record, Vec<String>) {
         arguments: vec!["-c".into(), script.into()],
     };
     let mut heard = Heard(Vec::new());
-    let record = launcher
-        .record(&planned, "e", limits, &Machine::look(), &mut heard)
-        .unwrap();
-    record.check().unwrap();
+    let terms = Terms {
+        experiment: "e",
+        limits,
+        machine: &Machine::look(),
+        gpu: Some("7"),
+        interrupted,
+    };
+    let record = launcher.record(&planned, &terms, &mut heard).unwrap();
+    if let Some(record) = &record {
+        record.check().unwrap();
+    }
     (record, heard.0)
+}
+
+fn run(script: &str, limits: Limits) -> (Record, Vec<String>) {
+    let (record, heard) = run_until(script, limits, &AtomicBool::new(false));
+    (record.unwrap(), heard)
 }
 
 const NO_LIMITS: Limits = Limits {
     timeout_s: None,
     memory_gb: None,
+    retries: 0,
 };
 
 #[test]
@@ -73,11 +86,11 @@ fn progress_is_heard_and_an_error_is_a_failed_cell() {
 
 #[test]
 fn a_process_is_told_its_request_and_its_threads() {
-    let script = r#"read request; echo "$RAYON_NUM_THREADS$OMP_NUM_THREADS$MKL_NUM_THREADS $request" >&2; exit 3"#;
+    let script = r#"read request; echo "$RAYON_NUM_THREADS$OMP_NUM_THREADS$MKL_NUM_THREADS$CUDA_VISIBLE_DEVICES $request" >&2; exit 3"#;
     let (record, _) = run(script, NO_LIMITS);
     let error = record.error.unwrap();
     assert!(
-        error.contains("exit status: 3") && error.contains("333 {\"cell\":"),
+        error.contains("exit status: 3") && error.contains("3337 {\"cell\":"),
         "{error}"
     );
 }
@@ -118,6 +131,12 @@ fn a_process_without_a_last_word_failed_even_if_it_ends_well() {
 fn a_failed_allocation_is_out_of_memory() {
     let (record, _) = run("echo 'memory allocation of 99 bytes failed' >&2; kill -6 $$", NO_LIMITS);
     assert_eq!(record.status, Status::Oom);
+}
+
+#[test]
+fn an_interrupted_process_is_ended_and_leaves_no_record() {
+    let (record, heard) = run_until("exec sleep 600", NO_LIMITS, &AtomicBool::new(true));
+    assert!(record.is_none() && heard.is_empty());
 }
 
 #[test]

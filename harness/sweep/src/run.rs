@@ -1,8 +1,11 @@
-//! Runs what is not done, one cell after another, and stops at a baseline that comes out wrong.
+//! Runs what is not done, several cells at once, and stops at a baseline that comes out wrong.
 
 use std::collections::VecDeque;
 use std::io;
-use std::thread::sleep;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use prunebench_results::{Record, Status, Store, StoreError, read_samples};
@@ -10,18 +13,34 @@ use prunebench_results::{Record, Status, Store, StoreError, read_samples};
 use crate::gate;
 use crate::machine::Machine;
 use crate::plan::{Plan, Planned};
-use crate::process::{Launcher, Watch};
+use crate::process::{Launcher, Terms, Watch};
 
-/// How long to wait before another look at a cell that another run measures.
-const WAIT: Duration = Duration::from_millis(100);
+/// How long a worker without work waits before it looks again at cells that other runs hold.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How the cells of a run are carried out on this machine.
+#[derive(Debug)]
+pub struct Local<'a> {
+    /// The command that serves a cell.
+    pub launcher: Launcher,
+    /// Cells at once. One that measures speed runs alone.
+    pub jobs: usize,
+    /// The GPUs for cells on CUDA, as `CUDA_VISIBLE_DEVICES` names them, each for one cell at a time. If none is named, one such
+    /// cell runs at a time, on the device that it names.
+    pub gpus: Vec<String>,
+    /// Ends the run once it is set: the running cells leave no record, and no other starts.
+    pub interrupted: &'a AtomicBool,
+}
 
 /// What a sweep left.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The records of the plan's cells, in its order, as far as it came.
+    /// The records of the plan's cells, in its order, those that are missing left out.
     pub records: Vec<Record>,
-    /// Cells measured now; the other records were there.
+    /// Cells measured now, by this run.
     pub measured: usize,
+    /// Cells without a record.
+    pub missing: usize,
     /// Why the sweep stopped early, if it did.
     pub stopped: Option<String>,
 }
@@ -29,14 +48,18 @@ pub struct Outcome {
 impl Outcome {
     /// Whether every cell of the plan has its numbers.
     pub fn is_complete(&self) -> bool {
-        self.stopped.is_none() && self.records.iter().all(|record| record.status == Status::Ok)
+        self.missing == 0 && self.records.iter().all(|record| record.status == Status::Ok)
     }
 }
 
-/// What is heard of a running sweep.
-pub trait Observer: Watch {
-    /// A cell needs no measurement, or has been measured now.
-    fn finished(&mut self, record: &Record, measured: bool);
+/// What is heard of a running sweep. Cells are named by their place in the plan.
+pub trait Observer {
+    /// The process of a cell began.
+    fn started(&mut self, cell: usize, process: u32);
+    /// That process works on `phase`.
+    fn progress(&mut self, cell: usize, phase: &str, done: usize, total: usize);
+    /// A cell has its record; `measured` if by this run.
+    fn finished(&mut self, cell: usize, record: &Record, measured: bool);
 }
 
 /// A sweep that can't go on.
@@ -50,75 +73,313 @@ pub enum Error {
     Start(#[from] io::Error),
 }
 
+enum Event {
+    Started(u32),
+    Progress { phase: String, done: usize, total: usize },
+    Finished { record: Box<Record>, measured: bool },
+}
+
 impl Plan {
-    /// Measures every cell that has no `ok` record in `store`, and waits for those that another run measures. Cells that
-    /// failed before are tried again.
+    /// Measures every cell that has no `ok` record in `store`, `local.jobs` at once, and leaves those to other runs that they
+    /// measure at the same time. Cells that failed before are tried again.
     ///
     /// # Errors
-    /// If records can't be kept or processes can't be started; a cell that fails is a record, and no error.
-    pub fn run(&self, store: &Store, launcher: &Launcher, observer: &mut dyn Observer) -> Result<Outcome, Error> {
+    /// If records can't be kept or processes can't be started; a cell that fails is a record, and no error. Other cells that
+    /// were running then are recorded all the same where they can be.
+    pub fn run(&self, store: &Store, local: &Local, observer: &mut dyn Observer) -> Result<Outcome, Error> {
         let machine = Machine::look();
-        let mut records: Vec<Option<Record>> = vec![None; self.cells.len()];
-        let mut measured = 0;
-        let mut stopped = None;
-        let mut open: VecDeque<usize> = (0..self.cells.len()).collect();
-        while let (Some(place), None) = (open.pop_front(), &stopped) {
-            let planned = &self.cells[place];
-            let Some((record, is_new)) = self.settle(planned, store, launcher, &machine, observer)? else {
-                // Nothing comes before the baselines; of the others any may be next.
-                match planned.is_baseline() {
-                    true => open.push_front(place),
-                    false => open.push_back(place),
+        let queue = Queue::new(self, local);
+        let (sender, events) = channel();
+        let mut records: Vec<Option<Record>> = self.cells.iter().map(|_| None).collect();
+        let mut newly = 0;
+        let ended: Vec<Result<(), Error>> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..local.jobs.max(1))
+                .map(|_| {
+                    let sender = sender.clone();
+                    let (queue, machine) = (&queue, &machine);
+                    scope.spawn(move || {
+                        let ended = queue.work(store, machine, &sender);
+                        if ended.is_err() {
+                            queue.stop("a cell's record or its process failed");
+                        }
+                        ended
+                    })
+                })
+                .collect();
+            drop(sender);
+            for (cell, event) in events {
+                match event {
+                    Event::Started(process) => observer.started(cell, process),
+                    Event::Progress { phase, done, total } => observer.progress(cell, &phase, done, total),
+                    Event::Finished { record, measured } => {
+                        newly += usize::from(measured);
+                        observer.finished(cell, &record, measured);
+                        records[cell] = Some(*record);
+                    }
                 }
-                sleep(WAIT);
-                continue;
-            };
-            measured += usize::from(is_new);
-            observer.finished(&record, is_new);
-            if planned.is_baseline() {
-                stopped = gate::check(&record, &self.expect).err();
             }
-            records[place] = Some(record);
-        }
+            let joined = workers.into_iter().map(|worker| worker.join());
+            joined
+                .map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        ended.into_iter().collect::<Result<(), Error>>()?;
+        let missing = records.iter().filter(|record| record.is_none()).count();
         let mut records: Vec<Record> = records.into_iter().flatten().collect();
         for record in &mut records {
             read_samples(store.folder(), record)?;
         }
+        let interrupted = || format!("interrupted with {missing} cells left; start the same command again to go on");
+        let stopped = queue.lock().stopped.take();
         Ok(Outcome {
             records,
-            measured,
-            stopped,
+            measured: newly,
+            missing,
+            stopped: stopped.or_else(|| queue.is_interrupted().then(interrupted)),
         })
     }
+}
 
-    /// The record of a cell, and whether it was measured now; `None` while another run measures it.
-    fn settle(
+impl Plan {
+    /// Measures one cell in a process of its own, and keeps nothing.
+    ///
+    /// # Errors
+    /// If the process can't be started.
+    pub fn measure_only(&self, cell: usize, launcher: &Launcher, observer: &mut dyn Observer) -> Result<Record, Error> {
+        let terms = Terms {
+            experiment: &self.experiment,
+            limits: self.limits,
+            machine: &Machine::look(),
+            gpu: None,
+            interrupted: &AtomicBool::new(false),
+        };
+        let record = launcher.record(&self.cells[cell], &terms, &mut Heard { cell, observer })?;
+        // Nothing interrupts it.
+        record.ok_or_else(|| Error::Start(io::ErrorKind::Interrupted.into()))
+    }
+}
+
+/// The cells that wait, and what runs.
+struct Queue<'a> {
+    plan: &'a Plan,
+    local: &'a Local<'a>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Places in the plan, in its order.
+    waiting: VecDeque<usize>,
+    running: Vec<usize>,
+    /// Held by other runs when they were looked at last.
+    elsewhere: Vec<usize>,
+    gpus: Vec<Option<String>>,
+    stopped: Option<String>,
+}
+
+/// A cell that may start now, on the GPU that it has to itself.
+struct Start {
+    cell: usize,
+    gpu: Option<String>,
+}
+
+impl<'a> Queue<'a> {
+    fn new(plan: &'a Plan, local: &'a Local<'a>) -> Self {
+        let gpus = match local.gpus.as_slice() {
+            [] => vec![None],
+            gpus => gpus.iter().cloned().map(Some).collect(),
+        };
+        Self {
+            plan,
+            local,
+            state: Mutex::new(State {
+                waiting: (0..plan.cells.len()).collect(),
+                running: Vec::new(),
+                elsewhere: Vec::new(),
+                gpus,
+                stopped: None,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, reason: &str) {
+        self.lock().stopped.get_or_insert_with(|| reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// Carries out cells until none is left.
+    fn work(&self, store: &Store, machine: &Machine, events: &Sender<(usize, Event)>) -> Result<(), Error> {
+        while let Some(start) = self.take() {
+            let planned = &self.plan.cells[start.cell];
+            let ended = self.carry_out(planned, &start, store, machine, events);
+            if let Ok(Some((record, _))) = &ended
+                && planned.is_baseline()
+                && let Err(reason) = gate::check(record, &self.plan.expect)
+            {
+                self.stop(&reason);
+            }
+            // Only now, so that no cell starts between a baseline's end and its check.
+            let mut state = self.lock();
+            state.running.retain(|cell| *cell != start.cell);
+            if planned.is_on_gpu() {
+                state.gpus.push(start.gpu.clone());
+            }
+            if let Ok(None) = ended
+                && !self.is_interrupted()
+            {
+                state.elsewhere.push(start.cell);
+            }
+            drop(state);
+            if let Ok(Some((record, measured))) = &ended {
+                let event = Event::Finished {
+                    record: Box::new(record.clone()),
+                    measured: *measured,
+                };
+                // The receiver outlives all workers.
+                let _ = events.send((start.cell, event));
+            }
+            self.changed.notify_all();
+            ended?;
+        }
+        Ok(())
+    }
+
+    /// The record of a cell, and whether it was measured now; `None` if another run holds it, or this one was interrupted.
+    fn carry_out(
         &self,
         planned: &Planned,
+        start: &Start,
         store: &Store,
-        launcher: &Launcher,
         machine: &Machine,
-        watch: &mut dyn Watch,
+        events: &Sender<(usize, Event)>,
     ) -> Result<Option<(Record, bool)>, Error> {
-        let is_done = |record: &Record| record.status == Status::Ok;
-        if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_done) {
+        let is_ok = |record: &Record| record.status == Status::Ok;
+        if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_ok) {
             return Ok(Some((done, false)));
         }
         let Some(mut claim) = store.claim(&planned.cell, &planned.key)? else {
             return Ok(None);
         };
-        if let Some(done) = claim.found().filter(|record| is_done(record)) {
+        if let Some(done) = claim.found().filter(|record| is_ok(record)) {
             return Ok(Some((done.clone(), false)));
         }
-        let record = launcher.record(planned, &self.experiment, self.limits, machine, watch)?;
-        Ok(Some((claim.record(&record)?, true)))
+        let mut watch = Sent {
+            cell: start.cell,
+            events,
+        };
+        for tries_left in (0..=self.plan.limits.retries).rev() {
+            let terms = Terms {
+                experiment: &self.plan.experiment,
+                limits: self.plan.limits,
+                machine,
+                gpu: start.gpu.as_deref(),
+                interrupted: self.local.interrupted,
+            };
+            let measured = self.local.launcher.record(planned, &terms, &mut watch)?;
+            let Some(record) = measured else {
+                return Ok(None);
+            };
+            let stored = claim.record(&record)?;
+            if tries_left == 0 || stored.status != Status::Failed {
+                return Ok(Some((stored, true)));
+            }
+        }
+        Ok(None)
     }
 
-    /// Measures one cell in a process of its own, and keeps nothing.
-    ///
-    /// # Errors
-    /// If the process can't be started.
-    pub fn measure_only(&self, planned: &Planned, launcher: &Launcher, watch: &mut dyn Watch) -> Result<Record, Error> {
-        Ok(launcher.record(planned, &self.experiment, self.limits, &Machine::look(), watch)?)
+    /// The next cell, once it may start; `None` when there is no more.
+    fn take(&self) -> Option<Start> {
+        let mut state = self.lock();
+        loop {
+            let nothing_left = state.waiting.is_empty() && state.elsewhere.is_empty();
+            if state.stopped.is_some() || self.is_interrupted() || nothing_left {
+                return None;
+            }
+            if let Some(place) = self.startable(&state) {
+                let cell = state.waiting.remove(place)?;
+                state.running.push(cell);
+                let gpu = match self.plan.cells[cell].is_on_gpu() {
+                    true => state.gpus.pop().flatten(),
+                    false => None,
+                };
+                return Some(Start { cell, gpu });
+            }
+            let (back, waited) = self
+                .changed
+                .wait_timeout(state, LOOK_AGAIN)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = back;
+            if waited.timed_out() {
+                let again = std::mem::take(&mut state.elsewhere);
+                state.waiting.extend(again);
+                state.waiting.make_contiguous().sort_unstable();
+            }
+        }
+    }
+
+    /// The place in the queue of the first cell that may start. A cell that waits to be alone lets none behind it pass, or it
+    /// would wait for ever; one that waits for a GPU does.
+    fn startable(&self, state: &State) -> Option<usize> {
+        let cells = &self.plan.cells;
+        let alone = |cell: usize| cells[cell].measures_speed();
+        let open_baseline = |before: usize| {
+            let open = state.waiting.iter().chain(&state.running).chain(&state.elsewhere);
+            open.copied().any(|cell| cell < before && cells[cell].is_baseline())
+        };
+        for (place, &cell) in state.waiting.iter().enumerate() {
+            let room = match alone(cell) {
+                true => state.running.is_empty(),
+                false => !state.running.iter().any(|&running| alone(running)),
+            };
+            if !room || (!cells[cell].is_baseline() && open_baseline(cell)) {
+                return None;
+            }
+            if !cells[cell].is_on_gpu() || !state.gpus.is_empty() {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.local.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+/// Sends what is heard of a cell to the one who tells it.
+struct Sent<'a> {
+    cell: usize,
+    events: &'a Sender<(usize, Event)>,
+}
+
+impl Watch for Sent<'_> {
+    fn started(&mut self, process: u32) {
+        let _ = self.events.send((self.cell, Event::Started(process)));
+    }
+
+    fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        let phase = phase.to_owned();
+        let _ = self.events.send((self.cell, Event::Progress { phase, done, total }));
+    }
+}
+
+/// Tells what is heard of a cell.
+struct Heard<'a> {
+    cell: usize,
+    observer: &'a mut dyn Observer,
+}
+
+impl Watch for Heard<'_> {
+    fn started(&mut self, process: u32) {
+        self.observer.started(self.cell, process);
+    }
+
+    fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        self.observer.progress(self.cell, phase, done, total);
     }
 }

@@ -14,7 +14,7 @@ use prunebench_tensor::{DType, Device, Engine};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::cmd::run::carry_out;
+use crate::cmd::local::{CarriedOut, LocalArgs};
 use crate::output::{listed, note, print, print_json};
 
 /// Perplexity from which on a map's colours are all alike, as a multiple of the dense model's.
@@ -66,6 +66,8 @@ pub struct DepthMap {
     /// Folder with texts (text/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    local: LocalArgs,
     /// Print the lines of depth-map.csv as JSON
     #[arg(long)]
     json: bool,
@@ -112,7 +114,7 @@ impl DepthMap {
         }
         let plan = Plan::new(&self.experiment(engine, &ranges), self.data.as_deref())?;
         let folder = self.results.join(&plan.experiment);
-        let (outcome, _, mut files) = carry_out(&plan, &folder)?;
+        let CarriedOut { outcome, mut files, .. } = self.local.carry_out(&plan, &folder)?;
         let lines = self.lines(&ranges, &outcome.records);
         files.extend(self.write(&folder, &lines)?);
         match self.json {
@@ -175,7 +177,7 @@ impl DepthMap {
             devices: vec![self.device.clone()],
             dtypes: vec!["f32".to_owned()],
             seeds: self.seed.clone(),
-            threads: None,
+            threads: self.local.threads(),
             calibration: None,
             recovery: None,
             evaluation: EvaluationText {

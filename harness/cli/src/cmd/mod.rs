@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod eval;
 pub mod fetch;
 pub mod list;
+pub mod local;
 pub mod pretrain;
 pub mod report;
 pub mod run;
@@ -152,11 +153,9 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
 /// Measures each cell in a process of its own, and prints what comes out. Nothing is kept.
 fn measure(plan: &Plan, place: &PlaceArgs) -> anyhow::Result<Vec<Record>> {
     let launcher = launcher()?;
-    let mut progress = Progress::new(plan.cells.len());
-    let records: Vec<Record> = plan
-        .cells
-        .iter()
-        .map(|planned| plan.measure_only(planned, &launcher, &mut progress))
+    let mut progress = Progress::new(&plan.cells);
+    let records: Vec<Record> = (0..plan.cells.len())
+        .map(|cell| plan.measure_only(cell, &launcher, &mut progress))
         .collect::<Result<_, _>>()?;
     drop(progress);
     if place.json {

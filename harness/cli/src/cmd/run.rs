@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prunebench_results::{Status, Store, read_records};
-use prunebench_sweep::{Experiment, Outcome as SweepOutcome, Plan, Tables};
+use prunebench_results::{Status, read_records};
+use prunebench_sweep::{Experiment, Plan};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::cmd::launcher;
+use crate::cmd::local::{CarriedOut, LocalArgs};
 use crate::output::{listed, note, print, print_json, table};
-use crate::progress::{Progress, name};
+use crate::progress::name;
 
 /// Run an experiment: measure every cell of its grid that isn't measured yet, and print the table.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Each cell runs in its own process and leaves one record. A cell that failed is tried again by the next run; \
-one that is done is never run again. If some cell failed, the table is printed and the exit code is 1.
+one that is done is never run again. If some cell failed, the table is printed and the exit code is 1. Several runs may share a \
+results folder: no cell is measured by two of them. Give `threads` in the experiment to keep its cells the same under another --jobs.
 
 Examples:
   prunebench run harness/experiments/quick.toml
@@ -31,6 +32,8 @@ pub struct Run {
     /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    local: LocalArgs,
     /// Print the cells, and which are done, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -39,29 +42,21 @@ pub struct Run {
     json: bool,
 }
 
-/// Measures what isn't measured yet, and writes the tables.
-pub(super) fn carry_out(plan: &Plan, folder: &Path) -> anyhow::Result<(SweepOutcome, Tables, Vec<PathBuf>)> {
-    let store = Store::open(folder.join("records"))?;
-    // Before the first cell, so that the tables of a run that was cut off can be made.
-    plan.write_order(folder)?;
-    let mut progress = Progress::new(plan.cells.len());
-    let outcome = plan.run(&store, &launcher()?, &mut progress)?;
-    drop(progress);
-    let tables = Tables::new(&outcome.records)?;
-    let files = tables.write(folder)?;
-    Ok((outcome, tables, files))
-}
-
 impl Run {
     pub fn run(self) -> Outcome {
-        let experiment = Experiment::read(&self.experiment)?;
+        let mut experiment = Experiment::read(&self.experiment)?;
+        experiment.threads = experiment.threads.or_else(|| self.local.threads());
         let plan = Plan::new(&experiment, self.data.as_deref())?;
         let folder = self.results.join(&plan.experiment);
         let records = folder.join("records");
         if self.dry_run {
             return self.show(&plan, &records);
         }
-        let (outcome, tables, files) = carry_out(&plan, &folder)?;
+        let CarriedOut {
+            outcome,
+            tables,
+            files,
+        } = self.local.carry_out(&plan, &folder)?;
         if self.json {
             print_json(&json!({
                 "experiment": plan.experiment,
