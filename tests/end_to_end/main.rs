@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod depth_map;
 mod pretrain;
+mod store;
 mod support;
 mod sweep;
 mod tasks;
