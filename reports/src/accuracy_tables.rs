@@ -167,4 +167,4 @@ fn ratio(estimate: RatioEstimate) -> Entry {
 
 #[cfg(test)]
 #[path = "accuracy_tests.rs"]
-mod tests;
+pub(crate) mod tests;

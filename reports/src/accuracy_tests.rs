@@ -30,7 +30,7 @@ fn counts() -> ScoringCounts {
 }
 
 /// Two choices an item, the first of which is right; by characters the other one is chosen always.
-fn choices(shots: usize, right: [usize; 8]) -> TaskResult {
+pub(crate) fn choices(shots: usize, right: [usize; 8]) -> TaskResult {
     let item = |(document, right): (usize, usize)| ScoredItem {
         document,
         group: None,
@@ -60,7 +60,7 @@ fn single(log_likelihood: f64, greedy: [usize; 8]) -> TaskResult {
     TaskResult::from_items(request("lambada@1", 0), &own, items, 8, counts()).unwrap()
 }
 
-fn with(mut record: Record, tasks: Vec<TaskResult>) -> Record {
+pub(crate) fn with(mut record: Record, tasks: Vec<TaskResult>) -> Record {
     let member = |shots| SuiteMember {
         task: "arc@1".into(),
         shots,

@@ -201,19 +201,14 @@ impl Check<'_> {
             Cure::Rename(to) => to.file_name().and_then(OsStr::to_str).unwrap_or_default(),
             _ => name,
         };
-        let Some(lock) = Lock::take(self.folder, stem(cell)).map_err(unusable)? else {
+        let Some(_lock) = Lock::take(self.folder, stem(cell)).map_err(unusable)? else {
             return Ok(false);
         };
         let to = match cure {
             Cure::User(_) => return Ok(false),
-            Cure::Remove => {
-                // With the lock goes what belongs to it.
-                drop(lock);
-                return match fs::remove_file(path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
-                    _ => Ok(true),
-                };
-            }
+            // What the lock is of goes with it.
+            Cure::Remove if !name.starts_with(OLD_PARTIAL) => return Ok(true),
+            Cure::Remove => return fs::remove_file(path).map(|()| true).map_err(unusable),
             Cure::Aside if name.ends_with(SAMPLES) && !self.is_orphan(name) => return Ok(false),
             Cure::Aside => {
                 fs::create_dir_all(damaged).map_err(|source| StoreError::folder(damaged, source))?;

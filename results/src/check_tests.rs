@@ -1,7 +1,8 @@
 use std::fs::{read, write};
 
 use super::*;
-use crate::store::tests::{failed, names, record, store, write as write_record};
+use crate::store::tests::{names, store, write as write_record};
+use crate::test_records::{failed, record};
 use crate::{Store, read_records};
 
 /// The record of a seed, and the path of its samples.

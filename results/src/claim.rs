@@ -153,3 +153,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "claim_tests.rs"]
+mod tests;

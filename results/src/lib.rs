@@ -16,6 +16,8 @@ mod store;
 mod store_error;
 mod task;
 mod task_items;
+#[cfg(test)]
+mod test_records;
 
 pub use cell::{
     Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, TensorParallel, ThroughputRequest,

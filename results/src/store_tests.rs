@@ -1,148 +1,10 @@
-use std::{
-    io::BufRead,
-    process::{Command, Stdio},
-};
+use std::io::BufRead;
 
 use super::*;
-use crate::*;
-
-pub(crate) fn record(seed: u64) -> Record {
-    let cell = Cell {
-        model: "tiny".into(),
-        recipe: vec!["wanda(sparsity=0.5)".into()],
-        engine: "candle".into(),
-        device: "cpu".into(),
-        dtype: "f32".into(),
-        seed,
-        evaluation: Evaluation::default(),
-    };
-    let inputs = Inputs::from([(MODEL_INPUT.to_owned(), "abc".to_owned())]);
-    Record {
-        schema: SCHEMA,
-        key: cell.key(&inputs),
-        cell,
-        inputs,
-        experiment: "smol".into(),
-        status: Status::Ok,
-        error: None,
-        log: Vec::new(),
-        attempts: Vec::new(),
-        metrics: Some(Metrics {
-            perplexity: vec![PerplexityResult::from_windows("p@1".into(), vec![0.1 + 0.2, 1e-300], 3, 4, 5).unwrap()],
-            throughput: Some(ThroughputResult {
-                prompt_tokens: 128,
-                generated_tokens: 32,
-                batch: 1,
-                threads: 2,
-                prefill: Samples::new(128, vec![0.5, 0.7]).unwrap(),
-                decode: Samples::new(31, vec![1.5, 1.7]).unwrap(),
-                first_call_s: 0.9,
-                tensor_parallel: None,
-                all_reduces_per_token: None,
-            }),
-            training: None,
-            tasks: vec![task()],
-            compression: Compression {
-                nominal_ratio: Some(0.5),
-                achieved_ratio: 0.4999,
-                achieved_parameter_ratio: 0.0,
-                mask_sparsity: 0.4,
-                method_reports: vec![MethodReport {
-                    method: "wanda".into(),
-                    config: serde_json::json!({"sparsity": 0.5, "b": 1, "a": null}),
-                    nominal: Some(0.5),
-                    achieved: 0.4999,
-                    basis: "prunable weights".into(),
-                    stochastic: false,
-                    details: serde_json::json!({}),
-                }],
-            },
-            accounting: Accounting {
-                stored_parameters: 10,
-                executed_parameters: 12,
-                nonzero_parameters: 6,
-                stored_bytes: 40,
-                flops_per_token: 24,
-                kv_bytes_per_token: 8,
-                effective_depth: 2,
-            },
-            budget: Budget {
-                calibration_tokens: 1024,
-                training_tokens: 0,
-                forward_passes: 2,
-                cpu_seconds: 1.25,
-                wall_seconds: 0.75,
-                update_seconds: 0.5,
-            },
-        }),
-        samples: None,
-        memory: Some(Memory {
-            peak_resident_bytes: 1 << 20,
-            how: "VmHWM".into(),
-        }),
-        provenance: Provenance {
-            git_revision: Some("0123abcd".into()),
-            git_dirty: false,
-            prunebench_version: "0.1.0".into(),
-            rustc: "rustc 1.95.0".into(),
-            engine_version: "candle 0.11.1".into(),
-            cpu: "a CPU".into(),
-            cores: 2,
-            threads: 2,
-            memory_bytes: 1 << 33,
-            gpu: None,
-            driver: None,
-            os: "an OS".into(),
-            started_at: "2025-01-01T00:00:00Z".into(),
-            finished_at: "2025-01-01T00:00:09Z".into(),
-        },
-    }
-}
-
-/// Two documents, one of them with a likelihood that is no number.
-fn task() -> TaskResult {
-    let item = |document, log_likelihoods| ScoredItem {
-        document,
-        group: Some("a group".into()),
-        log_likelihoods,
-        greedy: vec![true, false],
-        gold: Some(0),
-        lengths: vec![ChoiceLength { chars: 1, bytes: 2 }; 2],
-        divergence: Some((0.1 + 0.2, 3)),
-    };
-    let request = TaskRequest {
-        task: "t@1".into(),
-        shots: 0,
-        shots_split: None,
-        shots_seed: 1234,
-        limit: None,
-        divergence: true,
-    };
-    let counts = ScoringCounts {
-        requests: 4,
-        tokens_scored: 6,
-        tokens_read: 9,
-        bos_added: false,
-        prefix_token: None,
-        truncated_requests: 0,
-        seconds: 0.25,
-    };
-    let items = vec![item(0, vec![-0.1, -1.0 / 3.0]), item(4, vec![f64::NEG_INFINITY, -1.0])];
-    TaskResult::from_items(request, &[MetricName::Acc], items, 9, counts).unwrap()
-}
-
-pub(crate) fn failed(seed: u64) -> Record {
-    Record {
-        status: Status::Timeout,
-        error: Some("took longer than 60 s".into()),
-        log: vec!["last words".into()],
-        metrics: None,
-        ..record(seed)
-    }
-}
+use crate::test_records::{failed, record};
 
 /// The record as a store lists it, and as a comparison reads it.
-fn read(store: &Store, seed: u64) -> (Record, Record) {
+pub(crate) fn read(store: &Store, seed: u64) -> (Record, Record) {
     let listed = find(store, seed).unwrap().unwrap();
     let mut joined = listed.clone();
     read_samples(store.folder(), &mut joined).unwrap();
@@ -154,7 +16,7 @@ fn find(store: &Store, seed: u64) -> Result<Option<Record>, StoreError> {
     store.find(&record.cell, &record.key)
 }
 
-fn claim(store: &Store, seed: u64) -> Option<Claim> {
+pub(crate) fn claim(store: &Store, seed: u64) -> Option<Claim> {
     let record = record(seed);
     store.claim(&record.cell, &record.key).unwrap()
 }
@@ -409,98 +271,6 @@ fn a_record_that_json_or_the_rules_cannot_hold_is_refused() {
         assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
     }
     assert_eq!(read_records(store.folder()).unwrap(), []);
-}
-
-#[test]
-fn opening_leaves_nothing_behind_and_locks_nothing() {
-    let (folder, _store) = store();
-    assert!(names(folder.path()).is_empty());
-    Store::open(folder.path()).unwrap();
-}
-
-#[test]
-fn a_claimed_cell_is_nobody_else_s_until_it_is_dropped() {
-    let (folder, store) = store();
-    let other = Store::open(folder.path()).unwrap();
-    let mut first = claim(&store, 1).unwrap();
-    assert!(claim(&other, 1).is_none() && claim(&other, 2).is_some());
-    // Also with the record written and the other store opened anew.
-    first.record(&record(1)).unwrap();
-    assert!(claim(&Store::open(folder.path()).unwrap(), 1).is_none());
-    drop(first);
-    let after = claim(&other, 1).unwrap();
-    assert_eq!(after.found(), Some(&read(&store, 1).0));
-}
-
-#[test]
-fn of_many_claimants_each_cell_has_one_at_a_time() {
-    let (folder, _) = store();
-    let measured = std::sync::atomic::AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                let store = Store::open(folder.path()).unwrap();
-                for seed in 0..20 {
-                    let mut claim = loop {
-                        match claim(&store, seed) {
-                            Some(claim) => break claim,
-                            None => std::thread::yield_now(),
-                        }
-                    };
-                    if claim.found().is_none() {
-                        claim.record(&record(seed)).unwrap();
-                        measured.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    assert_eq!(measured.into_inner(), 20);
-    assert_eq!(read_records(folder.path()).unwrap().len(), 20);
-    assert_eq!(check_store(folder.path(), None).unwrap(), []);
-}
-
-#[test]
-fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
-    // The test starts itself as the process to kill.
-    const FOLDER: &str = "PRUNEBENCH_TEST_FOLDER";
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        let store = Store::open(folder).unwrap();
-        let _claim = claim(&store, 1).unwrap();
-        println!("\nholding");
-        std::thread::sleep(std::time::Duration::from_secs(60));
-        return;
-    }
-    let (folder, store) = store();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "the_claim_of_a_killed_process_is_taken_over_with_what_it_left",
-            "--nocapture",
-        ])
-        .env(FOLDER, folder.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = io::BufReader::new(child.stdout.take().unwrap());
-    let held = output.lines().any(|line| line.unwrap() == "holding");
-    let refused = claim(&store, 1).is_none();
-    // Half a record, as if it was killed while it wrote.
-    let stem = record(1).cell.stem(&record(1).key);
-    let partial = folder.path().join(claim::CLAIMS).join(format!("{stem}.partial"));
-    fs::write(&partial, "{\"schema\": 2, \"key\"").unwrap();
-    Store::open(folder.path()).unwrap();
-    let kept = partial.exists();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(held && refused && kept);
-    assert_eq!(read_records(folder.path()).unwrap(), []);
-    drop(claim(&store, 1).unwrap());
-    assert!(names(folder.path()).is_empty());
-
-    fs::write(partial.with_extension("lock"), "process 1").unwrap();
-    fs::write(&partial, "{").unwrap();
-    Store::open(folder.path()).unwrap();
-    assert!(names(folder.path()).is_empty());
 }
 
 #[test]

@@ -296,15 +296,12 @@ fn a_model_that_answers_no_number_is_a_row_that_says_so() {
     ];
     let ran = sandbox.run(&[&arguments[..], &["--lm-eval-output", "out"]].concat());
     ran.expect(1, &[]);
-    assert!(ran.out.contains("failed: sciq@1: there is no score"), "{}", ran.out);
+    assert!(ran.out.contains("nan: sciq@1: there is no score"), "{}", ran.out);
     assert_eq!(fs::read_dir(sandbox.path("out")).unwrap().count(), 0);
     let json = sandbox.run(&[&arguments[..], &["--json"]].concat());
     json.expect(1, &[]);
     let record = &records(&json.out)[0];
-    assert_eq!(
-        (&record["status"], &record["metrics"]),
-        (&json!("failed"), &Value::Null)
-    );
+    assert_eq!((&record["status"], &record["metrics"]), (&json!("nan"), &Value::Null));
 }
 
 #[test]

@@ -29,4 +29,4 @@ pub use process::Launcher;
 pub use recipe::{Compressed, Supplies, compress};
 pub use recovery::Recovery;
 pub use run::{Error, Local, Observer, Outcome};
-pub use tables::{Tables, TablesError, ordered_records, write_depth_plot};
+pub use tables::{Tables, TablesError, ordered_records, write_depth_plot, write_whole};

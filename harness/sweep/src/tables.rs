@@ -189,7 +189,10 @@ pub fn ordered_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
 }
 
 /// Writes a file of `folder` whole or not at all.
-pub(crate) fn write_whole(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// If the folder or the disk doesn't take it.
+pub fn write_whole(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     // A temporary file is private by default, and a table is for everyone whom the umask allows.
     #[cfg(unix)]

@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use prunebench_reports::{ExportFormat, export};
 use prunebench_results::{check_store, read_records};
+use prunebench_sweep::write_whole;
 
 use crate::Outcome;
 use crate::output::{note, print, print_json};
@@ -109,12 +110,9 @@ impl Export {
         };
         let mut content = Vec::new();
         export(&records, format, &mut content)?;
-        std::fs::write(&self.out, content).with_context(|| {
-            format!(
-                "{} can't be written whole; check the folder and the disk",
-                self.out.display()
-            )
-        })?;
+        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        write_whole(folder.unwrap_or(Path::new(".")), &self.out, &content)
+            .with_context(|| format!("{} can't be written; check the folder and the disk", self.out.display()))?;
         note(&format!("{} records: {}", records.len(), self.out.display()));
         Ok(true)
     }

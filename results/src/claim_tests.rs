@@ -1,0 +1,101 @@
+use std::{
+    io::BufRead,
+    process::{Command, Stdio},
+};
+
+use super::*;
+use crate::store::tests::{claim, names, read, store};
+use crate::test_records::record;
+use crate::{Store, check_store, read_records};
+
+#[test]
+fn opening_leaves_nothing_behind_and_locks_nothing() {
+    let (folder, _store) = store();
+    assert!(names(folder.path()).is_empty());
+    Store::open(folder.path()).unwrap();
+}
+
+#[test]
+fn a_claimed_cell_is_nobody_else_s_until_it_is_dropped() {
+    let (folder, store) = store();
+    let other = Store::open(folder.path()).unwrap();
+    let mut first = claim(&store, 1).unwrap();
+    assert!(claim(&other, 1).is_none() && claim(&other, 2).is_some());
+    // Also with the record written and the other store opened anew.
+    first.record(&record(1)).unwrap();
+    assert!(claim(&Store::open(folder.path()).unwrap(), 1).is_none());
+    drop(first);
+    let after = claim(&other, 1).unwrap();
+    assert_eq!(after.found(), Some(&read(&store, 1).0));
+}
+
+#[test]
+fn of_many_claimants_each_cell_has_one_at_a_time() {
+    let (folder, _) = store();
+    let measured = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let store = Store::open(folder.path()).unwrap();
+                for seed in 0..20 {
+                    let mut claim = loop {
+                        match claim(&store, seed) {
+                            Some(claim) => break claim,
+                            None => std::thread::yield_now(),
+                        }
+                    };
+                    if claim.found().is_none() {
+                        claim.record(&record(seed)).unwrap();
+                        measured.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(measured.into_inner(), 20);
+    assert_eq!(read_records(folder.path()).unwrap().len(), 20);
+    assert_eq!(check_store(folder.path(), None).unwrap(), []);
+}
+
+#[test]
+fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
+    // The test starts itself as the process to kill.
+    const FOLDER: &str = "PRUNEBENCH_TEST_FOLDER";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let store = Store::open(folder).unwrap();
+        let _claim = claim(&store, 1).unwrap();
+        println!("\nholding");
+        std::thread::sleep(std::time::Duration::from_secs(60));
+        return;
+    }
+    let (folder, store) = store();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "the_claim_of_a_killed_process_is_taken_over_with_what_it_left",
+            "--nocapture",
+        ])
+        .env(FOLDER, folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = io::BufReader::new(child.stdout.take().unwrap());
+    let held = output.lines().any(|line| line.unwrap() == "holding");
+    let refused = claim(&store, 1).is_none();
+    // Half a record, as if it was killed while it wrote.
+    let stem = record(1).cell.stem(&record(1).key);
+    let partial = folder.path().join(CLAIMS).join(format!("{stem}.partial"));
+    fs::write(&partial, "{\"schema\": 2, \"key\"").unwrap();
+    Store::open(folder.path()).unwrap();
+    let kept = partial.exists();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(held && refused && kept);
+    assert_eq!(read_records(folder.path()).unwrap(), []);
+    drop(claim(&store, 1).unwrap());
+    assert!(names(folder.path()).is_empty());
+
+    fs::write(partial.with_extension("lock"), "process 1").unwrap();
+    fs::write(&partial, "{").unwrap();
+    Store::open(folder.path()).unwrap();
+    assert!(names(folder.path()).is_empty());
+}
