@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo weight-evolution test bench lint
+.PHONY: help setup model demo weight-evolution layer-parallelism test bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -34,6 +34,27 @@ weight-evolution: $(WE_MODELS) ## replicate weight evolution at a CPU size: thre
 	for seed in 0 1 2; do cp results/models/weight-evolution-small-$$seed/training.json $(WE_RESULTS)/training-$$seed.json; done
 	python3 $(WE_RESULTS)/claims.py $(WE_RESULTS)/records.csv > $(WE_RESULTS)/README.md.partial
 	mv $(WE_RESULTS)/README.md.partial $(WE_RESULTS)/README.md
+
+LP = layer-parallelism
+LP_EXPERIMENTS = harness/experiments/papers/layer_parallelism
+LP_RESULTS = results/papers/layer_parallelism
+LP_PARTS = depth shuffle slicegpt icl recovery speed ranks
+LP_MAP = cargo run -- depth-map --model smollm2-135m --protocol wikitext2/stream-512@1 --windows 16
+LP_PLOT = --depth-plot 'layer-parallel(end=28, pairs=*)' --depth-plot 'two-parallel(end=28, start=*)' --depth-plot 'shortgpt(blocks=*)' \
+	--depth-plot 'sleb(blocks=*)' --depth-plot 'prune-range(end=*, start=12)' --depth-plot 'merge(end=*, start=12)'
+
+layer-parallelism: model ## study layer parallelism on SmolLM2-135M (two hours on 2 cores; what is measured stays)
+	$(LP_MAP) --name $(LP)-ends --method layer-parallel --length 2,4,8
+	$(LP_MAP) --name $(LP)-removals --method prune-range --length 1,2,4
+	-for part in $(LP_PARTS); do cargo run -- run $(LP_EXPERIMENTS)/$$part.toml; done
+	cargo run -- report results/runs/$(LP)-depth $(LP_PLOT)
+	cp results/runs/$(LP)-depth/depth.svg $(LP_RESULTS)
+	cp results/runs/$(LP)-icl/tasks.csv $(LP_RESULTS)/icl_tasks.csv
+	cp results/runs/$(LP)-ends/depth-map-layer-parallel.svg $(LP_RESULTS)/ends.svg
+	cp results/runs/$(LP)-removals/depth-map-prune-range.svg $(LP_RESULTS)/removals.svg
+	for part in ends removals $(LP_PARTS); do cp results/runs/$(LP)-$$part/table.csv $(LP_RESULTS)/$$part.csv; done
+	python3 $(LP_RESULTS)/claims.py > $(LP_RESULTS)/README.md.partial
+	mv $(LP_RESULTS)/README.md.partial $(LP_RESULTS)/README.md
 
 # Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
 test: setup $(if $(wildcard ../shared/golden),model) ## run every test
