@@ -141,6 +141,27 @@ fn a_sweep_killed_fifty_times_ends_with_the_records_of_an_undisturbed_one() {
 }
 
 #[test]
+fn an_interrupt_ends_the_running_cells_and_keeps_the_rest() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment());
+    let (mut run, workers) = start(&sandbox);
+    // A few cells are done by then, and others are not.
+    let last = workers.iter().nth(9).unwrap();
+    let interrupt = |process: u32| Command::new("kill").args(["-2", &process.to_string()]).status();
+    assert!(interrupt(run.id()).unwrap().success());
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let done = numbers(&sandbox);
+    assert!((1..cells()).contains(&done.len()), "{}", done.len());
+    assert!(done.values().all(|record| record["status"] == "ok"));
+    assert!(sandbox.path("results/runs/a/table.md").exists());
+    assert!(!kill(last), "a worker outlived its run");
+    sandbox
+        .run(&["run", "a.toml"])
+        .expect(0, &[&format!("measured {} of", cells() - done.len())]);
+    check(&sandbox);
+}
+
+#[test]
 fn two_runs_at_once_share_the_cells() {
     let sandbox = Sandbox::new();
     sandbox.write("a.toml", &experiment());

@@ -101,7 +101,9 @@ impl Observer for Progress<'_> {
         let bar = self.bars.add(ProgressBar::no_length());
         if self.terminal {
             // The template is fixed and valid; without it the bar would only look different.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg} [{bar:24}] {pos}/{len} {elapsed}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {prefix}: {msg} [{bar:24}] {pos}/{len} {elapsed}")
+            {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar.set_prefix(line);

@@ -64,12 +64,7 @@ impl Launcher {
     ///
     /// # Errors
     /// If the process can't be started.
-    pub(crate) fn record(
-        &self,
-        planned: &Planned,
-        terms: &Terms,
-        watch: &mut dyn Watch,
-    ) -> io::Result<Option<Record>> {
+    pub(crate) fn record(&self, planned: &Planned, terms: &Terms, watch: &mut dyn Watch) -> io::Result<Option<Record>> {
         let started_at = now();
         let Some((ending, log)) = self.execute(planned, terms, watch)? else {
             return Ok(None);
@@ -87,7 +82,9 @@ impl Launcher {
             metrics: ending.metrics,
             samples: None,
             memory: ending.memory,
-            provenance: terms.machine.provenance(&planned.cell, planned.request.threads, started_at),
+            provenance: terms
+                .machine
+                .provenance(&planned.cell, planned.request.threads, started_at),
         }))
     }
 
@@ -140,7 +137,7 @@ impl Launcher {
         drop(output);
         let ending = match waited {
             Waited::Ended(last) => judge(last, status, &log, terms.limits),
-            Waited::Beyond(ending) => ending,
+            Waited::Beyond(ending) => *ending,
             Waited::Interrupted => return Ok(None),
         };
         if ending.status == Status::Ok {
@@ -179,7 +176,7 @@ enum Waited {
     /// It closed its output, after this last word.
     Ended(Option<Message>),
     /// It is beyond a limit, and shall have this ending.
-    Beyond(Ending),
+    Beyond(Box<Ending>),
     /// The run is over.
     Interrupted,
 }
@@ -214,7 +211,7 @@ fn wait(
             && start.elapsed().as_secs_f64() > seconds
         {
             let error = format!("ended after limits.timeout_s = {seconds} s; raise it, or measure less");
-            return Waited::Beyond(beyond(Status::Timeout, error));
+            return Waited::Beyond(Box::new(beyond(Status::Timeout, error)));
         }
         if let Some(limit) = limits.memory_gb
             && let Some(found) = memory.bytes().filter(|bytes| *bytes as f64 > limit * 1e9)
@@ -226,7 +223,7 @@ fn wait(
                 }),
                 ..beyond(Status::Oom, over_limit(found, limit))
             };
-            return Waited::Beyond(ending);
+            return Waited::Beyond(Box::new(ending));
         }
     }
 }

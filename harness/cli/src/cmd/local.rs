@@ -46,7 +46,9 @@ impl LocalArgs {
     pub fn carry_out(&self, plan: &Plan, folder: &Path) -> anyhow::Result<CarriedOut> {
         static STOP: AtomicBool = AtomicBool::new(false);
         if let Some(other) = self.beyond(plan) {
-            anyhow::bail!("--gpus shows each cell one GPU, which is `cuda` there, but a cell is for {other}; name `cuda`");
+            anyhow::bail!(
+                "--gpus shows each cell one GPU, which is `cuda` there, but a cell is for {other}; name `cuda`"
+            );
         }
         ctrlc::set_handler(|| {
             if STOP.swap(true, Ordering::Relaxed) {
@@ -73,11 +75,7 @@ impl LocalArgs {
         }
         let tables = Tables::new(&outcome.records)?;
         let files = tables.write(folder)?;
-        Ok(CarriedOut {
-            outcome,
-            tables,
-            files,
-        })
+        Ok(CarriedOut { outcome, tables, files })
     }
 
     /// The device of a cell that its only GPU can't be.

@@ -52,11 +52,7 @@ impl Run {
         if self.dry_run {
             return self.show(&plan, &records);
         }
-        let CarriedOut {
-            outcome,
-            tables,
-            files,
-        } = self.local.carry_out(&plan, &folder)?;
+        let CarriedOut { outcome, tables, files } = self.local.carry_out(&plan, &folder)?;
         if self.json {
             print_json(&json!({
                 "experiment": plan.experiment,
