@@ -22,7 +22,7 @@ pub use measurement::{
 pub use record::{
     Accounting, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA, Status,
 };
-pub use store::{Store, StoreError, read_records};
+pub use store::{Store, StoreError, read_records, visit_records};
 pub use task::{
     Divergence, MetricName, ScoringCounts, SuiteMember, SuiteRequest, TaskGroup, TaskItem, TaskMetric, TaskRequest,
     TaskResult,

@@ -42,6 +42,7 @@ enum Command {
     Pretrain(cmd::pretrain::Pretrain),
     Throughput(cmd::throughput::Throughput),
     Report(cmd::report::Report),
+    Schema(cmd::schema::Schema),
     Completions(cmd::completions::Completions),
     /// Measure one cell for `run`, which asks on standard input.
     #[command(hide = true)]
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         Command::Pretrain(command) => command.run(),
         Command::Throughput(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Worker => prunebench_sweep::worker::serve().map(|()| true).map_err(Into::into),
     };

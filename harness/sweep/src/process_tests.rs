@@ -27,6 +27,7 @@ fn run(script: &str, limits: Limits) -> (Record, Vec<String>) {
     };
     let inputs = BTreeMap::new();
     let planned = Planned {
+        skip: None,
         key: cell.key(&inputs),
         request: Request {
             inputs: BTreeMap::new(),

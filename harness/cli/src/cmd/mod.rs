@@ -10,15 +10,17 @@ pub mod list;
 pub mod pretrain;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod throughput;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use prunebench_results::{Record, TaskResult};
 use prunebench_sweep::{
-    Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, baseline,
+    Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, Source, baseline,
 };
 use prunebench_tensor::Engine;
 
@@ -125,10 +127,12 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
         place.engine.clone()
     };
     let experiment = Experiment {
+        include: Vec::new(),
         name: name_of_it.to_owned(),
         description: String::new(),
         models: vec![model.model.clone()],
         recipes: vec![RecipeText::Several(model.recipe())],
+        axes: BTreeMap::new(),
         engines,
         devices: vec![place.device.clone()],
         dtypes: vec![place.dtype.clone()],
@@ -139,6 +143,7 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
         evaluation,
         expect: Vec::new(),
         limits: Limits::default(),
+        source: Source::default(),
     };
     let mut plan = Plan::new(&experiment, model.data.as_deref())?;
     // A plan always has the baseline, which only was asked for if nothing else is there.

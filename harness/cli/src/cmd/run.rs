@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prunebench_results::{Status, Store, read_records};
-use prunebench_sweep::{Experiment, Outcome as SweepOutcome, Plan, Tables};
+use prunebench_results::{Cell, CellKey, Inputs, Status, Store};
+use prunebench_sweep::{Estimate, Experiment, Forecast, Outcome as SweepOutcome, Plan, Planned, Remaining, Tables};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::Outcome;
@@ -31,7 +32,7 @@ pub struct Run {
     /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Print the cells, and which are done, and run nothing
+    /// Print the cells, which are done, and what the others may take by earlier records, and run nothing
     #[arg(long)]
     dry_run: bool,
     /// Print the records as JSON instead of the table
@@ -56,11 +57,10 @@ impl Run {
     pub fn run(self) -> Outcome {
         let experiment = Experiment::read(&self.experiment)?;
         let plan = Plan::new(&experiment, self.data.as_deref())?;
-        let folder = self.results.join(&plan.experiment);
-        let records = folder.join("records");
         if self.dry_run {
-            return self.show(&plan, &records);
+            return self.show(&plan);
         }
+        let folder = self.results.join(&plan.experiment);
         let (outcome, tables, files) = carry_out(&plan, &folder)?;
         if self.json {
             print_json(&json!({
@@ -86,35 +86,128 @@ impl Run {
         Ok(outcome.is_complete())
     }
 
-    fn show(&self, plan: &Plan, records: &Path) -> Outcome {
-        let found = if records.is_dir() {
-            read_records(records)?
-        } else {
-            Vec::new()
-        };
-        let cells: Vec<_> = plan
-            .cells
-            .iter()
-            .map(|planned| {
-                let record = found.iter().find(|record| record.key == planned.key);
-                (planned, record.map(|record| record.status))
-            })
-            .collect();
+    fn show(&self, plan: &Plan) -> Outcome {
+        let forecast = plan.forecast(&self.results)?;
+        for unread in &forecast.unread {
+            note(&format!("not estimated from: {unread}"));
+        }
+        let cells = plan.cells.iter().zip(&forecast.cells);
         if self.json {
-            let cell = |(planned, status): &(&prunebench_sweep::Planned, Option<Status>)| json!({ "key": planned.key, "cell": planned.cell, "inputs": planned.inputs, "status": status });
-            print_json(&cells.iter().map(cell).collect::<Vec<_>>())?;
+            let cells = cells.map(|(planned, outlook)| CellView {
+                key: &planned.key,
+                cell: &planned.cell,
+                inputs: &planned.inputs,
+                status: outlook.status,
+                skip: planned.skip.as_deref(),
+                estimate: outlook.estimate,
+            });
+            print_json(&PlanView {
+                experiment: &plan.experiment,
+                cells: cells.collect(),
+                remaining: forecast.remaining,
+            })?;
         } else {
-            let line = |(planned, status): &(&prunebench_sweep::Planned, Option<Status>)| {
-                let status = status.map_or_else(|| "to do".to_owned(), |status| status.to_string());
-                format!(
-                    "{}  {status:<13}  {} {}\n",
-                    planned.key.short(),
-                    planned.cell.model,
-                    name(&planned.cell)
-                )
-            };
-            print(&cells.iter().map(line).collect::<String>())?;
+            let lines = cells.map(|(planned, outlook)| line(planned, outlook.status, outlook.estimate));
+            print(&(lines.collect::<String>() + &summary(plan, &forecast)))?;
         }
         Ok(true)
     }
+}
+
+/// A plan as JSON.
+#[derive(Serialize)]
+struct PlanView<'a> {
+    experiment: &'a str,
+    cells: Vec<CellView<'a>>,
+    remaining: Remaining,
+}
+
+#[derive(Serialize)]
+struct CellView<'a> {
+    key: &'a CellKey,
+    cell: &'a Cell,
+    inputs: &'a Inputs,
+    status: Option<Status>,
+    skip: Option<&'a str>,
+    estimate: Option<Estimate>,
+}
+
+fn line(planned: &Planned, status: Option<Status>, estimate: Option<Estimate>) -> String {
+    let (state, reason) = match (status, &planned.skip) {
+        (Some(status), _) => (status.to_string(), String::new()),
+        (None, Some(reason)) => ("skipped".to_owned(), format!(": {reason}")),
+        (None, None) => ("to do".to_owned(), String::new()),
+    };
+    let estimate = match estimate {
+        _ if status == Some(Status::Ok) || planned.skip.is_some() => String::new(),
+        Some(estimate) => format!(
+            "{}, {} by {}",
+            time(estimate.seconds),
+            memory(estimate.peak_resident_bytes),
+            records(estimate.records)
+        ),
+        None => "unknown".to_owned(),
+    };
+    format!(
+        "{}  {state:<13}  {estimate:<32}  {} {}{reason}\n",
+        planned.key.short(),
+        planned.cell.model,
+        name(&planned.cell)
+    )
+}
+
+/// The plan in two sentences.
+fn summary(plan: &Plan, forecast: &Forecast) -> String {
+    let Remaining {
+        cells,
+        unknown,
+        seconds,
+        peak_resident_bytes,
+        records: earlier,
+    } = forecast.remaining;
+    let done = forecast
+        .cells
+        .iter()
+        .filter(|outlook| outlook.status == Some(Status::Ok));
+    let skipped = plan.cells.iter().filter(|planned| planned.skip.is_some());
+    let mut text = format!(
+        "{} cells: {} done, {cells} left, {} skipped.",
+        plan.cells.len(),
+        done.count(),
+        skipped.count()
+    );
+    if unknown < cells {
+        text += &format!(
+            " Left, one after another: about {}, and {} in a single cell, by {}{}.",
+            time(seconds),
+            memory(peak_resident_bytes),
+            records(earlier),
+            match unknown {
+                0 => String::new(),
+                unknown => format!("; {unknown} cells have no like and are not counted"),
+            }
+        );
+    } else if cells > 0 {
+        text += " What they take is unknown: there is no record of their models.";
+    }
+    text + "\n"
+}
+
+fn records(count: usize) -> String {
+    format!("{count} record{}", if count == 1 { "" } else { "s" })
+}
+
+/// Records know their start and end to the second.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
+        (0, 0, 0) => "under 1 s".to_owned(),
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+fn memory(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown memory".to_owned(), |bytes| format!("{} MiB", bytes >> 20))
 }
