@@ -33,7 +33,7 @@ pub fn near_miss<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) 
 }
 
 /// "did you mean `x`? " for a near miss, else nothing; then all candidates under their `name`.
-pub(crate) fn suggestion(word: &str, name: &str, candidates: &[&str]) -> String {
+pub fn suggestion(word: &str, name: &str, candidates: &[&str]) -> String {
     let near = near_miss(word, candidates.iter().copied()).map(|near| format!("did you mean `{near}`? "));
     format!("{}{name}: {}", near.unwrap_or_default(), candidates.join(", "))
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -65,7 +66,7 @@ pub struct Evaluation {
 }
 
 /// One perplexity to measure.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerplexityRequest {
     /// The protocol with its version, e.g. `wikitext2/stream-512@1`.
@@ -76,7 +77,7 @@ pub struct PerplexityRequest {
 }
 
 /// One speed measurement. All its numbers are part of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThroughputRequest {
     /// Tokens of context that the prefill reads, per sequence.
@@ -95,7 +96,7 @@ pub struct ThroughputRequest {
 }
 
 /// A model split over ranks by heads and FFN columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TensorParallel {
     /// Ranks, each with an equal share of the compute threads.

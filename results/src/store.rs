@@ -179,16 +179,25 @@ impl Claim {
 /// # Errors
 /// If the folder can't be read, a `.json` file in it is no whole record, or a cell has two records.
 pub fn read_records(folder: &Path) -> Result<Vec<Record>, StoreError> {
-    let mut first_of: HashMap<CellKey, PathBuf> = HashMap::new();
     let mut records = Vec::new();
+    visit_records(folder, &mut |record| records.push(record))?;
+    Ok(records)
+}
+
+/// Reads as [`read_records`], one record at a time, so that a folder of many need not fit into memory.
+///
+/// # Errors
+/// As [`read_records`], after those that were visited before.
+pub fn visit_records(folder: &Path, visit: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+    let mut first_of: HashMap<CellKey, PathBuf> = HashMap::new();
     for path in files(folder, ".json")? {
         let record = read_record(&path)?;
         if let Some(first) = first_of.insert(record.key.clone(), path.clone()) {
             return Err(StoreError::Duplicate { first, second: path });
         }
-        records.push(record);
+        visit(record);
     }
-    Ok(records)
+    Ok(())
 }
 
 /// Joins a record of a folder with its samples, and checks that they are those that were written with it. A record that has

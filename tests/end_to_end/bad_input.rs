@@ -13,10 +13,15 @@ throughput = { prompt_tokens = 4, generated_tokens = 2, batch = 1, repeats = 1, 
 
 /// Runs the good experiment with one change.
 fn run_with(from: &str, to: &str) -> crate::support::Ran {
-    let sandbox = Sandbox::new();
     let changed = GOOD.replacen(from, to, 1);
     assert_ne!(changed, GOOD);
-    sandbox.write("a.toml", &changed);
+    run(&changed)
+}
+
+/// Runs an experiment that is refused.
+fn run(experiment: &str) -> crate::support::Ran {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", experiment);
     let ran = sandbox.run(&["run", "a.toml"]);
     assert!(
         !sandbox.path("results/runs/a/records").exists(),
@@ -67,9 +72,75 @@ fn unknown_names_are_refused() {
 }
 
 #[test]
-fn every_problem_of_an_experiment_is_reported_at_once() {
-    let ran = run_with("\"candle\"]", "\"cnadle\"]\ndtypes = [\"f31\"]\nseeds = []");
-    ran.expect_error(2, &["3 problems", "cnadle", "f31", "`seeds` is empty"]);
+fn every_problem_of_an_experiment_is_reported_at_once_with_file_and_line() {
+    let sandbox = Sandbox::new();
+    let text = r#"include = ["base.toml"]
+name = "a"
+models = ["smal"]
+recipes = [
+    "wanda(ratio=0.5)",
+    "magnitud(ratio=0.5)",
+    "random(ratio={ratio}, unit=blocks)",
+]
+engines = ["cnadle", "candle"]
+seeds = []
+sedes = [1]
+
+[axes]
+ratoi = [0.1]
+
+[evaluation]
+perplexity = [
+    { protocol = "wikitext2/stream-512@1" },
+    { protocol = "wikitext2/stream-521@1" },
+]
+tasks = ["wrold"]
+"#;
+    sandbox.write("sweeps/a.toml", text);
+    sandbox.write("sweeps/base.toml", "dtypes = [\n  \"f31\",\n]\ndevices = [\"gpu\"]");
+    let ran = sandbox.run(&["run", "sweeps/a.toml"]);
+    let wanted = [
+        "13 problems",
+        "sweeps/a.toml:3: model source `smal`",
+        "did you mean `small`",
+        "sweeps/a.toml:5: wanda(ratio=0.5) needs calibration text",
+        "sweeps/a.toml:6: there is no method `magnitud`; did you mean `magnitude`?",
+        "sweeps/a.toml:7: recipe `random(ratio={ratio}, unit=blocks)`: `{ratio}` names no axis; did you mean `ratoi`?",
+        "sweeps/a.toml:9: engines: `cnadle` is not an engine",
+        "sweeps/a.toml:10: `seeds` is empty",
+        "sweeps/a.toml:11: unknown key `sedes`; did you mean `seeds`?",
+        "sweeps/a.toml:14: axis `ratoi` is in no recipe; did you mean `ratio`?",
+        // Neither on this machine nor, without network, elsewhere.
+        "sweeps/a.toml:18: ",
+        "HF_HUB_OFFLINE",
+        "sweeps/a.toml:19: ",
+        "did you mean \"wikitext2/stream-512@1\"",
+        "sweeps/a.toml:21: ",
+        "did you mean \"world\"",
+        "sweeps/base.toml:2: dtypes: `f31` is not a dtype",
+        "sweeps/base.toml:4: devices: `gpu` is not a device",
+    ];
+    ran.expect_error(2, &wanted);
+    assert!(!sandbox.path("results").exists());
+}
+
+#[test]
+fn what_can_run_nowhere_is_refused_before_anything_runs() {
+    let trajectory = "weight-evolution(ratio=0.5, scope=matrices)";
+    run_with("magnitude(ratio=0.5)", trajectory).expect_error(
+        2,
+        &["a.toml:4: weight-evolution", "small has none", "prunebench pretrain"],
+    );
+    let ranks = GOOD
+        .replace("warmup = 1 }", "warmup = 1, tensor_parallel = { ranks = 2 } }")
+        .replace("[evaluation]", "threads = 2\n[evaluation]");
+    run(&ranks).expect_error(2, &["a.toml:8: small: ", "1 key heads of block 0", "2 ranks"]);
+    run_with("prompt_tokens = 4", "prompt_tokens = 4000").expect_error(2, &["a.toml:7: ", "1024 positions"]);
+    let perplexity = "[evaluation]\nperplexity = [{ protocol = \"world/stream-128@1\" }]";
+    let text = GOOD
+        .replace("[evaluation]", perplexity)
+        .replace("small", "shape:smollm2-135m");
+    run(&text).expect_error(2, &["a.toml:3: shape:smollm2-135m has no tokenizer"]);
 }
 
 #[test]
@@ -138,7 +209,7 @@ fn wrong_usage_has_its_own_exit_code() {
     assert_eq!(sandbox.run(&["eval", "--model", "small"]).code, Some(2));
     sandbox.run(&["run", "none.toml"]).expect_error(2, &["none.toml"]);
     sandbox.write("a.toml", "name = ");
-    sandbox.run(&["run", "a.toml"]).expect_error(2, &["a.toml", "line 1"]);
+    sandbox.run(&["run", "a.toml"]).expect_error(2, &["a.toml:1: "]);
 }
 
 #[test]

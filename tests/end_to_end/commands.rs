@@ -113,9 +113,7 @@ fn a_model_split_over_ranks_is_timed_and_its_all_reduces_are_counted() {
         // Eight blocks, two each.
         assert_eq!(throughput["all_reduces_per_token"], 16);
     }
-    let ran = split("--threads 4 --ranks 4");
-    ran.expect(1, &[]);
-    assert!(ran.out.contains("2 key heads of block 0"), "{}", ran.out);
+    split("--threads 4 --ranks 4").expect_error(2, &["tiny", "2 key heads of block 0"]);
     split("--all-reduce-latency-us 5").expect(2, &["--ranks"]);
 }
 

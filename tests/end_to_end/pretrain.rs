@@ -105,11 +105,16 @@ fn a_pretrained_model_is_evaluated_pruned_and_trained_on() {
         assert_eq!(has("data:world/train-sample"), trained > 0, "{recipe}: {inputs:?}");
     }
 
-    // What another training left is another experiment.
+    // Without what the training left nothing begins.
     fs::remove_file(sandbox.path("new/trajectory.safetensors")).unwrap();
-    sandbox
-        .run(&["run", "b.toml"])
-        .expect(1, &["weight-evolution", "prunebench pretrain"]);
+    sandbox.run(&["run", "b.toml"]).expect_error(
+        2,
+        &[
+            "b.toml:6: snapshot",
+            "b.toml:7: weight-evolution",
+            "prunebench pretrain",
+        ],
+    );
 }
 
 #[test]

@@ -152,6 +152,7 @@ fn speed_alone_is_timed_in_rounds_with_a_table_for_each_setting() {
     let cells: Vec<(bool, bool)> = planned
         .out
         .lines()
+        .filter(|line| line.contains("to do"))
         .map(|line| (line.contains("dense"), line.ends_with("seed 3")))
         .collect();
     let round = |first| [(true, first), (true, first), (false, first), (false, first)];
@@ -190,6 +191,75 @@ fn a_dry_run_lists_the_cells_and_runs_none() {
     let of = |recipe: &str| ran.out.lines().filter(|line| line.contains(recipe)).count();
     assert_eq!(["dense", "magnitude", "random"].map(of), [1, 1, 2], "{}", ran.out);
     assert!(!sandbox.path("results").exists());
+}
+
+#[test]
+fn a_dry_run_estimates_what_is_left_by_what_is_done() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.toml", &experiment(r#""magnitude(ratio=0.5)""#, ""));
+    let engines = Engine::compiled().len();
+    let ran = sandbox.run(&["run", "a.toml", "--dry-run"]);
+    let unknown = format!(
+        "{} cells: 0 done, {} left, 0 skipped. What they take is unknown",
+        2 * engines,
+        2 * engines
+    );
+    assert!(ran.out.contains(&unknown), "{}", ran.out);
+    sandbox.run(&["run", "a.toml"]).expect(0, &[]);
+    // The same models and evaluation; of the records of another experiment.
+    let other = experiment(r#""magnitude(ratio={0.5,0.25})""#, "").replace("\"a\"", "\"b\"");
+    sandbox.write("b.toml", &other);
+    let ran = sandbox.run(&["run", "b.toml", "--dry-run"]);
+    ran.expect(0, &[]);
+    let summary = ran.out.lines().last().unwrap();
+    let left = format!("{} cells: 0 done, {} left", 3 * engines, 3 * engines);
+    assert!(summary.starts_with(&left), "{summary}");
+    assert!(summary.contains(&format!("by {} records.", 2 * engines)), "{summary}");
+
+    let plan = sandbox.run(&["run", "b.toml", "--dry-run", "--json"]);
+    let plan: serde_json::Value = serde_json::from_str(&plan.out).unwrap();
+    let same = |recipe: &str| -> Vec<(String, u64)> {
+        let cells = plan["cells"].as_array().unwrap().iter();
+        let cells = cells.filter(|cell| cell["cell"]["recipe"][0].as_str().unwrap().contains(recipe));
+        let estimates = cells.map(|cell| &cell["estimate"]);
+        estimates
+            .map(|estimate| {
+                let records = estimate["records"].as_u64().unwrap();
+                (estimate["same"].as_str().unwrap().to_owned(), records)
+            })
+            .collect()
+    };
+    assert_eq!(same("0.5"), vec![("cell".to_owned(), 1); engines]);
+    assert_eq!(
+        same("0.25"),
+        vec![("evaluation".to_owned(), 2 * engines as u64); engines]
+    );
+    assert_eq!(plan["remaining"]["cells"], 3 * engines);
+    assert!(plan["remaining"]["peak_resident_bytes"].as_u64().unwrap() > 1 << 20);
+}
+
+#[test]
+fn a_cell_whose_parts_do_not_go_together_is_skipped_with_its_reason() {
+    let sandbox = Sandbox::new();
+    let recipe = "weight-evolution(ratio=0.5, scope=matrices)";
+    let text = experiment(&format!("\"{recipe}\""), "").replace("[\"small\"]", "[\"small\", \"tiny\"]");
+    sandbox.write("a.toml", &text);
+    let ran = sandbox.run(&["run", "a.toml", "--dry-run"]);
+    ran.expect(0, &[]);
+    let engines = Engine::compiled().len();
+    let of = |state: &str, cell: &str| {
+        let lines = ran
+            .out
+            .lines()
+            .filter(|line| line.contains(state) && line.contains(cell));
+        lines.count()
+    };
+    assert_eq!(of("skipped  ", "small weight-evolution"), engines, "{}", ran.out);
+    assert_eq!(of("small has none", "skipped  "), engines, "{}", ran.out);
+    assert_eq!(of("to do", "tiny weight-evolution"), engines, "{}", ran.out);
+    assert_eq!(of("to do", " dense "), 2 * engines, "{}", ran.out);
+    let summary = ran.out.lines().last().unwrap();
+    assert!(summary.contains(&format!("{engines} skipped")), "{summary}");
 }
 
 #[test]
@@ -398,4 +468,33 @@ fn two_runs_share_a_grid_and_measure_no_cell_twice() {
     sandbox
         .run(&["store", "check", "results/runs/a"])
         .expect(0, &["nothing is wrong"]);
+}
+
+#[test]
+fn a_combination_that_cannot_be_is_a_skipped_row_with_its_reason() {
+    let sandbox = Sandbox::new();
+    let text = r#"
+        name = "a"
+        models = ["tiny", "small"]
+        engines = ["candle"]
+        recipes = ["snapshot(of=best)"]
+        evaluation.perplexity = [{ protocol = "world/stream-128@1", windows = 6 }]
+    "#;
+    sandbox.write("a.toml", text);
+    let ran = sandbox.run(&["run", "a.toml"]);
+    ran.expect(0, &["measured 3 of 4 cells now", "skipped: "]);
+    let records = sandbox.records("a");
+    let skipped: Vec<_> = records.iter().filter(|record| record["status"] == "skipped").collect();
+    assert_eq!(skipped.len(), 1, "{}", ran.err);
+    assert_eq!(skipped[0]["cell"]["model"], "small");
+    assert!(
+        skipped[0]["error"].as_str().unwrap().contains("training"),
+        "{}",
+        skipped[0]["error"]
+    );
+    assert!(ran.out.contains("skipped"), "{}", ran.out);
+    sandbox
+        .run(&["run", "a.toml"])
+        .expect(0, &["measured 0 of 4 cells now"]);
+    assert_eq!(sandbox.records("a"), records);
 }

@@ -43,6 +43,7 @@ enum Command {
     Throughput(cmd::throughput::Throughput),
     Report(cmd::report::Report),
     Store(cmd::store::Store),
+    Schema(cmd::schema::Schema),
     Completions(cmd::completions::Completions),
     /// Measure one cell for `run`, which asks on standard input.
     #[command(hide = true)]
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         Command::Throughput(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Worker => prunebench_sweep::worker::serve().map(|()| true).map_err(Into::into),
     };

@@ -1,6 +1,6 @@
 //! What goes to standard output and standard error.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -11,7 +11,11 @@ use serde::Serialize;
 /// Writes to standard output. A reader that has seen enough is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    passed_on(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn passed_on(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("standard output can't be written"),
     }
@@ -19,7 +23,9 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes a value as JSON to standard output.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    passed_on(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()))
 }
 
 /// Writes an error to standard error, causes included.

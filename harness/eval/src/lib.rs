@@ -14,5 +14,5 @@ pub use error::{Error, Result};
 pub use memory::peak_resident;
 pub use perplexity::{perplexity, rolling_perplexity};
 pub use task::{metric_name, task};
-pub use throughput::throughput;
+pub use throughput::{check_throughput, throughput};
 pub use training::training_throughput;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prunebench_model::{Decoder, tensor_parallel};
+use prunebench_model::{Decoder, Graph, tensor_parallel};
 use prunebench_results::{Samples, TensorParallel, ThroughputRequest, ThroughputResult};
 use prunebench_tensor::{DeviceKind, Tensor, no_grad};
 use rand::{RngExt, SeedableRng};
@@ -32,7 +32,7 @@ pub fn throughput(
     seed: u64,
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<ThroughputResult> {
-    check(decoder, request, threads)?;
+    check_throughput(&decoder.graph, decoder.device().kind, request, threads)?;
     let times = match request.tensor_parallel {
         None => no_grad(|| times(decoder, request, seed, progress))?,
         Some(TensorParallel {
@@ -118,7 +118,11 @@ fn times(
     Ok(times)
 }
 
-fn check(decoder: &Decoder, request: &ThroughputRequest, threads: usize) -> Result<()> {
+/// Whether [`throughput`] can time a model of this graph there.
+///
+/// # Errors
+/// As [`throughput`].
+pub fn check_throughput(graph: &Graph, device: DeviceKind, request: &ThroughputRequest, threads: usize) -> Result<()> {
     let fault = |problem: String| Err(Error::Throughput { problem });
     if request.prompt_tokens == 0 || request.batch == 0 || request.repeats == 0 {
         return fault(format!(
@@ -135,7 +139,7 @@ fn check(decoder: &Decoder, request: &ThroughputRequest, threads: usize) -> Resu
     if request.warmup == 0 {
         return fault("warmup is 0, but the first calls page in weights and fill caches: at least 1 is wanted".into());
     }
-    let positions = decoder.graph.max_position_embeddings;
+    let positions = graph.max_position_embeddings;
     if request.prompt_tokens.saturating_add(request.generated_tokens) > positions {
         return fault(format!(
             "prompt_tokens {} and generated_tokens {} together exceed the model's {positions} positions",
@@ -151,13 +155,12 @@ fn check(decoder: &Decoder, request: &ThroughputRequest, threads: usize) -> Resu
              are cores for them"
         ));
     }
-    if decoder.device().kind != DeviceKind::Cpu {
+    if device != DeviceKind::Cpu {
         return fault(format!(
-            "ranks are threads that share the host's memory, but the model is on {}; put it on the cpu",
-            decoder.device()
+            "ranks are threads that share the host's memory, but the model is on {device}; put it on the cpu"
         ));
     }
-    Ok(())
+    Ok(tensor_parallel::check(graph, ranks)?)
 }
 
 fn timed(decoder: &Decoder, work: impl FnOnce() -> Result<Tensor>) -> Result<f64> {

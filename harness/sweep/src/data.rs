@@ -3,7 +3,8 @@
 use prunebench_datasets::{Catalogue, Places, Scoring, text, text_documents};
 use prunebench_results::Evaluation;
 
-use crate::evaluation::{documents, is_usage, task_input};
+use crate::axes::PlacedRecipe;
+use crate::evaluation::{TASKS, documents, is_usage, task_input};
 use crate::experiment::Experiment;
 use crate::problem::Collector;
 
@@ -19,93 +20,106 @@ pub(crate) struct DataInputs {
 }
 
 impl DataInputs {
-    /// Of everything that an experiment's protocols score, and of the calibration text if a method reads it.
+    /// Of everything that an experiment's protocols score, and of the calibration text if a recipe reads it: `calibrated` is the
+    /// first that does.
     pub(crate) fn texts(
         experiment: &Experiment,
         catalogue: &Catalogue,
         places: &Places,
-        calibrated: bool,
+        calibrated: Option<&PlacedRecipe>,
         problems: &mut Collector,
     ) -> Self {
         let mut inputs = Self::default();
-        let hash = |data_set: &str, split: &str, problems: &mut Collector| {
+        let hash = |data_set: &str, split: &str, place: &str, problems: &mut Collector| {
             let known = catalogue.data_set(data_set).and_then(|set| set.split(split));
             if let Err(error) = known {
-                problems.usage(error);
+                problems.usage(place, error);
                 return None;
             }
             match text(catalogue, data_set, split, places) {
                 Ok(text) => Some((format!("data:{data_set}/{split}"), text.sha256)),
                 Err(error) => {
-                    problems.machine(error);
+                    problems.machine(place, error);
                     None
                 }
             }
         };
-        for request in &experiment.evaluation.perplexity {
+        for (index, request) in experiment.evaluation.perplexity.iter().enumerate() {
+            let place = format!("evaluation.perplexity[{index}]");
             match catalogue.protocol(&request.protocol) {
                 Ok(protocol) => inputs.scored.extend(match protocol.scoring {
-                    Scoring::Stream { .. } => hash(&protocol.data_set, &protocol.split, problems),
+                    Scoring::Stream { .. } => hash(&protocol.data_set, &protocol.split, &place, problems),
                     Scoring::Rolling { .. } => match text_documents(catalogue, protocol, places) {
                         Ok(documents) => {
                             let name = format!("data:{}/{}", protocol.data_set, protocol.split);
                             Some((name, documents.sha256))
                         }
                         Err(error) => {
-                            problems.machine(error);
+                            problems.machine(&place, error);
                             None
                         }
                     },
                 }),
-                Err(error) => problems.usage(error),
+                Err(error) => problems.usage(&place, error),
             }
             if request.windows == Some(0) {
-                problems.usage(format_args!(
-                    "evaluation: windows = 0 scores nothing of {}",
-                    request.protocol
-                ));
+                problems.usage(
+                    &place,
+                    format_args!("evaluation: windows = 0 scores nothing of {}", request.protocol),
+                );
             }
         }
-        match &experiment.calibration {
-            Some(calibration) if calibrated => {
+        match (&experiment.calibration, calibrated) {
+            (Some(calibration), Some(_)) => {
                 if calibration.windows == 0 || calibration.window < 2 {
-                    problems.usage(format_args!(
-                        "calibration: {} windows of {} tokens are no text; at least 1 of at least 2 are wanted",
-                        calibration.windows, calibration.window
-                    ));
+                    problems.usage(
+                        "calibration",
+                        format_args!(
+                            "calibration: {} windows of {} tokens are no text; at least 1 of at least 2 are wanted",
+                            calibration.windows, calibration.window
+                        ),
+                    );
                 }
-                inputs.calibration = hash(&calibration.text, &calibration.split, problems);
+                inputs.calibration = hash(&calibration.text, &calibration.split, "calibration", problems);
             }
-            None if calibrated => problems.usage(
-                "a recipe needs calibration text; add [calibration] with text, split, windows and window, such as \
-                 text = \"wikitext2\", split = \"validation\", windows = 8, window = 512",
+            (None, Some(PlacedRecipe { place, recipe })) => problems.usage(
+                place,
+                format_args!(
+                    "{recipe} needs calibration text; add [calibration] with text, split, windows and window, such as \
+                     text = \"wikitext2\", split = \"validation\", windows = 8, window = 512"
+                ),
             ),
             _ => {}
         }
         inputs
     }
 
-    /// Adds the hashes of the data that methods train on.
+    /// Adds the hashes of the data that methods train on; `trained` is the first recipe that does.
     pub(crate) fn add_recovery(
         &mut self,
         experiment: &Experiment,
         catalogue: &Catalogue,
         places: &Places,
+        trained: &PlacedRecipe,
         problems: &mut Collector,
     ) {
         let Some(recovery) = &experiment.recovery else {
             problems.usage(
-                "a recipe trains; add [recovery] with texts or instructions, such as texts = [\"wikitext2/validation\"]",
+                &trained.place,
+                format_args!(
+                    "{} trains; add [recovery] with texts or instructions, such as texts = [\"wikitext2/validation\"]",
+                    trained.recipe
+                ),
             );
             return;
         };
         if let Some(problem) = recovery.problem() {
-            problems.usage(problem);
+            problems.usage("recovery", problem);
         }
         match recovery.hashes(catalogue, places) {
             Ok(hashes) => self.recovery = hashes,
-            Err(error) if is_usage(&error) => problems.usage(error),
-            Err(error) => problems.machine(error),
+            Err(error) if is_usage(&error) => problems.usage("recovery", error),
+            Err(error) => problems.machine("recovery", error),
         }
     }
 
@@ -123,8 +137,8 @@ impl DataInputs {
                 .and_then(|task| documents(task, request, places));
             match documents {
                 Ok(documents) => self.scored.push((task_input(request), documents.sha256)),
-                Err(error) if is_usage(&error) => problems.usage(error),
-                Err(error) => problems.machine(error),
+                Err(error) if is_usage(&error) => problems.usage(TASKS, error),
+                Err(error) => problems.machine(TASKS, error),
             }
         }
     }

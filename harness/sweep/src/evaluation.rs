@@ -1,21 +1,22 @@
 //! What is measured, as a user writes it, made into requests.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use prunebench_datasets::{Catalogue, Documents, Error as DataError, Places, SHOTS_SEED, Shots, Suite, Task};
 use prunebench_eval::metric_name;
 use prunebench_results::{
     Evaluation, PerplexityRequest, SuiteMember, SuiteRequest, TaskRequest, ThroughputRequest, TrainingRequest,
 };
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::problem::Collector;
 
+/// The place of tasks in an experiment.
+pub(crate) const TASKS: &str = "evaluation.tasks";
+
 /// What is measured on every cell. `limit`, `shots` and the rest hold for all `tasks`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationText {
     /// Perplexities, one per protocol.
@@ -23,6 +24,7 @@ pub struct EvaluationText {
     pub perplexity: Vec<PerplexityRequest>,
     /// Speed of prefill and decode; several settings where nothing else is measured.
     #[serde(default, deserialize_with = "one_or_several")]
+    #[schemars(with = "OneOrSeveral")]
     pub throughput: Vec<ThroughputRequest>,
     /// Speed of training steps, which no table shows.
     #[serde(skip)]
@@ -67,25 +69,36 @@ impl EvaluationText {
             training: self.training,
             ..Evaluation::default()
         };
-        for name in &self.tasks {
+        for (index, name) in self.tasks.iter().enumerate() {
+            let place = format!("{TASKS}[{index}]");
             match named(catalogue, name) {
-                Ok(Named::Suite(suite)) => self.add_suite(catalogue, suite, &mut evaluation, problems),
+                Ok(Named::Suite(suite)) => self.add_suite(catalogue, suite, &mut evaluation, &place, problems),
                 Ok(Named::Task(task)) => {
                     self.add_task(task, self.shots.unwrap_or(0), &mut evaluation);
                 }
-                Err(error) => problems.usage(error),
+                Err(error) => problems.usage(&place, error),
             }
         }
         for name in self.task_limits.keys() {
             let of_task = |request: &TaskRequest| is_named(request, name);
             if !self.tasks.is_empty() && !evaluation.tasks.iter().any(of_task) {
-                problems.usage(format_args!("`task_limits` has \"{name}\", which is none of the tasks"));
+                problems.usage(
+                    "evaluation.task_limits",
+                    format_args!("`task_limits` has \"{name}\", which is none of the tasks"),
+                );
             }
         }
         let no_shots = evaluation.tasks.iter().all(|request| request.shots == 0);
         if no_shots && !evaluation.tasks.is_empty() && (self.shots_from.is_some() || self.shots_seed.is_some()) {
-            problems
-                .usage("the source and the seed of shots decide nothing without shots; add `shots`, or leave them out");
+            let given = if self.shots_from.is_some() {
+                "shots_from"
+            } else {
+                "shots_seed"
+            };
+            problems.usage(
+                &format!("evaluation.{given}"),
+                "the source and the seed of shots decide nothing without shots; add `shots`, or leave them out",
+            );
         }
         evaluation
     }
@@ -106,16 +119,23 @@ impl EvaluationText {
     fn check(&self, problems: &mut Collector) {
         if self.throughput.len() > 1 && !self.is_speed_alone() {
             problems.usage(
+                "evaluation.throughput",
                 "several settings of `throughput` would measure all else anew for each; give them an experiment of their own",
             );
         }
         if self.limit == Some(0) {
-            problems.usage("limit = 0 evaluates no document; leave it out for all");
+            problems.usage(
+                "evaluation.limit",
+                "limit = 0 evaluates no document; leave it out for all",
+            );
         }
         for (name, _) in self.task_limits.iter().filter(|(_, limit)| **limit == 0) {
-            problems.usage(format_args!(
-                "a limit of 0 in `task_limits` evaluates no document of {name}; leave the task out instead"
-            ));
+            problems.usage(
+                "evaluation.task_limits",
+                format_args!(
+                    "a limit of 0 in `task_limits` evaluates no document of {name}; leave the task out instead"
+                ),
+            );
         }
         let of_tasks = [
             ("limit", self.limit.is_some()),
@@ -126,9 +146,10 @@ impl EvaluationText {
             ("divergence", self.divergence),
         ];
         for (key, _) in of_tasks.iter().filter(|(_, given)| *given && self.tasks.is_empty()) {
-            problems.usage(format_args!(
-                "`{key}` is for tasks, and there are none; add `tasks`, or leave it out"
-            ));
+            problems.usage(
+                &format!("evaluation.{key}"),
+                format_args!("`{key}` is for tasks, and there are none; add `tasks`, or leave it out"),
+            );
         }
     }
 
@@ -152,7 +173,14 @@ impl EvaluationText {
         }
     }
 
-    fn add_suite(&self, catalogue: &Catalogue, suite: &Suite, evaluation: &mut Evaluation, problems: &mut Collector) {
+    fn add_suite(
+        &self,
+        catalogue: &Catalogue,
+        suite: &Suite,
+        evaluation: &mut Evaluation,
+        place: &str,
+        problems: &mut Collector,
+    ) {
         let shots = self.shots.unwrap_or(suite.shots);
         let mut members = Vec::with_capacity(suite.members.len());
         for member in &suite.members {
@@ -165,7 +193,7 @@ impl EvaluationText {
                         metric: metric_name(&member.metric),
                     });
                 }
-                Err(error) => problems.machine(error),
+                Err(error) => problems.machine(place, error),
             }
         }
         let suite = SuiteRequest {
@@ -183,27 +211,19 @@ fn is_named(request: &TaskRequest, name: &str) -> bool {
     request.task == name || request.task.split('@').next() == Some(name)
 }
 
-/// Not an untagged enum, which would not name the place of a mistake.
+/// A setting of throughput, or a list of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum OneOrSeveral {
+    One(ThroughputRequest),
+    Several(Vec<ThroughputRequest>),
+}
+
 fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ThroughputRequest>, D::Error> {
-    struct Settings;
-
-    impl<'de> Visitor<'de> for Settings {
-        type Value = Vec<ThroughputRequest>;
-
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a setting of throughput, or a list of them")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            ThroughputRequest::deserialize(MapAccessDeserializer::new(map)).map(|setting| vec![setting])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(seq))
-        }
-    }
-
-    deserializer.deserialize_any(Settings)
+    OneOrSeveral::deserialize(deserializer).map(|settings| match settings {
+        OneOrSeveral::One(setting) => vec![setting],
+        OneOrSeveral::Several(settings) => settings,
+    })
 }
 
 enum Named<'a> {

@@ -1,9 +1,11 @@
 use super::*;
+use crate::problem::Source;
 use prunebench_results::MetricName;
 
 fn expand(text: &str) -> (Evaluation, Vec<String>) {
     let catalogue = Catalogue::embedded().unwrap();
-    let mut problems = Collector::default();
+    let source = Source::default();
+    let mut problems = Collector::new(&source);
     let text: EvaluationText = toml::from_str(text).unwrap();
     let evaluation = text.expand(&catalogue, &mut problems);
     let problems = problems
@@ -82,7 +84,7 @@ fn an_unknown_name_is_told_with_its_near_miss_among_tasks_and_suites() {
 }
 
 #[test]
-fn settings_of_throughput_are_one_or_a_list_and_a_mistake_is_named() {
+fn settings_of_throughput_are_one_or_a_list() {
     let setting =
         |batch| format!("{{ prompt_tokens = 8, generated_tokens = 2, batch = {batch}, repeats = 1, warmup = 1 }}");
     let one = format!("throughput = {}", setting(1));
@@ -97,10 +99,6 @@ fn settings_of_throughput_are_one_or_a_list_and_a_mistake_is_named() {
     assert_eq!((batches(&one), batches(&several)), (vec![1], vec![1, 8]));
     let (_, problems) = expand(&format!("{several}\ntasks = ['piqa']"));
     assert!(problems[0].contains("an experiment of their own"), "{problems:?}");
-    for text in [one, several] {
-        let error = toml::from_str::<EvaluationText>(&text.replace("batch", "bach")).unwrap_err();
-        assert!(error.to_string().contains("unknown field `bach`"), "{error}");
-    }
 }
 
 #[test]

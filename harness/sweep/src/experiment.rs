@@ -1,19 +1,26 @@
 //! The experiment file: a grid of cells in TOML.
 
-use std::fs;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use prunebench_methods::config::parse_strict;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::document;
 use crate::evaluation::EvaluationText;
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, Source};
 use crate::recovery::Recovery;
+use crate::schema;
 
 /// A grid of cells: every model × recipe × engine × device × dtype × seed, measured alike.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
+    /// Files that give the keys which this one leaves out, relative to it; of several that give one, the last counts.
+    #[serde(default)]
+    pub include: Vec<PathBuf>,
     /// Names the folder of its results: letters, digits, `-`, `_` and `.`.
     pub name: String,
     /// What it is for.
@@ -21,9 +28,12 @@ pub struct Experiment {
     pub description: String,
     /// Model sources.
     pub models: Vec<String>,
-    /// Methods to apply. `{a,b}` in a recipe stands for one recipe with each: `magnitude(ratio={0.3,0.5})` is two. The
-    /// baseline is measured always.
+    /// Methods to apply. `{a,b}` in a recipe stands for one recipe with each: `magnitude(ratio={0.3,0.5})` is two. `{name}`
+    /// stands for the entries of that axis, the same wherever a recipe has it. The baseline is measured always.
     pub recipes: Vec<RecipeText>,
+    /// Named axes of the recipes: `ratio = [0.3, 0.5]` for `magnitude(ratio={ratio})`.
+    #[serde(default)]
+    pub axes: BTreeMap<String, Vec<AxisValue>>,
     /// Tensor engines.
     pub engines: Vec<String>,
     /// Devices.
@@ -52,10 +62,13 @@ pub struct Experiment {
     /// What a single cell may take.
     #[serde(default)]
     pub limits: Limits,
+    /// The text that this was read from.
+    #[serde(skip)]
+    pub source: Source,
 }
 
 /// A recipe as written: one method, or several in order.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "a recipe is a string such as \"magnitude(ratio=0.5)\", or a list of such strings"
@@ -67,8 +80,34 @@ pub enum RecipeText {
     Several(Vec<String>),
 }
 
+/// An entry of a named axis, as it is put into a recipe.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AxisValue {
+    /// `true` or `false`.
+    Switch(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A number.
+    Number(f64),
+    /// Any text.
+    Text(String),
+}
+
+impl fmt::Display for AxisValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch(value) => value.fmt(f),
+            Self::Whole(value) => value.fmt(f),
+            // As TOML has it, where 1.0 is no whole number.
+            Self::Number(value) => toml::Value::from(*value).fmt(f),
+            Self::Text(value) => value.fmt(f),
+        }
+    }
+}
+
 /// Calibration text: windows at places that the cell's seed draws.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// Data set.
@@ -82,7 +121,7 @@ pub struct Calibration {
 }
 
 /// The value that an uncompressed model is known to have.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// Model source, as in `models`.
@@ -99,7 +138,7 @@ pub struct Expectation {
 }
 
 /// What a single cell may take; no limit where absent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Seconds on the clock.
@@ -126,87 +165,29 @@ fn zero() -> Vec<u64> {
 }
 
 impl Experiment {
-    /// Reads a file.
+    /// Reads a file and those that it includes. Mistakes in them that leave an experiment over are told by the plan, together
+    /// with what the plan finds.
     ///
     /// # Errors
-    /// A file that can't be read, is no TOML, or has a key that is unknown, missing or of the wrong type.
+    /// Files that can't be read, are no TOML, or have keys that are unknown, missing or of the wrong type.
     pub fn read(path: &Path) -> Result<Self, Problems> {
-        let usage = |text: String| Problems {
-            experiment: path.display().to_string(),
-            problems: vec![Problem { usage: true, text }],
-        };
-        let text = fs::read_to_string(path).map_err(|error| {
-            usage(format!(
-                "{error}; name an experiment file, such as those in harness/experiments"
-            ))
-        })?;
-        let table = toml::from_str(&text).map_err(|error| usage(error.to_string()))?;
-        parse_strict("experiment", table).map_err(|error| usage(error.to_string()))
-    }
-
-    /// Every recipe, braces expanded, without repetitions; an error for each that is empty or whose braces don't pair.
-    pub(crate) fn expanded_recipes(&self) -> Vec<Result<Vec<String>, String>> {
-        let mut all: Vec<Result<Vec<String>, String>> = Vec::new();
-        for recipe in &self.recipes {
-            let methods = match recipe {
-                RecipeText::One(method) => std::slice::from_ref(method),
-                RecipeText::Several(methods) => methods,
-            };
-            for recipe in expand_recipe(methods) {
-                if !all.contains(&recipe) {
-                    all.push(recipe);
+        let document = document::read(path, &schema::of::<Self>());
+        let mut source = document.source;
+        match parse_strict::<Self>("experiment", document.table) {
+            Ok(experiment) => Ok(Self { source, ..experiment }),
+            Err(error) => {
+                // Without what was taken out as wrong, more may be missing than what the text lacks.
+                if source.problems.is_empty() {
+                    source.problems.push(Problem {
+                        usage: true,
+                        place: None,
+                        text: error.to_string(),
+                    });
                 }
-            }
-        }
-        all
-    }
-}
-
-fn expand_recipe(methods: &[String]) -> Vec<Result<Vec<String>, String>> {
-    let mut recipes = vec![Vec::new()];
-    for method in methods {
-        match expand(method) {
-            Err(error) => return vec![Err(error)],
-            Ok(choices) => {
-                recipes = recipes
-                    .iter()
-                    .flat_map(|recipe| {
-                        choices
-                            .iter()
-                            .map(|choice| [recipe.as_slice(), std::slice::from_ref(choice)].concat())
-                    })
-                    .collect();
+                Err(Problems::new(path.display().to_string(), source.problems))
             }
         }
     }
-    recipes.into_iter().map(Ok).collect()
-}
-
-/// `a{b,c}d` as `abd` and `acd`; several braces give every combination, the last varying fastest.
-fn expand(text: &str) -> Result<Vec<String>, String> {
-    let fault = |what: &str| {
-        Err(format!(
-            "recipe `{text}`: {what}; write one recipe for each of a and b as {{a,b}}"
-        ))
-    };
-    let Some((before, rest)) = text.split_once('{') else {
-        return if text.contains('}') {
-            fault("a `}` without `{`")
-        } else {
-            Ok(vec![text.to_owned()])
-        };
-    };
-    let Some((choices, after)) = rest.split_once('}') else {
-        return fault("a `{` without `}`");
-    };
-    if before.contains('}') || choices.contains('{') {
-        return fault("braces that don't pair");
-    }
-    let tails = expand(after)?;
-    let choices = choices.split(',').map(str::trim);
-    Ok(choices
-        .flat_map(|choice| tails.iter().map(move |tail| format!("{before}{choice}{tail}")))
-        .collect())
 }
 
 #[cfg(test)]

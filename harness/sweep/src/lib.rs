@@ -1,10 +1,15 @@
 //! From an experiment file to records and tables: the grid is planned as cells, each cell runs in its own process, and
 //! what it leaves is kept whole.
 
+mod axes;
 mod data;
+mod document;
 mod evaluation;
 mod experiment;
+mod forecast;
 mod gate;
+mod grid;
+mod impossible;
 mod lm_eval_output;
 mod machine;
 mod message;
@@ -15,18 +20,21 @@ mod process;
 mod recipe;
 mod recovery;
 mod run;
+mod schema;
 mod tables;
 pub mod worker;
 
 pub use evaluation::EvaluationText;
-pub use experiment::{Calibration, Expectation, Experiment, Limits, RecipeText};
+pub use experiment::{AxisValue, Calibration, Expectation, Experiment, Limits, RecipeText};
+pub use forecast::{Estimate, Forecast, Likeness, Outlook, Remaining};
 pub use lm_eval_output::{LmEvalError, LmEvalOutput};
 pub use machine::{QUIET_WAITS, engine_version};
 pub use plan::{BASELINE, Plan, Planned, baseline};
 pub use pretrain::{Place, PretrainError, Pretraining, pretrain};
-pub use problem::{Problem, Problems};
+pub use problem::{Line, Problem, Problems, Source};
 pub use process::Launcher;
 pub use recipe::{Compressed, Supplies, compress};
 pub use recovery::Recovery;
 pub use run::{Error, Local, Observer, Outcome};
+pub use schema::experiment_schema;
 pub use tables::{Tables, TablesError, ordered_records, write_depth_plot, write_whole};

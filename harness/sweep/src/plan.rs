@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 
 use prunebench_datasets::{Catalogue, Places};
 use prunebench_methods::Recipe;
-use prunebench_model::checkpoint::content_hash;
-use prunebench_model::source::{Location, ModelSource};
 use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT};
-use prunebench_tensor::{DType, DeviceKind, Engine};
-use prunebench_train::TrainingRun;
+use prunebench_tensor::{Device, Engine};
 use serde_json::json;
 
+use crate::axes::{self, Axes, Model, PlacedRecipe, Where};
 use crate::data::DataInputs;
-use crate::experiment::{Expectation, Experiment, Limits};
+use crate::experiment::{Calibration, Expectation, Experiment, Limits};
+use crate::impossible::Impossible;
 use crate::machine::{cores, engine_version};
 use crate::message::Request;
 use crate::problem::{Collector, Problems};
 use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery, needs_training_run};
+use crate::recovery::Recovery;
 
 /// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
 pub const BASELINE: &str = "dense";
@@ -35,6 +35,8 @@ pub struct Planned {
     pub inputs: Inputs,
     /// The hash of both.
     pub key: CellKey,
+    /// Why it can't be measured, if its parts don't go together though each goes with others of the grid.
+    pub skip: Option<String>,
     pub(crate) request: Request,
 }
 
@@ -46,7 +48,7 @@ impl Planned {
 
     /// Whether it needs a GPU for itself.
     pub(crate) fn is_on_gpu(&self) -> bool {
-        matches!(self.cell.device.parse(), Ok(DeviceKind::Cuda(_)))
+        matches!(self.cell.device.parse(), Ok(prunebench_tensor::DeviceKind::Cuda(_)))
     }
 
     /// Whether it must run alone, because others beside it would slow it.
@@ -67,16 +69,6 @@ pub struct Plan {
     pub(crate) limits: Limits,
 }
 
-/// A model that was found.
-struct Model {
-    spec: String,
-    name: String,
-    path: Option<PathBuf>,
-    hash: String,
-    /// Hash of what its training left beside it.
-    training_run: String,
-}
-
 impl Plan {
     /// Plans an experiment whose texts and tasks are at `data` if they aren't on the Hub. Models, texts and tasks that lie
     /// elsewhere are fetched here, so that no cell waits for them, and every request of a task is rendered once, so that a
@@ -85,65 +77,46 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong with the experiment or missing on this machine, at once.
     pub fn new(experiment: &Experiment, data: Option<&Path>) -> Result<Self, Problems> {
-        let mut problems = Collector::default();
+        let mut problems = Collector::new(&experiment.source);
         check_shape(experiment, &mut problems);
-        let recipes = recipes(experiment, &mut problems);
-        let devices = devices(experiment, &mut problems);
-        let calibrated = recipes.iter().any(needs_calibration);
+        let recipes = axes::recipes(experiment, &mut problems);
+        let places = axes::places(experiment, &mut problems);
+        let needing = |needs: fn(&Recipe) -> bool| recipes.iter().find(|placed| needs(&placed.recipe));
         let (evaluation, data_inputs) = match Catalogue::embedded() {
             Ok(catalogue) => {
-                let places = Places::from_env(data.map(Path::to_owned));
+                let texts = Places::from_env(data.map(Path::to_owned));
                 let evaluation = experiment.evaluation.expand(&catalogue, &mut problems);
-                let mut inputs = DataInputs::texts(experiment, &catalogue, &places, calibrated, &mut problems);
-                if recipes.iter().any(needs_recovery) {
-                    inputs.add_recovery(experiment, &catalogue, &places, &mut problems);
+                let calibrated = needing(needs_calibration);
+                let mut inputs = DataInputs::texts(experiment, &catalogue, &texts, calibrated, &mut problems);
+                if let Some(trained) = needing(needs_recovery) {
+                    inputs.add_recovery(experiment, &catalogue, &texts, trained, &mut problems);
                 }
-                inputs.add_tasks(&evaluation, &catalogue, &places, &mut problems);
+                inputs.add_tasks(&evaluation, &catalogue, &texts, &mut problems);
                 (evaluation, inputs)
             }
             Err(error) => {
-                problems.machine(error);
+                problems.machine("", error);
                 Default::default()
             }
         };
-        let models = models(experiment, &mut problems);
+        let threads = experiment.threads.unwrap_or_else(cores);
+        let axes = Axes {
+            models: axes::models(experiment, &mut problems),
+            recipes,
+            places,
+            evaluations: experiment.evaluation.settings(&evaluation),
+        };
+        let impossible = Impossible::check(experiment, &axes, threads, &mut problems);
         problems.finish(&experiment.name)?;
-
         let planner = Planner {
             experiment,
             data: data.map(Path::to_owned),
-            threads: experiment.threads.unwrap_or_else(cores),
+            threads,
             data_inputs,
         };
-        let rounds = experiment.evaluation.is_speed_alone();
-        let mut cells = Vec::new();
-        for evaluation in experiment.evaluation.settings(&evaluation) {
-            for model in &models {
-                for recipe in &recipes {
-                    for (engine, device, dtype) in &devices {
-                        let seeds = if rounds || depends_on_seed(recipe) {
-                            experiment.seeds.as_slice()
-                        } else {
-                            &experiment.seeds[..1]
-                        };
-                        let place = (*engine, device.as_str(), *dtype);
-                        cells.extend(
-                            seeds
-                                .iter()
-                                .map(|&seed| planner.cell(model, recipe, place, seed, &evaluation)),
-                        );
-                    }
-                }
-            }
-        }
-        // The sorts are stable: the rest stays recipe by recipe.
-        cells.sort_by_key(|planned| !planned.is_baseline());
-        if rounds {
-            cells.sort_by_key(|planned| experiment.seeds.iter().position(|seed| *seed == planned.cell.seed));
-        }
         Ok(Self {
             experiment: experiment.name.clone(),
-            cells,
+            cells: planner.cells(&axes, &impossible),
             expect: experiment.expect.clone(),
             limits: experiment.limits,
         })
@@ -159,29 +132,78 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    fn cells(&self, axes: &Axes, impossible: &Impossible) -> Vec<Planned> {
+        let seeds = self.experiment.seeds.as_slice();
+        let rounds = self.experiment.evaluation.is_speed_alone();
+        let mut cells = Vec::new();
+        for (e, evaluation) in axes.evaluations.iter().enumerate() {
+            for (m, model) in axes.models.iter().enumerate() {
+                for (r, PlacedRecipe { recipe, .. }) in axes.recipes.iter().enumerate() {
+                    let all_seeds = rounds || depends_on_seed(recipe);
+                    for (p, place) in axes.places.iter().enumerate() {
+                        let skip = impossible.reason(m, r, e, p);
+                        for &seed in if all_seeds { seeds } else { &seeds[..1] } {
+                            cells.push(self.cell(model, recipe, place, seed, evaluation, skip.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        // The sorts are stable: the rest stays recipe by recipe.
+        cells.sort_by_key(|planned| !planned.is_baseline());
+        if rounds {
+            cells.sort_by_key(|planned| seeds.iter().position(|seed| *seed == planned.cell.seed));
+        }
+        cells
+    }
+
     fn cell(
         &self,
         model: &Model,
         recipe: &Recipe,
-        place: (Engine, &str, &str),
+        place: &Where,
         seed: u64,
         evaluation: &Evaluation,
+        skip: Option<String>,
     ) -> Planned {
-        let (engine, device, dtype) = place;
+        let Device { engine, kind } = place.device;
         let cell = Cell {
             model: model.spec.clone(),
             recipe: recipe.canonical(),
             engine: engine.to_string(),
-            device: device.to_owned(),
-            dtype: dtype.to_owned(),
+            device: kind.to_string(),
+            dtype: place.dtype.to_string(),
             seed,
             evaluation: evaluation.clone(),
         };
-        let calibration = self
-            .experiment
-            .calibration
-            .as_ref()
-            .filter(|_| needs_calibration(recipe));
+        let inputs = self.inputs(model, recipe, engine);
+        Planned {
+            key: cell.key(&inputs),
+            skip,
+            request: Request {
+                cell: cell.clone(),
+                inputs: inputs.clone(),
+                model: model.path.clone(),
+                calibration: self.calibration(recipe).cloned(),
+                recovery: self.recovery(recipe).cloned(),
+                data: self.data.clone(),
+                threads: self.threads,
+            },
+            inputs,
+            cell,
+        }
+    }
+
+    fn calibration(&self, recipe: &Recipe) -> Option<&Calibration> {
+        let calibration = self.experiment.calibration.as_ref();
+        calibration.filter(|_| needs_calibration(recipe))
+    }
+
+    fn recovery(&self, recipe: &Recipe) -> Option<&Recovery> {
+        self.experiment.recovery.as_ref().filter(|_| needs_recovery(recipe))
+    }
+
+    fn inputs(&self, model: &Model, recipe: &Recipe, engine: Engine) -> Inputs {
         let mut inputs = Inputs::from([
             (MODEL_INPUT.to_owned(), model.hash.clone()),
             ("model name".to_owned(), model.name.clone()),
@@ -194,7 +216,7 @@ impl Planner<'_> {
             let card = method.card();
             inputs.insert(format!("method:{}", card.id), format!("version {}", card.version));
         }
-        if let Some(calibration) = calibration {
+        if let Some(calibration) = self.calibration(recipe) {
             inputs.extend(self.data_inputs.calibration.iter().cloned());
             let windows = format!(
                 "{} windows of {} tokens of {}/{}, drawn by the seed",
@@ -202,28 +224,14 @@ impl Planner<'_> {
             );
             inputs.insert("calibration".to_owned(), windows);
         }
-        let recovery = self.experiment.recovery.as_ref().filter(|_| needs_recovery(recipe));
-        if let Some(recovery) = recovery {
+        if let Some(recovery) = self.recovery(recipe) {
             inputs.extend(self.data_inputs.recovery.iter().cloned());
             inputs.insert("recovery".to_owned(), json!(recovery).to_string());
         }
         if needs_training_run(recipe) {
             inputs.insert("training run".to_owned(), model.training_run.clone());
         }
-        Planned {
-            key: cell.key(&inputs),
-            request: Request {
-                cell: cell.clone(),
-                inputs: inputs.clone(),
-                model: model.path.clone(),
-                calibration: calibration.cloned(),
-                recovery: recovery.cloned(),
-                data: self.data.clone(),
-                threads: self.threads,
-            },
-            inputs,
-            cell,
-        }
+        inputs
     }
 }
 
@@ -231,9 +239,9 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
     let name = &experiment.name;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        problems.usage(format_args!(
-            "name `{name}` names a folder: letters, digits, `-`, `_` and `.` are wanted, and no `.` first"
-        ));
+        let text =
+            format!("name `{name}` names a folder: letters, digits, `-`, `_` and `.` are wanted, and no `.` first");
+        problems.usage("name", text);
     }
     let axes = [
         ("models", experiment.models.len()),
@@ -243,132 +251,44 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
         ("seeds", experiment.seeds.len()),
     ];
     for (axis, _) in axes.iter().filter(|(_, entries)| *entries == 0) {
-        problems.usage(format_args!("`{axis}` is empty; it needs at least one entry"));
+        problems.usage(axis, format_args!("`{axis}` is empty; it needs at least one entry"));
     }
     let evaluation = &experiment.evaluation;
     if evaluation.perplexity.is_empty() && evaluation.tasks.is_empty() && !evaluation.is_speed_alone() {
-        problems.usage("`evaluation` measures nothing; it needs `perplexity`, `tasks` or `throughput`");
+        let text = "`evaluation` measures nothing; it needs `perplexity`, `tasks` or `throughput`";
+        problems.usage("evaluation", text);
     }
     if experiment.threads == Some(0) {
-        problems.usage("threads = 0 computes nothing; leave it out for all cores");
+        problems.usage("threads", "threads = 0 computes nothing; leave it out for all cores");
     }
     let limits = [
-        ("timeout_s", experiment.limits.timeout_s),
-        ("memory_gb", experiment.limits.memory_gb),
+        ("limits.timeout_s", experiment.limits.timeout_s),
+        ("limits.memory_gb", experiment.limits.memory_gb),
     ];
     for (limit, value) in limits {
         if value.is_some_and(|value| !(value > 0.0 && value.is_finite())) {
-            problems.usage(format_args!(
-                "limits.{limit} must be a positive number; leave it out for no limit"
-            ));
+            problems.usage(
+                limit,
+                format_args!("{limit} must be a positive number; leave it out for no limit"),
+            );
         }
     }
-    for expect in &experiment.expect {
+    for (index, expect) in experiment.expect.iter().enumerate() {
+        let place = format!("expect[{index}]");
         let asked = |expect: &Expectation| {
             let mut requests = evaluation.perplexity.iter();
             requests.any(|request| request.protocol == expect.protocol && request.windows == expect.windows)
         };
         if !experiment.models.contains(&expect.model) || !asked(expect) {
-            problems.usage(format_args!(
+            let text = format!(
                 "expect: {} with {} and windows = {:?} is not measured here; it must repeat an entry of `models` and one \
                  of `evaluation.perplexity`",
                 expect.model, expect.protocol, expect.windows
-            ));
+            );
+            problems.usage(&place, text);
         }
         if !(expect.value > 0.0 && expect.relative_tolerance > 0.0) {
-            problems.usage("expect: value and relative_tolerance must be positive");
+            problems.usage(&place, "expect: value and relative_tolerance must be positive");
         }
     }
-}
-
-fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<Recipe> {
-    let mut recipes: Vec<Recipe> = Vec::new();
-    let written = std::iter::once(Ok(baseline())).chain(experiment.expanded_recipes());
-    for methods in written {
-        match methods.and_then(|methods| Recipe::parse(&methods).map_err(|error| error.to_string())) {
-            Ok(recipe) if recipes.iter().any(|other| other.canonical() == recipe.canonical()) => {}
-            Ok(recipe) => recipes.push(recipe),
-            Err(error) => problems.usage(error),
-        }
-    }
-    recipes
-}
-
-fn devices<'a>(experiment: &'a Experiment, problems: &mut Collector) -> Vec<(Engine, String, &'a str)> {
-    for dtype in &experiment.dtypes {
-        match dtype.parse::<DType>() {
-            Ok(dtype) if !dtype.is_float() => problems.usage(format_args!("dtypes: a model can't compute in {dtype}")),
-            Ok(_) => {}
-            Err(error) => problems.usage(format_args!("dtypes: {error}")),
-        }
-    }
-    let kinds: Vec<DeviceKind> = experiment
-        .devices
-        .iter()
-        .filter_map(|device| {
-            device
-                .parse()
-                .map_err(|error| problems.usage(format_args!("devices: {error}")))
-                .ok()
-        })
-        .collect();
-    let mut devices = Vec::new();
-    for engine in &experiment.engines {
-        let engine: Engine = match engine.parse() {
-            Ok(engine) => engine,
-            Err(error) => {
-                problems.usage(format_args!("engines: {error}"));
-                continue;
-            }
-        };
-        if !Engine::compiled().contains(&engine) {
-            problems.machine(format_args!(
-                "engines: {engine} is not in this build; run `make setup` and build with the cargo feature `{engine}`, or \
-                 leave it out"
-            ));
-        }
-        for kind in &kinds {
-            devices.extend(
-                experiment
-                    .dtypes
-                    .iter()
-                    .map(|dtype| (engine, kind.to_string(), dtype.as_str())),
-            );
-        }
-    }
-    devices
-}
-
-fn models(experiment: &Experiment, problems: &mut Collector) -> Vec<Model> {
-    let mut models: Vec<Model> = Vec::new();
-    for spec in &experiment.models {
-        if models.iter().any(|model| model.spec == *spec) {
-            continue;
-        }
-        let found = spec.parse::<ModelSource>().and_then(|source| {
-            let resolved = source.resolve()?;
-            let hash = resolved.content_hash()?;
-            let training_run = match &resolved.location {
-                Location::Path(path) => TrainingRun::beside(path),
-                Location::Random(_) => None,
-            };
-            let files = training_run.map(|run| run.files()).unwrap_or_default();
-            let hashes: Vec<String> = files.iter().map(|file| content_hash(file)).collect::<Result<_, _>>()?;
-            Ok(Model {
-                training_run: hashes.join(" "),
-                spec: spec.clone(),
-                name: resolved.name,
-                hash,
-                path: match resolved.location {
-                    Location::Path(path) => Some(path),
-                    Location::Random(_) => None,
-                },
-            })
-        });
-        match found {
-            Ok(model) => models.push(model),
-            Err(error) => problems.machine(error),
-        }
-    }
-    models
 }

@@ -58,6 +58,35 @@ struct Ending {
     memory: Option<Memory>,
 }
 
+impl Planned {
+    /// The record of a cell that can't be.
+    pub(crate) fn skipped(&self, experiment: &str, reason: &str, machine: &Machine) -> Record {
+        Record {
+            error: Some(reason.to_owned()),
+            ..self.record(Status::Skipped, experiment, machine, now())
+        }
+    }
+
+    /// A record that says where the cell comes from, and what became of it.
+    fn record(&self, status: Status, experiment: &str, machine: &Machine, started_at: String) -> Record {
+        Record {
+            schema: SCHEMA,
+            key: self.key.clone(),
+            cell: self.cell.clone(),
+            inputs: self.inputs.clone(),
+            experiment: experiment.to_owned(),
+            status,
+            error: None,
+            log: Vec::new(),
+            attempts: Vec::new(),
+            metrics: None,
+            samples: None,
+            memory: None,
+            provenance: machine.provenance(&self.cell, self.request.threads, started_at),
+        }
+    }
+}
+
 impl Launcher {
     /// Measures a cell in a process of its own. Whatever happens to that process is the record's status; there is none if it
     /// was interrupted.
@@ -70,21 +99,11 @@ impl Launcher {
             return Ok(None);
         };
         Ok(Some(Record {
-            schema: SCHEMA,
-            key: planned.key.clone(),
-            cell: planned.cell.clone(),
-            inputs: planned.inputs.clone(),
-            experiment: terms.experiment.to_owned(),
-            status: ending.status,
             error: ending.error,
             log,
-            attempts: Vec::new(),
             metrics: ending.metrics,
-            samples: None,
             memory: ending.memory,
-            provenance: terms
-                .machine
-                .provenance(&planned.cell, planned.request.threads, started_at),
+            ..planned.record(ending.status, terms.experiment, terms.machine, started_at)
         }))
     }
 

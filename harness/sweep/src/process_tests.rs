@@ -27,6 +27,7 @@ fn run_until(script: &str, limits: Limits, interrupted: &AtomicBool) -> (Option<
     };
     let inputs = BTreeMap::new();
     let planned = Planned {
+        skip: None,
         key: cell.key(&inputs),
         request: Request {
             inputs: BTreeMap::new(),

@@ -7,6 +7,7 @@ use prunebench_train::{Domain, Example, Source, Validation};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::worker::CellError;
@@ -15,7 +16,7 @@ use crate::worker::CellError;
 const SPLIT_SEED: u64 = 42;
 
 /// Data to train on: each text and each instruction set is a domain.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recovery {
     /// Texts, as `data set/split`; a sequence is taken at a random place of one.

@@ -46,9 +46,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether every cell of the plan has its numbers.
+    /// Whether every cell of the plan has its numbers, but for those that can't have any.
     pub fn is_complete(&self) -> bool {
-        self.missing == 0 && self.records.iter().all(|record| record.status == Status::Ok)
+        let settled = |record: &Record| matches!(record.status, Status::Ok | Status::Skipped);
+        self.missing == 0 && self.records.iter().all(settled)
     }
 }
 
@@ -219,6 +220,7 @@ impl<'a> Queue<'a> {
             let ended = self.carry_out(planned, &start, store, machine, events);
             if let Ok(Some((record, _))) = &ended
                 && planned.is_baseline()
+                && record.status != Status::Skipped
                 && let Err(reason) = gate::check(record, &self.plan.expect)
             {
                 self.stop(&reason);
@@ -258,15 +260,23 @@ impl<'a> Queue<'a> {
         machine: &Machine,
         events: &Sender<(usize, Event)>,
     ) -> Result<Option<(Record, bool)>, Error> {
-        let is_ok = |record: &Record| record.status == Status::Ok;
-        if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_ok) {
+        let wanted = match planned.skip {
+            Some(_) => Status::Skipped,
+            None => Status::Ok,
+        };
+        let is_done = |record: &Record| record.status == wanted || record.status == Status::Ok;
+        if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_done) {
             return Ok(Some((done, false)));
         }
         let Some(mut claim) = store.claim(&planned.cell, &planned.key)? else {
             return Ok(None);
         };
-        if let Some(done) = claim.found().filter(|record| is_ok(record)) {
+        if let Some(done) = claim.found().filter(|record| is_done(record)) {
             return Ok(Some((done.clone(), false)));
+        }
+        if let Some(reason) = &planned.skip {
+            let skipped = planned.skipped(&self.plan.experiment, reason, machine);
+            return Ok(Some((claim.record(&skipped)?, false)));
         }
         let mut watch = Sent {
             cell: start.cell,

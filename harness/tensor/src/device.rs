@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{DType, Error, Result, Tensor};
 
 /// A tensor library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,6 +127,13 @@ impl Device {
             #[allow(unreachable_patterns)]
             _ => Ok(()),
         }
+    }
+
+    /// Says whether a model can compute in `dtype` here, by a small product with its softmax.
+    pub fn computes_in(&self, dtype: DType) -> Result<()> {
+        let x = Tensor::full(&[2, 2], 0.5, dtype, self)?;
+        x.matmul(&x)?.softmax()?;
+        self.sync()
     }
 
     /// Every device that can be used now: each compiled engine on the host, then on each GPU.

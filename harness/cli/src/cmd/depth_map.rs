@@ -9,7 +9,7 @@ use clap::Args;
 use prunebench_model::source::ModelSource;
 use prunebench_reports::HeatMap;
 use prunebench_results::{PerplexityRequest, Record};
-use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText};
+use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText, Source};
 use prunebench_tensor::{DType, Device, Engine};
 use serde::Serialize;
 
@@ -166,6 +166,9 @@ impl DepthMap {
             .map_or_else(|| self.model.clone(), |name| name.display().to_string());
         let recipes = ranges.iter().map(|range| RecipeText::One(recipe(range))).collect();
         Experiment {
+            include: Vec::new(),
+            axes: BTreeMap::new(),
+            source: Source::default(),
             name: self
                 .name
                 .clone()

@@ -11,16 +11,18 @@ pub mod local;
 pub mod pretrain;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod store;
 pub mod throughput;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use prunebench_results::{Record, TaskResult};
 use prunebench_sweep::{
-    Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, baseline,
+    Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, Source, baseline,
 };
 use prunebench_tensor::Engine;
 
@@ -127,10 +129,12 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
         place.engine.clone()
     };
     let experiment = Experiment {
+        include: Vec::new(),
         name: name_of_it.to_owned(),
         description: String::new(),
         models: vec![model.model.clone()],
         recipes: vec![RecipeText::Several(model.recipe())],
+        axes: BTreeMap::new(),
         engines,
         devices: vec![place.device.clone()],
         dtypes: vec![place.dtype.clone()],
@@ -141,6 +145,7 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
         evaluation,
         expect: Vec::new(),
         limits: Limits::default(),
+        source: Source::default(),
     };
     let mut plan = Plan::new(&experiment, model.data.as_deref())?;
     // A plan always has the baseline, which only was asked for if nothing else is there.

@@ -1,10 +1,11 @@
 //! `prunebench run`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use prunebench_results::{Status, read_records};
-use prunebench_sweep::{Experiment, Plan};
+use prunebench_results::{Cell, CellKey, Inputs, Status};
+use prunebench_sweep::{Estimate, Experiment, Forecast, Plan, Planned, Remaining};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::Outcome;
@@ -34,7 +35,7 @@ pub struct Run {
     data: Option<PathBuf>,
     #[command(flatten)]
     local: LocalArgs,
-    /// Print the cells, and which are done, and run nothing
+    /// Print the cells, which are done, and what the others may take by earlier records, and run nothing
     #[arg(long)]
     dry_run: bool,
     /// Print the records as JSON instead of the table
@@ -47,11 +48,10 @@ impl Run {
         let mut experiment = Experiment::read(&self.experiment)?;
         experiment.threads = experiment.threads.or_else(|| self.local.threads());
         let plan = Plan::new(&experiment, self.data.as_deref())?;
-        let folder = self.results.join(&plan.experiment);
-        let records = folder.join("records");
         if self.dry_run {
-            return self.show(&plan, &records);
+            return self.show(&plan);
         }
+        let folder = self.results.join(&plan.experiment);
         let CarriedOut { outcome, tables, files } = self.local.carry_out(&plan, &folder)?;
         if self.json {
             print_json(&json!({
@@ -77,35 +77,128 @@ impl Run {
         Ok(outcome.is_complete())
     }
 
-    fn show(&self, plan: &Plan, records: &Path) -> Outcome {
-        let found = if records.is_dir() {
-            read_records(records)?
-        } else {
-            Vec::new()
-        };
-        let cells: Vec<_> = plan
-            .cells
-            .iter()
-            .map(|planned| {
-                let record = found.iter().find(|record| record.key == planned.key);
-                (planned, record.map(|record| record.status))
-            })
-            .collect();
+    fn show(&self, plan: &Plan) -> Outcome {
+        let forecast = plan.forecast(&self.results)?;
+        for unread in &forecast.unread {
+            note(&format!("not estimated from: {unread}"));
+        }
+        let cells = plan.cells.iter().zip(&forecast.cells);
         if self.json {
-            let cell = |(planned, status): &(&prunebench_sweep::Planned, Option<Status>)| json!({ "key": planned.key, "cell": planned.cell, "inputs": planned.inputs, "status": status });
-            print_json(&cells.iter().map(cell).collect::<Vec<_>>())?;
+            let cells = cells.map(|(planned, outlook)| CellView {
+                key: &planned.key,
+                cell: &planned.cell,
+                inputs: &planned.inputs,
+                status: outlook.status,
+                skip: planned.skip.as_deref(),
+                estimate: outlook.estimate,
+            });
+            print_json(&PlanView {
+                experiment: &plan.experiment,
+                cells: cells.collect(),
+                remaining: forecast.remaining,
+            })?;
         } else {
-            let line = |(planned, status): &(&prunebench_sweep::Planned, Option<Status>)| {
-                let status = status.map_or_else(|| "to do".to_owned(), |status| status.to_string());
-                format!(
-                    "{}  {status:<13}  {} {}\n",
-                    planned.key.short(),
-                    planned.cell.model,
-                    name(&planned.cell)
-                )
-            };
-            print(&cells.iter().map(line).collect::<String>())?;
+            let lines = cells.map(|(planned, outlook)| line(planned, outlook.status, outlook.estimate));
+            print(&(lines.collect::<String>() + &summary(plan, &forecast)))?;
         }
         Ok(true)
     }
+}
+
+/// A plan as JSON.
+#[derive(Serialize)]
+struct PlanView<'a> {
+    experiment: &'a str,
+    cells: Vec<CellView<'a>>,
+    remaining: Remaining,
+}
+
+#[derive(Serialize)]
+struct CellView<'a> {
+    key: &'a CellKey,
+    cell: &'a Cell,
+    inputs: &'a Inputs,
+    status: Option<Status>,
+    skip: Option<&'a str>,
+    estimate: Option<Estimate>,
+}
+
+fn line(planned: &Planned, status: Option<Status>, estimate: Option<Estimate>) -> String {
+    let (state, reason) = match (status, &planned.skip) {
+        (Some(status), _) => (status.to_string(), String::new()),
+        (None, Some(reason)) => ("skipped".to_owned(), format!(": {reason}")),
+        (None, None) => ("to do".to_owned(), String::new()),
+    };
+    let estimate = match estimate {
+        _ if status == Some(Status::Ok) || planned.skip.is_some() => String::new(),
+        Some(estimate) => format!(
+            "{}, {} by {}",
+            time(estimate.seconds),
+            memory(estimate.peak_resident_bytes),
+            records(estimate.records)
+        ),
+        None => "unknown".to_owned(),
+    };
+    format!(
+        "{}  {state:<13}  {estimate:<32}  {} {}{reason}\n",
+        planned.key.short(),
+        planned.cell.model,
+        name(&planned.cell)
+    )
+}
+
+/// The plan in two sentences.
+fn summary(plan: &Plan, forecast: &Forecast) -> String {
+    let Remaining {
+        cells,
+        unknown,
+        seconds,
+        peak_resident_bytes,
+        records: earlier,
+    } = forecast.remaining;
+    let done = forecast
+        .cells
+        .iter()
+        .filter(|outlook| outlook.status == Some(Status::Ok));
+    let skipped = plan.cells.iter().filter(|planned| planned.skip.is_some());
+    let mut text = format!(
+        "{} cells: {} done, {cells} left, {} skipped.",
+        plan.cells.len(),
+        done.count(),
+        skipped.count()
+    );
+    if unknown < cells {
+        text += &format!(
+            " Left, one after another: about {}, and {} in a single cell, by {}{}.",
+            time(seconds),
+            memory(peak_resident_bytes),
+            records(earlier),
+            match unknown {
+                0 => String::new(),
+                unknown => format!("; {unknown} cells have no like and are not counted"),
+            }
+        );
+    } else if cells > 0 {
+        text += " What they take is unknown: there is no record of their models.";
+    }
+    text + "\n"
+}
+
+fn records(count: usize) -> String {
+    format!("{count} record{}", if count == 1 { "" } else { "s" })
+}
+
+/// Records know their start and end to the second.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
+        (0, 0, 0) => "under 1 s".to_owned(),
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+fn memory(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown memory".to_owned(), |bytes| format!("{} MiB", bytes >> 20))
 }

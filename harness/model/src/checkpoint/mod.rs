@@ -58,6 +58,15 @@ impl LoadedModel {
     }
 }
 
+/// The graph of a folder in HF layout or a `.gguf` file, without its weights.
+pub(crate) fn graph(path: &Path) -> Result<Graph> {
+    if path.is_dir() {
+        config::read_graph(path)
+    } else {
+        gguf::graph(path)
+    }
+}
+
 /// Loads a folder in HF layout or a `.gguf` file onto `device`, converted to `dtype`.
 ///
 /// A folder's `prunebench_graph.json`, where present, takes precedence over its `config.json`.

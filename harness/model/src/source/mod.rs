@@ -24,6 +24,7 @@ use crate::{
     error::{ModelError, Result},
     graph::Graph,
     initialise::Initialisation,
+    tokenizer::TOKENIZER_FILE,
 };
 
 const TINY: &str = "tiny";
@@ -151,6 +152,22 @@ impl ResolvedModel {
                 tokenizer: None,
                 path: self.name.clone().into(),
             }),
+        }
+    }
+
+    /// The model's graph, without its weights.
+    pub fn graph(&self) -> Result<Graph> {
+        match &self.location {
+            Location::Path(path) => checkpoint::graph(path),
+            Location::Random(graph) => Ok((**graph).clone()),
+        }
+    }
+
+    /// Whether a tokenizer comes with the model; a GGUF file is taken to carry one.
+    pub fn has_tokenizer(&self) -> bool {
+        match &self.location {
+            Location::Path(path) => !path.is_dir() || path.join(TOKENIZER_FILE).exists(),
+            Location::Random(_) => false,
         }
     }
 

@@ -13,7 +13,20 @@ use prunebench_tensor::{concurrently, no_grad};
 
 pub use collective::{Collective, SharedMemory};
 
-use crate::{Decoder, ModelError};
+use crate::{Decoder, Graph, ModelError};
+
+/// Whether so many ranks can share a model's single blocks, which its graph alone tells.
+///
+/// # Errors
+/// [`ModelError::Graph`] for no ranks, or sizes that they don't divide.
+pub fn check(graph: &Graph, ranks: usize) -> crate::Result<()> {
+    if ranks == 0 {
+        return Err(ModelError::Graph(
+            "a model can't be split over 0 ranks; at least 1 is wanted".to_owned(),
+        ));
+    }
+    shard::check_blocks(graph, ranks)
+}
 
 /// Runs `work` on every rank at once, and gives their answers in order. A rank is a decoder of its own, with a smaller share
 /// of the heads and FFN columns, whose sublayers are summed over the ranks before they update the residual stream; all ranks have
@@ -39,9 +52,7 @@ where
     T: Send,
     E: From<ModelError> + Display + Send,
 {
-    if ranks == 0 {
-        return Err(ModelError::Graph("a model can't be split over 0 ranks; at least 1 is wanted".to_owned()).into());
-    }
+    check(&decoder.graph, ranks)?;
     let members = SharedMemory::group(ranks, latency);
     let mut jobs = Vec::with_capacity(ranks);
     for member in &members {

@@ -1,7 +1,7 @@
 //! The share of a decoder that one rank holds.
 
 use crate::block::{Attention, Block, Ffn, Linear};
-use crate::graph::{AttentionShape, BlockShape, FfnShape, Step};
+use crate::graph::{AttentionShape, BlockShape, FfnShape, Graph, Step};
 use crate::{Decoder, ModelError, Result};
 
 /// One of several equal slices of a sublayer.
@@ -55,6 +55,22 @@ pub(super) fn shard(decoder: &Decoder, rank: usize, ranks: usize) -> Result<Deco
     Ok(shard)
 }
 
+/// Whether the ranks divide the sizes of every block that a step runs by itself.
+pub(super) fn check_blocks(graph: &Graph, ranks: usize) -> Result<()> {
+    let slice = Slice { index: 0, of: ranks };
+    for step in &graph.steps {
+        let &Step::Block(index) = step else { continue };
+        let shape = &graph.blocks[index];
+        if let Some(shape) = &shape.attention {
+            slice.attention_shape(index, shape)?;
+        }
+        if let Some(shape) = &shape.ffn {
+            slice.ffn_shape(index, shape)?;
+        }
+    }
+    Ok(())
+}
+
 fn check_pair(decoder: &Decoder, step: usize, pair: &[usize], ranks: usize) -> Result<()> {
     let refuse = |why: &str| {
         Err(ModelError::Graph(format!(
@@ -92,11 +108,7 @@ fn part(decoder: &Decoder, index: usize, attention: Option<Slice>, ffn: Slice) -
 
 impl Slice {
     fn attention(self, block: usize, shape: &AttentionShape, whole: &Attention) -> Result<(AttentionShape, Attention)> {
-        let shape = AttentionShape {
-            heads: self.share(block, "query heads", shape.heads)?,
-            kv_heads: self.share(block, "key heads", shape.kv_heads)?,
-            ..shape.clone()
-        };
+        let shape = self.attention_shape(block, shape)?;
         let attention = Attention {
             q: self.outputs(&whole.q)?,
             k: self.outputs(&whole.k)?,
@@ -108,10 +120,7 @@ impl Slice {
     }
 
     fn ffn(self, block: usize, shape: &FfnShape, whole: &Ffn) -> Result<(FfnShape, Ffn)> {
-        let shape = FfnShape {
-            width: self.share(block, "FFN columns", shape.width)?,
-            ..shape.clone()
-        };
+        let shape = self.ffn_shape(block, shape)?;
         let ffn = Ffn {
             gate: whole.gate.as_ref().map(|gate| self.outputs(gate)).transpose()?,
             up: self.outputs(&whole.up)?,
@@ -119,6 +128,21 @@ impl Slice {
             ..whole.clone()
         };
         Ok((shape, ffn))
+    }
+
+    fn attention_shape(self, block: usize, shape: &AttentionShape) -> Result<AttentionShape> {
+        Ok(AttentionShape {
+            heads: self.share(block, "query heads", shape.heads)?,
+            kv_heads: self.share(block, "key heads", shape.kv_heads)?,
+            ..shape.clone()
+        })
+    }
+
+    fn ffn_shape(self, block: usize, shape: &FfnShape) -> Result<FfnShape> {
+        Ok(FfnShape {
+            width: self.share(block, "FFN columns", shape.width)?,
+            ..shape.clone()
+        })
     }
 
     fn share(self, block: usize, what: &str, size: usize) -> Result<usize> {

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use prunebench_tensor::{AdamW, AttentionMask, DType, Device, DeviceKind, Engine, Error, Result, Segment, Tensor};
 
+use crate::case::FLOATS;
+
 type Attempt = fn(&Device) -> Result<Tensor>;
 
 fn f32s(shape: &[usize], device: &Device) -> Result<Tensor> {
@@ -498,5 +500,19 @@ fn a_device_that_is_not_there_is_unsupported() {
             "{device}: {outcome:?}"
         );
         assert!(matches!(device.is_available(), Err(Error::Unsupported { .. })));
+    }
+}
+
+#[test]
+fn every_device_computes_in_every_float_type_and_in_no_integer() {
+    for device in Device::available() {
+        for dtype in FLOATS {
+            assert_eq!(
+                device.computes_in(dtype).err().map(|error| error.to_string()),
+                None,
+                "{device} {dtype}"
+            );
+        }
+        assert!(device.computes_in(DType::I64).is_err(), "{device}");
     }
 }

@@ -79,6 +79,10 @@ pub(super) fn load(path: &Path, device: &Device, dtype: DType) -> Result<LoadedM
     })
 }
 
+pub(super) fn graph(path: &Path) -> Result<Graph> {
+    GgufFile::open(path)?.graph()
+}
+
 /// The tokenizer of a file with this metadata.
 #[cfg(test)]
 pub(super) fn tokenizer_from(
