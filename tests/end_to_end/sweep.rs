@@ -477,7 +477,7 @@ fn a_combination_that_cannot_be_is_a_skipped_row_with_its_reason() {
         name = "a"
         models = ["tiny", "small"]
         engines = ["candle"]
-        recipes = ["snapshot(of=best)"]
+        recipes = ["snapshot(of=average)"]
         evaluation.perplexity = [{ protocol = "world/stream-128@1", windows = 6 }]
     "#;
     sandbox.write("a.toml", text);

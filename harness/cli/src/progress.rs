@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use prunebench_results::{Cell, Record};
+use prunebench_results::{Cell, Record, Status};
 use prunebench_sweep::{Observer, Planned};
 
 use crate::output::note;
@@ -128,6 +128,7 @@ impl Observer for Progress<'_> {
         let running = self.running.remove(&cell);
         let how = match running.as_ref().filter(|_| measured) {
             Some(Running { since, .. }) => format!("{:.1} s", since.elapsed().as_secs_f64()),
+            None if record.status == Status::Skipped => "not measured".to_owned(),
             None => "done before".to_owned(),
         };
         if let Some(Running { bar, .. }) = running {
