@@ -393,3 +393,7 @@ impl Watch for Heard<'_> {
         self.observer.progress(self.cell, phase, done, total);
     }
 }
+
+#[cfg(all(test, unix))]
+#[path = "run_tests.rs"]
+mod tests;
