@@ -31,7 +31,7 @@ pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,
 };
-pub use store::{Claim, Store, read_records, read_samples, visit_records};
+pub use store::{Claim, Store, find_record, read_records, read_samples, visit_records};
 pub use store_error::StoreError;
 pub use task::{
     Divergence, MetricName, ScoringCounts, SuiteMember, SuiteRequest, TaskGroup, TaskItem, TaskMetric, TaskRequest,

@@ -55,21 +55,12 @@ impl Store {
         &self.folder
     }
 
-    /// The record of a cell, whatever its status, without its samples ([`read_samples`]). It looks at one file only.
+    /// The record of a cell, as [`find_record`].
     ///
     /// # Errors
-    /// If that file is no whole record of this cell.
+    /// As there.
     pub fn find(&self, cell: &Cell, key: &CellKey) -> Result<Option<Record>, StoreError> {
-        let path = self.folder.join(cell.file_name(key));
-        let record = match read_record(&path) {
-            Err(StoreError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            record => record?,
-        };
-        if record.key == *key {
-            return Ok(Some(record));
-        }
-        let problem = format!("its name belongs to the key {key}, its content to {}", record.key);
-        Err(StoreError::Foreign { path, problem })
+        find_record(&self.folder, cell, key)
     }
 
     /// Claims a cell, so that nobody else measures it; `None` if somebody does, or looks at its claim just now. The claim
@@ -131,7 +122,7 @@ impl Claim {
         }
         let attempts = match &self.found {
             Some(found) if found.status == Status::Ok => return Err(StoreError::AlreadyMeasured { path }),
-            Some(found) => found.tries(),
+            Some(found) => found.as_attempts(),
             None => Vec::new(),
         };
         let mut whole = Record {
@@ -171,6 +162,23 @@ impl Claim {
         let written = self.lock.write(&self.folder, name, content);
         written.map_err(|source| StoreError::write(&self.folder.join(name), source))
     }
+}
+
+/// The record of a cell in a folder, whatever its status, without its samples ([`read_samples`]). It looks at one file only.
+///
+/// # Errors
+/// If that file is no whole record of this cell.
+pub fn find_record(folder: &Path, cell: &Cell, key: &CellKey) -> Result<Option<Record>, StoreError> {
+    let path = folder.join(cell.file_name(key));
+    let record = match read_record(&path) {
+        Err(StoreError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        record => record?,
+    };
+    if record.key == *key {
+        return Ok(Some(record));
+    }
+    let problem = format!("its name belongs to the key {key}, its content to {}", record.key);
+    Err(StoreError::Foreign { path, problem })
 }
 
 /// All records of a folder without their samples, ordered by file name. It takes no claim: a record is there whole or not
@@ -287,8 +295,13 @@ pub(crate) fn read_record(path: &Path) -> Result<Record, StoreError> {
 }
 
 impl Record {
+    /// How often the cell was tried.
+    pub fn tries(&self) -> usize {
+        self.attempts.len() + 1
+    }
+
     /// What of this record stays when another one takes its place.
-    fn tries(&self) -> Vec<Attempt> {
+    fn as_attempts(&self) -> Vec<Attempt> {
         let mut tries = self.attempts.clone();
         tries.push(Attempt {
             status: self.status,

@@ -36,6 +36,8 @@ enum Command {
     Doctor(cmd::doctor::Doctor),
     Fetch(cmd::fetch::Fetch),
     Run(cmd::run::Run),
+    Submit(cmd::submit::Submit),
+    Cancel(cmd::submit::Cancel),
     DepthMap(cmd::depth_map::DepthMap),
     Eval(cmd::eval::Eval),
     Compress(cmd::compress::Compress),
@@ -45,6 +47,8 @@ enum Command {
     Store(cmd::store::Store),
     Schema(cmd::schema::Schema),
     Completions(cmd::completions::Completions),
+    #[command(hide = true)]
+    Task(cmd::task::Task),
     /// Measure one cell for `run`, which asks on standard input.
     #[command(hide = true)]
     Worker,
@@ -80,6 +84,9 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Fetch(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Submit(command) => command.run(),
+        Command::Cancel(command) => command.run(),
+        Command::Task(command) => command.run(),
         Command::DepthMap(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Compress(command) => command.run(),

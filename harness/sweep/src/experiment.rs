@@ -121,7 +121,7 @@ pub struct Calibration {
 }
 
 /// The value that an uncompressed model is known to have.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// Model source, as in `models`.
@@ -138,7 +138,7 @@ pub struct Expectation {
 }
 
 /// What a single cell may take; no limit where absent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Seconds on the clock.

@@ -2,6 +2,7 @@
 //! what it leaves is kept whole.
 
 mod axes;
+mod batch;
 mod data;
 mod document;
 mod evaluation;
@@ -24,6 +25,10 @@ mod schema;
 mod tables;
 pub mod worker;
 
+pub use batch::{
+    Active, Array, Batch, Ending, JobArray, Queued, Scheduler, SchedulerError, Shape, Slurm, Stage, Submitted, TaskId,
+    task_plan,
+};
 pub use evaluation::EvaluationText;
 pub use experiment::{AxisValue, Calibration, Expectation, Experiment, Limits, RecipeText};
 pub use forecast::{Estimate, Forecast, Likeness, Outlook, Remaining};
@@ -35,6 +40,6 @@ pub use problem::{Line, Problem, Problems, Source};
 pub use process::Launcher;
 pub use recipe::{Compressed, Supplies, compress};
 pub use recovery::Recovery;
-pub use run::{Error, Local, Observer, Outcome};
+pub use run::{Error, Executor, Local, Observer, Outcome};
 pub use schema::experiment_schema;
 pub use tables::{Tables, TablesError, ordered_records, write_depth_plot, write_whole};

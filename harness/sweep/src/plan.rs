@@ -6,6 +6,7 @@ use prunebench_datasets::{Catalogue, Places};
 use prunebench_methods::Recipe;
 use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT};
 use prunebench_tensor::{Device, Engine};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::axes::{self, Axes, Model, PlacedRecipe, Where};
@@ -27,7 +28,8 @@ pub fn baseline() -> Vec<String> {
 }
 
 /// A cell with everything that its process needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Planned {
     /// What is asked.
     pub cell: Cell,
@@ -51,6 +53,17 @@ impl Planned {
         matches!(self.cell.device.parse(), Ok(prunebench_tensor::DeviceKind::Cuda(_)))
     }
 
+    /// Its device, if it isn't the first GPU, which is the only one that a cell sees that is given one.
+    pub fn beyond_one_gpu(&self) -> Option<&str> {
+        let device = self.cell.device.as_str();
+        (!["cpu", "cuda", "cuda:0"].contains(&device)).then_some(device)
+    }
+
+    /// Compute threads of its process.
+    pub(crate) fn threads(&self) -> usize {
+        self.request.threads
+    }
+
     /// Whether it must run alone, because others beside it would slow it.
     pub(crate) fn measures_speed(&self) -> bool {
         self.cell.evaluation.throughput.is_some() || self.cell.evaluation.training.is_some()
@@ -59,7 +72,8 @@ impl Planned {
 
 /// The cells of an experiment, the baseline's first. Where nothing but speed is measured every seed is a round: all cells run
 /// once with one seed, its tokens the same for all, then all with the next, so that what else the machine does meets all alike.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Name of the experiment.
     pub experiment: String,
@@ -67,9 +81,22 @@ pub struct Plan {
     pub cells: Vec<Planned>,
     pub(crate) expect: Vec<Expectation>,
     pub(crate) limits: Limits,
+    /// Whether it measures nothing but speed, in rounds.
+    pub(crate) in_rounds: bool,
 }
 
 impl Plan {
+    /// The plan of some of its cells.
+    pub(crate) fn part(&self, cells: &[usize]) -> Self {
+        Self {
+            experiment: self.experiment.clone(),
+            cells: cells.iter().map(|&cell| self.cells[cell].clone()).collect(),
+            expect: self.expect.clone(),
+            limits: self.limits,
+            in_rounds: self.in_rounds,
+        }
+    }
+
     /// Plans an experiment whose texts and tasks are at `data` if they aren't on the Hub. Models, texts and tasks that lie
     /// elsewhere are fetched here, so that no cell waits for them, and every request of a task is rendered once, so that a
     /// row that doesn't fit shows now.
@@ -119,6 +146,7 @@ impl Plan {
             cells: planner.cells(&axes, &impossible),
             expect: experiment.expect.clone(),
             limits: experiment.limits,
+            in_rounds: experiment.evaluation.is_speed_alone(),
         })
     }
 }

@@ -68,7 +68,7 @@ impl Planned {
     }
 
     /// A record that says where the cell comes from, and what became of it.
-    fn record(&self, status: Status, experiment: &str, machine: &Machine, started_at: String) -> Record {
+    pub(crate) fn record(&self, status: Status, experiment: &str, machine: &Machine, started_at: String) -> Record {
         Record {
             schema: SCHEMA,
             key: self.key.clone(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use prunebench_results::{Record, Status, Store, StoreError, read_samples};
 
+use crate::batch::SchedulerError;
 use crate::gate;
 use crate::machine::Machine;
 use crate::plan::{Plan, Planned};
@@ -17,6 +18,17 @@ use crate::process::{Launcher, Terms, Watch};
 
 /// How long a worker without work waits before it looks again at cells that other runs hold.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A way to carry out plans.
+pub trait Executor {
+    /// Sees to it that every cell of the plan without an `ok` record in `store` gets a record. Cells that failed before are
+    /// tried again; those that others measure at the same time are left to them.
+    ///
+    /// # Errors
+    /// If records can't be kept or processes can't be started; a cell that fails is a record, and no error. Other cells that
+    /// were running then are recorded all the same where they can be.
+    fn execute(&self, plan: &Plan, store: &Store, observer: &mut dyn Observer) -> Result<Outcome, Error>;
+}
 
 /// How the cells of a run are carried out on this machine.
 #[derive(Debug)]
@@ -46,6 +58,23 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What a store has of a plan; nothing measured, and not stopped.
+    pub(crate) fn of(plan: &Plan, store: &Store) -> Result<Self, Error> {
+        let mut records = Vec::new();
+        for planned in &plan.cells {
+            if let Some(mut record) = store.find(&planned.cell, &planned.key)? {
+                read_samples(store.folder(), &mut record)?;
+                records.push(record);
+            }
+        }
+        Ok(Self {
+            missing: plan.cells.len() - records.len(),
+            records,
+            measured: 0,
+            stopped: None,
+        })
+    }
+
     /// Whether every cell of the plan has its numbers, but for those that can't have any.
     pub fn is_complete(&self) -> bool {
         let settled = |record: &Record| matches!(record.status, Status::Ok | Status::Skipped);
@@ -72,6 +101,18 @@ pub enum Error {
     /// The process of a cell can't be started.
     #[error("the process of a cell can't be started ({0}); check that the program's file is still there")]
     Start(#[from] io::Error),
+    /// A baseline that was measured before.
+    #[error("{0}")]
+    Baseline(String),
+    /// A GPU that a cell won't see.
+    #[error("a cell is for {0}, but each cell sees one GPU, which is `cuda` there; name `cuda` in the experiment")]
+    Device(String),
+    /// The batch system.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+    /// The files of a submission.
+    #[error("the files of what is submitted can't be read or written ({0}); check the results folder and the disk")]
+    Files(io::Error),
 }
 
 enum Event {
@@ -80,21 +121,15 @@ enum Event {
     Finished { record: Box<Record>, measured: bool },
 }
 
-impl Plan {
-    /// Measures every cell that has no `ok` record in `store`, `local.jobs` at once, and leaves those to other runs that they
-    /// measure at the same time. Cells that failed before are tried again.
-    ///
-    /// # Errors
-    /// If records can't be kept or processes can't be started; a cell that fails is a record, and no error. Other cells that
-    /// were running then are recorded all the same where they can be.
-    pub fn run(&self, store: &Store, local: &Local, observer: &mut dyn Observer) -> Result<Outcome, Error> {
+impl Executor for Local<'_> {
+    fn execute(&self, plan: &Plan, store: &Store, observer: &mut dyn Observer) -> Result<Outcome, Error> {
         let machine = Machine::look();
-        let queue = Queue::new(self, local);
+        let queue = Queue::new(plan, self);
         let (sender, events) = channel();
-        let mut records: Vec<Option<Record>> = self.cells.iter().map(|_| None).collect();
+        let mut records: Vec<Option<Record>> = plan.cells.iter().map(|_| None).collect();
         let mut newly = 0;
         let ended: Vec<Result<(), Error>> = thread::scope(|scope| {
-            let workers: Vec<_> = (0..local.jobs.max(1))
+            let workers: Vec<_> = (0..self.jobs.max(1))
                 .map(|_| {
                     let sender = sender.clone();
                     let (queue, machine) = (&queue, &machine);

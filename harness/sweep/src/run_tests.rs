@@ -73,6 +73,7 @@ fn run(cells: Vec<Planned>, gpus: &[&str], retries: u32) -> (Vec<String>, Outcom
             retries,
             ..Limits::default()
         },
+        in_rounds: false,
     };
     let local = Local {
         launcher: Launcher {
@@ -84,7 +85,7 @@ fn run(cells: Vec<Planned>, gpus: &[&str], retries: u32) -> (Vec<String>, Outcom
         interrupted: &AtomicBool::new(false),
     };
     let store = Store::open(folder.path().join("records")).unwrap();
-    let outcome = plan.run(&store, &local, &mut Silent).unwrap();
+    let outcome = local.execute(&plan, &store, &mut Silent).unwrap();
     (lines(&log), outcome)
 }
 

@@ -14,8 +14,9 @@ use prunebench_tensor::{DType, Device, Engine};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::cmd::local::{CarriedOut, LocalArgs};
-use crate::output::{listed, note, print, print_json};
+use crate::cmd::local::LocalArgs;
+use crate::cmd::sweep::CarriedOut;
+use crate::output::{print, print_json};
 
 /// Perplexity from which on a map's colours are all alike, as a multiple of the dense model's.
 const DARKEST: f64 = 10.0;
@@ -114,23 +115,14 @@ impl DepthMap {
         }
         let plan = Plan::new(&self.experiment(engine, &ranges), self.data.as_deref())?;
         let folder = self.results.join(&plan.experiment);
-        let CarriedOut { outcome, mut files, .. } = self.local.carry_out(&plan, &folder)?;
-        let lines = self.lines(&ranges, &outcome.records);
-        files.extend(self.write(&folder, &lines)?);
+        let mut carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
+        let lines = self.lines(&ranges, &carried_out.outcome.records);
+        carried_out.files.extend(self.write(&folder, &lines)?);
         match self.json {
             true => print_json(&lines)?,
             false => print(&best(&lines))?,
         }
-        note(&format!(
-            "measured {} of {} cells now; files: {}",
-            outcome.measured,
-            plan.cells.len(),
-            listed(&files)
-        ));
-        if let Some(reason) = &outcome.stopped {
-            anyhow::bail!("{reason}");
-        }
-        Ok(outcome.is_complete())
+        carried_out.close()
     }
 
     /// Method, start and end.

@@ -13,6 +13,9 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod store;
+pub mod submit;
+pub mod sweep;
+pub mod task;
 pub mod throughput;
 
 use std::collections::BTreeMap;

@@ -1,16 +1,14 @@
 //! `prunebench run`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use prunebench_results::{Cell, CellKey, Inputs, Status};
-use prunebench_sweep::{Estimate, Experiment, Forecast, Plan, Planned, Remaining};
+use prunebench_sweep::{Estimate, Forecast, Plan, Planned, Remaining};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::Outcome;
-use crate::cmd::local::{CarriedOut, LocalArgs};
-use crate::output::{listed, note, print, print_json, table};
+use crate::cmd::local::LocalArgs;
+use crate::cmd::sweep::{CarriedOut, ExperimentArgs};
+use crate::output::{note, print, print_json};
 use crate::progress::name;
 
 /// Run an experiment: measure every cell of its grid that isn't measured yet, and print the table.
@@ -25,14 +23,8 @@ Examples:
   prunebench run harness/experiments/smol.toml --dry-run"
 )]
 pub struct Run {
-    /// Experiment file
-    experiment: PathBuf,
-    /// Folder of results, in which each experiment has its own
-    #[arg(long, value_name = "DIR", default_value = "results/runs")]
-    results: PathBuf,
-    /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
     #[command(flatten)]
     local: LocalArgs,
     /// Print the cells, which are done, and what the others may take by earlier records, and run nothing
@@ -45,40 +37,20 @@ pub struct Run {
 
 impl Run {
     pub fn run(self) -> Outcome {
-        let mut experiment = Experiment::read(&self.experiment)?;
+        let mut experiment = self.experiment.read()?;
         experiment.threads = experiment.threads.or_else(|| self.local.threads());
-        let plan = Plan::new(&experiment, self.data.as_deref())?;
+        let plan = self.experiment.plan(&experiment)?;
         if self.dry_run {
             return self.show(&plan);
         }
-        let folder = self.results.join(&plan.experiment);
-        let CarriedOut { outcome, tables, files } = self.local.carry_out(&plan, &folder)?;
-        if self.json {
-            print_json(&json!({
-                "experiment": plan.experiment,
-                "folder": folder,
-                "measured": outcome.measured,
-                "stopped": outcome.stopped,
-                "records": outcome.records,
-            }))?;
-        } else {
-            let drawn: Vec<String> = tables.tables.iter().map(table).collect();
-            print(&drawn.join("\n"))?;
-        }
-        note(&format!(
-            "measured {} of {} cells now; tables: {}",
-            outcome.measured,
-            plan.cells.len(),
-            listed(&files)
-        ));
-        if let Some(reason) = &outcome.stopped {
-            anyhow::bail!("{reason}");
-        }
-        Ok(outcome.is_complete())
+        let folder = self.experiment.folder(&plan);
+        let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
+        carried_out.print(&plan, &folder, self.json)?;
+        carried_out.close()
     }
 
     fn show(&self, plan: &Plan) -> Outcome {
-        let forecast = plan.forecast(&self.results)?;
+        let forecast = plan.forecast(&self.experiment.results)?;
         for unread in &forecast.unread {
             note(&format!("not estimated from: {unread}"));
         }

@@ -1,0 +1,129 @@
+//! What every command shares that carries out an experiment.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use clap::Args;
+use prunebench_results::Store;
+use prunebench_sweep::{Executor, Experiment, Outcome, Plan, Tables};
+use serde_json::json;
+
+use crate::output::{listed, note, print, print_json, table};
+use crate::progress::Progress;
+
+/// What a terminal's interrupt ends a program with.
+const INTERRUPTED: i32 = 130;
+
+/// An experiment, and where its results and its data are.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// Experiment file
+    experiment: PathBuf,
+    /// Folder of results, in which each experiment has its own
+    #[arg(long, value_name = "DIR", default_value = "results/runs")]
+    pub results: PathBuf,
+    /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl ExperimentArgs {
+    pub fn read(&self) -> anyhow::Result<Experiment> {
+        Ok(Experiment::read(&self.experiment)?)
+    }
+
+    pub fn plan(&self, experiment: &Experiment) -> anyhow::Result<Plan> {
+        Ok(Plan::new(experiment, self.data.as_deref())?)
+    }
+
+    /// The folder of the plan's results.
+    pub fn folder(&self, plan: &Plan) -> PathBuf {
+        self.results.join(&plan.experiment)
+    }
+}
+
+/// Is set by an interrupt. A second one ends the program.
+pub fn interrupted() -> anyhow::Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    static HEARD: OnceLock<()> = OnceLock::new();
+    if HEARD.get().is_none() {
+        ctrlc::set_handler(|| {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(INTERRUPTED);
+            }
+        })
+        .context("an interrupt can't be heard")?;
+        HEARD.get_or_init(|| ());
+    }
+    Ok(&STOP)
+}
+
+/// What became of a plan.
+pub struct CarriedOut {
+    pub outcome: Outcome,
+    pub tables: Tables,
+    pub files: Vec<PathBuf>,
+    cells: usize,
+}
+
+impl CarriedOut {
+    /// Carries out what has no `ok` record in `folder`, and writes the tables of what is done.
+    pub fn new(plan: &Plan, folder: &Path, executor: &dyn Executor) -> anyhow::Result<Self> {
+        let store = store(plan, folder)?;
+        let mut progress = Progress::new(&plan.cells);
+        let outcome = executor.execute(plan, &store, &mut progress)?;
+        drop(progress);
+        if outcome.records.is_empty()
+            && let Some(reason) = &outcome.stopped
+        {
+            anyhow::bail!("{reason}");
+        }
+        let tables = Tables::new(&outcome.records)?;
+        let files = tables.write(folder)?;
+        let cells = plan.cells.len();
+        Ok(Self {
+            outcome,
+            tables,
+            files,
+            cells,
+        })
+    }
+
+    /// Prints the tables, or the records as JSON.
+    pub fn print(&self, plan: &Plan, folder: &Path, json: bool) -> anyhow::Result<()> {
+        if json {
+            return print_json(&json!({
+                "experiment": plan.experiment,
+                "folder": folder,
+                "measured": self.outcome.measured,
+                "stopped": self.outcome.stopped,
+                "records": self.outcome.records,
+            }));
+        }
+        let drawn: Vec<String> = self.tables.tables.iter().map(table).collect();
+        print(&drawn.join("\n"))
+    }
+
+    /// Says what was done and where it lies, and whether all of it went well.
+    pub fn close(self) -> crate::Outcome {
+        note(&format!(
+            "measured {} of {} cells now; files: {}",
+            self.outcome.measured,
+            self.cells,
+            listed(&self.files)
+        ));
+        if let Some(reason) = &self.outcome.stopped {
+            anyhow::bail!("{reason}");
+        }
+        Ok(self.outcome.is_complete())
+    }
+}
+
+/// The store of a plan's records, with the list of its cells, so that the tables of a run that was cut off can be made.
+pub fn store(plan: &Plan, folder: &Path) -> anyhow::Result<Store> {
+    let store = Store::open(folder.join("records"))?;
+    plan.write_order(folder)?;
+    Ok(store)
+}
