@@ -1,7 +1,7 @@
 //! A folder with a small model, and the program run in it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use prunebench_model::Decoder;
@@ -23,8 +23,11 @@ pub fn engines() -> String {
     engines.join(", ")
 }
 
-/// A temporary folder in which the program runs, and which holds the model `small`.
-pub struct Sandbox(TempDir);
+/// A folder in a temporary one, in which the program runs, and which holds the model `small`.
+pub struct Sandbox {
+    _around: TempDir,
+    folder: PathBuf,
+}
 
 /// What a run of the program left.
 pub struct Ran {
@@ -35,7 +38,17 @@ pub struct Ran {
 
 impl Sandbox {
     pub fn new() -> Self {
-        let sandbox = Self(tempfile::tempdir().unwrap());
+        Self::named("sandbox")
+    }
+
+    pub fn named(name: &str) -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let folder = around.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        let sandbox = Self {
+            _around: around,
+            folder,
+        };
         sandbox.model("small", 0.2);
         sandbox
     }
@@ -43,12 +56,21 @@ impl Sandbox {
     /// Writes a model with random weights of this size.
     pub fn model(&self, name: &str, size: f64) {
         let folder = self.path(name);
-        save(&small_decoder(size), None, &folder).unwrap();
+        self.save(&small_decoder(size, [16, 32]), &folder);
+    }
+
+    /// Writes a model with random weights that takes hundreds of megabytes.
+    pub fn large_model(&self, name: &str) {
+        self.save(&small_decoder(0.02, [256, 16384]), &self.path(name));
+    }
+
+    fn save(&self, decoder: &Decoder, folder: &Path) {
+        save(decoder, None, folder).unwrap();
         fs::write(folder.join("tokenizer.json"), byte_tokenizer()).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.join(name)
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -63,7 +85,7 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_prunebench"));
         command
             .args(arguments)
-            .current_dir(self.0.path())
+            .current_dir(&self.folder)
             .env_remove("PRUNEBENCH_DATA")
             .env("HF_HUB_OFFLINE", "1")
             .env("HF_HOME", self.path("hub"))
@@ -117,7 +139,7 @@ impl Ran {
     }
 }
 
-fn small_decoder(size: f64) -> Decoder {
+fn small_decoder(size: f64, [hidden_size, width]: [usize; 2]) -> Decoder {
     let block = BlockShape {
         attention: Some(AttentionShape {
             heads: 2,
@@ -129,14 +151,14 @@ fn small_decoder(size: f64) -> Decoder {
             ..AttentionShape::default()
         }),
         ffn: Some(FfnShape {
-            width: 32,
+            width,
             ..FfnShape::default()
         }),
     };
     let graph = Graph {
         architecture: Architecture::Llama,
         vocab_size: 256,
-        hidden_size: 16,
+        hidden_size,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 1024,
         tie_word_embeddings: true,

@@ -129,6 +129,7 @@ impl Observer for Progress<'_> {
         let how = match running.as_ref().filter(|_| measured) {
             Some(Running { since, .. }) => format!("{:.1} s", since.elapsed().as_secs_f64()),
             None if record.status == Status::Skipped => "not measured".to_owned(),
+            None if measured => "measured by a job".to_owned(),
             None => "done before".to_owned(),
         };
         if let Some(Running { bar, .. }) = running {

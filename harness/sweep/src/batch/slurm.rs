@@ -149,7 +149,11 @@ fn state(task: &TaskId) -> Result<Option<String>, SchedulerError> {
             let mut words = job.split_whitespace();
             Ok(words.find_map(|word| word.strip_prefix("JobState=")).map(str::to_owned))
         }
-        Err(SchedulerError::Refused { reason, .. }) if reason.contains("Invalid job id") => Ok(None),
+        Err(SchedulerError::Refused { reason, .. })
+            if reason.contains("Invalid job id") || reason.contains("not found") =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
@@ -207,14 +211,11 @@ fn output(command: &mut Command, input: &[u8]) -> Result<String, SchedulerError>
     }
     let words = [command.get_program()].into_iter().chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
-    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    let said = [output.stderr, output.stdout].map(|said| String::from_utf8_lossy(&said).trim().replace('\n', "; "));
+    let said = said.into_iter().find(|said| !said.is_empty());
     Err(SchedulerError::Refused {
         command: words.join(" "),
-        reason: if said.is_empty() {
-            output.status.to_string()
-        } else {
-            said
-        },
+        reason: said.unwrap_or_else(|| output.status.to_string()),
     })
 }
 
