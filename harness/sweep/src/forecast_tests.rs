@@ -48,6 +48,7 @@ fn plan(cells: Vec<Cell>) -> Plan {
         cells: cells.into_iter().map(planned).collect(),
         expect: Vec::new(),
         limits: Limits::default(),
+        in_rounds: false,
     }
 }
 

@@ -431,4 +431,4 @@ impl Watch for Heard<'_> {
 
 #[cfg(all(test, unix))]
 #[path = "run_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -7,7 +7,7 @@ use super::*;
 use crate::experiment::Limits;
 use crate::message::Request;
 
-const SPEED: ThroughputRequest = ThroughputRequest {
+pub(crate) const SPEED: ThroughputRequest = ThroughputRequest {
     prompt_tokens: 1,
     generated_tokens: 2,
     batch: 1,
@@ -16,7 +16,7 @@ const SPEED: ThroughputRequest = ThroughputRequest {
     tensor_parallel: None,
 };
 
-fn planned(recipe: &str, device: &str, throughput: Option<ThroughputRequest>) -> Planned {
+pub(crate) fn planned(recipe: &str, device: &str, throughput: Option<ThroughputRequest>) -> Planned {
     let cell = Cell {
         model: "m".into(),
         recipe: vec![recipe.into()],
