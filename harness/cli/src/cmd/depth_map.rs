@@ -9,7 +9,7 @@ use clap::Args;
 use prunebench_model::source::ModelSource;
 use prunebench_reports::HeatMap;
 use prunebench_results::{PerplexityRequest, Record};
-use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText, Source};
+use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText, Source, ordered_records};
 use prunebench_tensor::{DType, Device, Engine};
 use serde::Serialize;
 
@@ -114,8 +114,9 @@ impl DepthMap {
         }
         let plan = Plan::new(&self.experiment(engine, &ranges), self.data.as_deref())?;
         let folder = self.results.join(&plan.experiment);
-        let CarriedOut { outcome, mut files, .. } = self.local.carry_out(&plan, &folder)?;
-        let lines = self.lines(&ranges, &outcome.records);
+        let CarriedOut { outcome, tables } = self.local.carry_out(&plan, &folder)?;
+        let lines = self.lines(&ranges, &ordered_records(&folder)?);
+        let mut files = tables.files;
         files.extend(self.write(&folder, &lines)?);
         match self.json {
             true => print_json(&lines)?,

@@ -1,7 +1,7 @@
 //! Carrying out a plan on this machine.
 
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 
@@ -31,7 +31,6 @@ pub struct LocalArgs {
 pub struct CarriedOut {
     pub outcome: Outcome,
     pub tables: Tables,
-    pub files: Vec<PathBuf>,
 }
 
 impl LocalArgs {
@@ -68,14 +67,13 @@ impl LocalArgs {
         let mut progress = Progress::new(&plan.cells);
         let outcome = plan.run(&store, &local, &mut progress)?;
         drop(progress);
-        if outcome.records.is_empty()
+        if outcome.statuses.iter().all(Option::is_none)
             && let Some(reason) = &outcome.stopped
         {
             anyhow::bail!("{reason}");
         }
-        let tables = Tables::new(&outcome.records)?;
-        let files = tables.write(folder)?;
-        Ok(CarriedOut { outcome, tables, files })
+        let tables = Tables::of(folder)?;
+        Ok(CarriedOut { outcome, tables })
     }
 
     /// The device of a cell that its only GPU can't be.

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prunebench_results::{Cell, CellKey, Inputs, Status};
-use prunebench_sweep::{Estimate, Experiment, Forecast, Plan, Planned, Remaining};
+use prunebench_sweep::{Estimate, Experiment, Forecast, Plan, Planned, Remaining, ordered_records};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::Outcome;
 use crate::cmd::local::{CarriedOut, LocalArgs};
-use crate::output::{listed, note, print, print_json, table};
+use crate::output::{listed, note, print, print_json, table, time};
 use crate::progress::name;
 
 /// Run an experiment: measure every cell of its grid that isn't measured yet, and print the table.
@@ -52,14 +52,14 @@ impl Run {
             return self.show(&plan);
         }
         let folder = self.results.join(&plan.experiment);
-        let CarriedOut { outcome, tables, files } = self.local.carry_out(&plan, &folder)?;
+        let CarriedOut { outcome, tables } = self.local.carry_out(&plan, &folder)?;
         if self.json {
             print_json(&json!({
                 "experiment": plan.experiment,
                 "folder": folder,
                 "measured": outcome.measured,
                 "stopped": outcome.stopped,
-                "records": outcome.records,
+                "records": ordered_records(&folder)?,
             }))?;
         } else {
             let drawn: Vec<String> = tables.tables.iter().map(table).collect();
@@ -69,7 +69,7 @@ impl Run {
             "measured {} of {} cells now; tables: {}",
             outcome.measured,
             plan.cells.len(),
-            listed(&files)
+            listed(&tables.files)
         ));
         if let Some(reason) = &outcome.stopped {
             anyhow::bail!("{reason}");
@@ -186,17 +186,6 @@ fn summary(plan: &Plan, forecast: &Forecast) -> String {
 
 fn records(count: usize) -> String {
     format!("{count} record{}", if count == 1 { "" } else { "s" })
-}
-
-/// Records know their start and end to the second.
-fn time(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
-        (0, 0, 0) => "under 1 s".to_owned(),
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
 }
 
 fn memory(bytes: Option<u64>) -> String {
