@@ -9,7 +9,7 @@ use prunebench_results::statistics::{mean, ratio_of_sums, standard_error};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 /// Two-sided coverage of every interval.
@@ -26,7 +26,7 @@ pub const FEWEST_WINDOWS: usize = 6;
 const BOOTSTRAP_SEED: u64 = 0;
 
 /// A range of plausible values.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,

@@ -199,6 +199,22 @@ impl Cell {
     }
 }
 
+/// As people tell cells of an experiment apart: `tiny wanda(ratio=0.5) on torch cpu f32, seed 1`.
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            model,
+            engine,
+            device,
+            dtype,
+            seed,
+            ..
+        } = self;
+        let recipe = self.recipe.join(" + ");
+        write!(f, "{model} {recipe} on {engine} {device} {dtype}, seed {seed}")
+    }
+}
+
 /// The identity of a cell's numbers: 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

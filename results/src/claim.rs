@@ -3,14 +3,101 @@
 use std::{
     ffi::OsStr,
     fs::{self, File, TryLockError},
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Seek, Write},
     path::{Path, PathBuf},
 };
+
+use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{cell::Cell, store_error::StoreError};
 
 /// Folder of the claims beside the records.
 pub(crate) const CLAIMS: &str = ".claims";
 const LOCK: &str = "lock";
 const PARTIAL: &str = "partial";
+
+/// What the owner of a claim says in its file, as a line of JSON, to those who watch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The cell, as it displays itself.
+    pub cell: String,
+    /// The process that sees to it.
+    pub process: u32,
+    /// The name of its machine.
+    pub host: String,
+    /// When it took the claim, RFC 3339 in UTC.
+    pub since: String,
+    /// The job that it is of, if a scheduler started it: what `PRUNEBENCH_JOB` says.
+    pub job: Option<String>,
+    /// What it works on; absent before the first word of it.
+    pub phase: Option<String>,
+    /// How much of the phase is done.
+    pub done: usize,
+    /// What `done` will be at its end.
+    pub total: usize,
+}
+
+impl Owner {
+    /// This process, from now on.
+    pub(crate) fn of(cell: &Cell) -> Self {
+        Self {
+            cell: cell.to_string(),
+            process: std::process::id(),
+            host: fs::read_to_string("/proc/sys/kernel/hostname")
+                .map_or_else(|_| String::new(), |name| name.trim().into()),
+            // Years beyond 9999 have no such form.
+            since: OffsetDateTime::now_utc()
+                .truncate_to_second()
+                .format(&Rfc3339)
+                .unwrap_or_default(),
+            job: std::env::var("PRUNEBENCH_JOB").ok(),
+            phase: None,
+            done: 0,
+            total: 0,
+        }
+    }
+}
+
+/// A cell that is claimed now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Running {
+    /// What the names of its files begin with. It ends with the digits of [`crate::CellKey::short`].
+    pub stem: String,
+    /// What its owner says; absent while that is being written.
+    pub owner: Option<Owner>,
+}
+
+/// The cells of a folder that are claimed now, ordered by name. Nobody is kept from claiming or measuring by it.
+///
+/// # Errors
+/// If the claims can't be read.
+pub fn running(folder: &Path) -> Result<Vec<Running>, StoreError> {
+    let held = || -> io::Result<Vec<Running>> {
+        let mut running = Vec::new();
+        for path in entries(folder)? {
+            if path.extension() == Some(OsStr::new(LOCK))
+                && let Some(stem) = path.file_stem().and_then(OsStr::to_str)
+                && is_held(folder, stem)?
+            {
+                running.push(Running {
+                    stem: stem.to_owned(),
+                    owner: owner(&path),
+                });
+            }
+        }
+        running.sort_by(|a, b| a.stem.cmp(&b.stem));
+        Ok(running)
+    };
+    held().map_err(|source| StoreError::folder(&folder.join(CLAIMS), source))
+}
+
+/// What the first line says if it is whole: the owner may be writing, or gone.
+fn owner(path: &Path) -> Option<Owner> {
+    let mut line = String::new();
+    BufReader::new(File::open(path).ok()?).read_line(&mut line).ok()?;
+    serde_json::from_str(&line).ok()
+}
 
 /// The right to write the files of one cell.
 ///
@@ -41,18 +128,20 @@ impl Lock {
             }
             // An earlier owner may have removed the file between the two steps, and then the lock keeps nobody out.
             if is_at(&file, &path)? {
-                let lock = Self { file, path };
-                lock.sign()?;
-                return Ok(Some(lock));
+                // What an earlier owner said of itself.
+                file.set_len(0)?;
+                return Ok(Some(Self { file, path }));
             }
         }
     }
 
-    /// Writes for a curious user who holds the lock; it stands without that.
-    fn sign(&self) -> io::Result<()> {
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        self.file.set_len(0)?;
-        (&self.file).write_all(format!("process {} {}\n", std::process::id(), host.trim()).as_bytes())
+    /// Writes who holds the lock and what for.
+    pub(crate) fn sign(&self, owner: &Owner) -> io::Result<()> {
+        let mut line = serde_json::to_vec(owner)?;
+        line.push(b'\n');
+        (&self.file).rewind()?;
+        (&self.file).write_all(&line)?;
+        self.file.set_len(line.len() as u64)
     }
 
     /// Writes a file of the locked cell, whole or not at all.
@@ -87,13 +176,13 @@ impl Drop for Lock {
     }
 }
 
-/// Whether somebody holds the lock of a cell.
+/// Whether somebody holds the lock of a cell. Several may ask at once: each takes a share of it for an instant.
 pub(crate) fn is_held(records: &Path, stem: &str) -> io::Result<bool> {
-    let file = match File::options().read(true).write(true).open(path(records, stem, LOCK)) {
+    let file = match File::open(path(records, stem, LOCK)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         file => file?,
     };
-    match file.try_lock() {
+    match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
@@ -103,12 +192,7 @@ pub(crate) fn is_held(records: &Path, stem: &str) -> io::Result<bool> {
 /// What processes that are gone left: locks and half-written files, with the stems of their cells.
 pub(crate) fn abandoned(records: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
-    let claims = match fs::read_dir(records.join(CLAIMS)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        claims => claims?,
-    };
-    for entry in claims {
-        let path = entry?.path();
+    for path in entries(records)? {
         let ours = [LOCK, PARTIAL]
             .map(OsStr::new)
             .contains(&path.extension().unwrap_or_default());
@@ -121,6 +205,14 @@ pub(crate) fn abandoned(records: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// All files beside the claims; none where nothing was ever claimed.
+fn entries(records: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(records.join(CLAIMS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+    }
 }
 
 fn path(records: &Path, stem: &str, extension: &str) -> PathBuf {

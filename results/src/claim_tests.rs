@@ -99,3 +99,38 @@ fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
     Store::open(folder.path()).unwrap();
     assert!(names(folder.path()).is_empty());
 }
+
+#[test]
+fn who_watches_hears_which_cells_are_claimed_and_how_far_they_are() {
+    let (folder, store) = store();
+    assert_eq!(running(folder.path()).unwrap(), []);
+    let (mut first, _second) = (claim(&store, 1).unwrap(), claim(&store, 2).unwrap());
+    let said = |seed: u64| {
+        let stem = record(seed).cell.stem(&record(seed).key);
+        let of_cell = running(folder.path())
+            .unwrap()
+            .into_iter()
+            .find(|running| running.stem == stem);
+        of_cell.unwrap().owner
+    };
+    let owner = said(1).unwrap();
+    assert_eq!(
+        (owner.cell, owner.process, owner.phase),
+        (record(1).cell.to_string(), std::process::id(), None)
+    );
+    let far = |seed: u64| said(seed).map(|owner| (owner.phase.unwrap_or_default(), owner.done, owner.total));
+    first.progress("a long name of a phase", 1, 2);
+    first.progress("b", 3, 4);
+    assert_eq!(far(1), Some(("b".to_owned(), 3, 4)));
+    // Not with every step.
+    first.progress("b", 4, 4);
+    assert_eq!(far(1), Some(("b".to_owned(), 3, 4)));
+    // A line that is half written says nothing yet.
+    let stem = record(2).cell.stem(&record(2).key);
+    fs::write(path(folder.path(), &stem, LOCK), "{\"cell\": \"ti").unwrap();
+    assert_eq!(said(2), None);
+    // Watching took nothing away, and what is over isn't listed.
+    assert!(claim(&store, 1).is_none());
+    drop(first);
+    assert_eq!(running(folder.path()).unwrap().len(), 1);
+}

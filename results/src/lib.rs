@@ -24,6 +24,7 @@ pub use cell::{
     TrainedParameters, TrainingRequest,
 };
 pub use check::{Finding, check_store};
+pub use claim::{Owner, Running, running};
 pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };

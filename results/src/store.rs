@@ -6,18 +6,22 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
 
 use crate::{
     cell::{Cell, CellKey},
-    claim::{self, Lock},
+    claim::{self, Lock, Owner},
     migration,
     record::{Attempt, Record, RecordError, SCHEMA, SampleFile, Status},
     samples,
     store_error::StoreError,
 };
+
+/// Progress within a phase closer together than this isn't written.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A folder of records that any number of processes add to at once, each to the cells that it has claimed.
 #[derive(Debug)]
@@ -69,16 +73,20 @@ impl Store {
     /// # Errors
     /// If the claim can't be written, or the cell's record can't be read.
     pub fn claim(&self, cell: &Cell, key: &CellKey) -> Result<Option<Claim>, StoreError> {
-        let lock = Lock::take(&self.folder, &cell.stem(key));
-        let Some(lock) = lock.map_err(|source| StoreError::folder(&self.folder.join(claim::CLAIMS), source))? else {
+        let unwritable = |source| StoreError::folder(&self.folder.join(claim::CLAIMS), source);
+        let Some(lock) = Lock::take(&self.folder, &cell.stem(key)).map_err(unwritable)? else {
             return Ok(None);
         };
+        let owner = Owner::of(cell);
+        lock.sign(&owner).map_err(unwritable)?;
         // Only now: another process may have written it since the caller looked.
         let found = self.find(cell, key)?;
         Ok(Some(Claim {
             folder: self.folder.clone(),
             key: key.clone(),
             lock,
+            owner,
+            signed: Instant::now(),
             found,
         }))
     }
@@ -90,6 +98,8 @@ pub struct Claim {
     folder: PathBuf,
     key: CellKey,
     lock: Lock,
+    owner: Owner,
+    signed: Instant,
     found: Option<Record>,
 }
 
@@ -98,6 +108,18 @@ impl Claim {
     /// try that failed.
     pub fn found(&self) -> Option<&Record> {
         self.found.as_ref()
+    }
+
+    /// Tells those who watch ([`crate::running`]) how far the cell is: each new phase, and once a second how much of it is done.
+    pub fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        if self.owner.phase.as_deref() == Some(phase) && self.signed.elapsed() < QUIET {
+            return;
+        }
+        self.owner.phase = Some(phase.to_owned());
+        (self.owner.done, self.owner.total) = (done, total);
+        self.signed = Instant::now();
+        // The cell is measured all the same if nobody hears of it.
+        let _ = self.lock.sign(&self.owner);
     }
 
     /// Writes the cell's record, first its samples, and gives it back as [`Store::find`] will. A record that isn't `ok` is

@@ -48,6 +48,17 @@ pub fn listed(paths: &[PathBuf]) -> String {
     }
 }
 
+/// A duration to the second, which is how well records know theirs.
+pub fn time(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
+        (0, 0, 0) => "under 1 s".to_owned(),
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// A table as wide as the terminal; Markdown where there is none.
 pub fn table(table: &Table) -> String {
     if !io::stdout().is_terminal() {

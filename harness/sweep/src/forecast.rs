@@ -212,11 +212,15 @@ impl History {
 }
 
 /// From start to end, to the second.
-fn duration(record: &Record) -> Option<f64> {
-    let at = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+pub(crate) fn duration(record: &Record) -> Option<f64> {
     let provenance = &record.provenance;
-    let duration = at(&provenance.finished_at)? - at(&provenance.started_at)?;
+    let duration = moment(&provenance.finished_at)? - moment(&provenance.started_at)?;
     Some(duration.as_seconds_f64().max(0.0))
+}
+
+/// A time as records have it.
+pub(crate) fn moment(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod recipe;
 mod recovery;
 mod run;
 mod schema;
+mod standing;
 mod tables;
 pub mod worker;
 
@@ -42,4 +43,5 @@ pub use recipe::{Compressed, Supplies, compress};
 pub use recovery::Recovery;
 pub use run::{Error, Executor, Local, Observer, Outcome};
 pub use schema::experiment_schema;
+pub use standing::{Standing, Unsuccessful};
 pub use tables::{Tables, TablesError, ordered_records, write_depth_plot, write_whole};

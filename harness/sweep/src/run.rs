@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use prunebench_results::{Record, Status, Store, StoreError, read_samples};
+use prunebench_results::{Claim, Record, Status, Store, StoreError};
 
 use crate::batch::SchedulerError;
 use crate::gate;
@@ -47,38 +47,19 @@ pub struct Local<'a> {
 /// What a sweep left.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The records of the plan's cells, in its order, those that are missing left out.
-    pub records: Vec<Record>,
+    /// How each of the plan's cells ended, in its order; `None` without a record.
+    pub statuses: Vec<Option<Status>>,
     /// Cells measured now, by this run.
     pub measured: usize,
-    /// Cells without a record.
-    pub missing: usize,
     /// Why the sweep stopped early, if it did.
     pub stopped: Option<String>,
 }
 
 impl Outcome {
-    /// What a store has of a plan; nothing measured, and not stopped.
-    pub(crate) fn of(plan: &Plan, store: &Store) -> Result<Self, Error> {
-        let mut records = Vec::new();
-        for planned in &plan.cells {
-            if let Some(mut record) = store.find(&planned.cell, &planned.key)? {
-                read_samples(store.folder(), &mut record)?;
-                records.push(record);
-            }
-        }
-        Ok(Self {
-            missing: plan.cells.len() - records.len(),
-            records,
-            measured: 0,
-            stopped: None,
-        })
-    }
-
     /// Whether every cell of the plan has its numbers, but for those that can't have any.
     pub fn is_complete(&self) -> bool {
-        let settled = |record: &Record| matches!(record.status, Status::Ok | Status::Skipped);
-        self.missing == 0 && self.records.iter().all(settled)
+        let settled = |status: &Option<Status>| matches!(status, Some(Status::Ok | Status::Skipped));
+        self.statuses.iter().all(settled)
     }
 }
 
@@ -126,7 +107,7 @@ impl Executor for Local<'_> {
         let machine = Machine::look();
         let queue = Queue::new(plan, self);
         let (sender, events) = channel();
-        let mut records: Vec<Option<Record>> = plan.cells.iter().map(|_| None).collect();
+        let mut statuses = vec![None; plan.cells.len()];
         let mut newly = 0;
         let ended: Vec<Result<(), Error>> = thread::scope(|scope| {
             let workers: Vec<_> = (0..self.jobs.max(1))
@@ -150,7 +131,7 @@ impl Executor for Local<'_> {
                     Event::Finished { record, measured } => {
                         newly += usize::from(measured);
                         observer.finished(cell, &record, measured);
-                        records[cell] = Some(*record);
+                        statuses[cell] = Some(record.status);
                     }
                 }
             }
@@ -160,17 +141,12 @@ impl Executor for Local<'_> {
                 .collect()
         });
         ended.into_iter().collect::<Result<(), Error>>()?;
-        let missing = records.iter().filter(|record| record.is_none()).count();
-        let mut records: Vec<Record> = records.into_iter().flatten().collect();
-        for record in &mut records {
-            read_samples(store.folder(), record)?;
-        }
+        let missing = statuses.iter().filter(|status| status.is_none()).count();
         let interrupted = || format!("interrupted with {missing} cells left; start the same command again to go on");
         let stopped = queue.lock().stopped.take();
         Ok(Outcome {
-            records,
+            statuses,
             measured: newly,
-            missing,
             stopped: stopped.or_else(|| queue.is_interrupted().then(interrupted)),
         })
     }
@@ -313,10 +289,6 @@ impl<'a> Queue<'a> {
             let skipped = planned.skipped(&self.plan.experiment, reason, machine);
             return Ok(Some((claim.record(&skipped)?, false)));
         }
-        let mut watch = Sent {
-            cell: start.cell,
-            events,
-        };
         for tries_left in (0..=self.plan.limits.retries).rev() {
             let terms = Terms {
                 experiment: &self.plan.experiment,
@@ -324,6 +296,11 @@ impl<'a> Queue<'a> {
                 machine,
                 gpu: start.gpu.as_deref(),
                 interrupted: self.local.interrupted,
+            };
+            let mut watch = Sent {
+                cell: start.cell,
+                events,
+                claim: &mut claim,
             };
             let measured = self.local.launcher.record(planned, &terms, &mut watch)?;
             let Some(record) = measured else {
@@ -396,10 +373,11 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// Sends what is heard of a cell to the one who tells it.
+/// Sends what is heard of a cell to the one who tells it, and writes it where others see it.
 struct Sent<'a> {
     cell: usize,
     events: &'a Sender<(usize, Event)>,
+    claim: &'a mut Claim,
 }
 
 impl Watch for Sent<'_> {
@@ -408,6 +386,7 @@ impl Watch for Sent<'_> {
     }
 
     fn progress(&mut self, phase: &str, done: usize, total: usize) {
+        self.claim.progress(phase, done, total);
         let phase = phase.to_owned();
         let _ = self.events.send((self.cell, Event::Progress { phase, done, total }));
     }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use prunebench_results::{Cell, Evaluation, Inputs, ThroughputRequest};
+use prunebench_results::{Cell, Evaluation, Inputs, ThroughputRequest, read_records};
 
 use super::*;
 use crate::experiment::Limits;
@@ -55,8 +55,9 @@ impl Observer for Silent {
     fn finished(&mut self, _: usize, _: &Record, _: bool) {}
 }
 
-/// Runs cells whose processes write their start and end, with their GPU, and fail; the lines, and what the run left.
-fn run(cells: Vec<Planned>, gpus: &[&str], retries: u32) -> (Vec<String>, Outcome) {
+/// Runs cells whose processes write their start and end, with their GPU, and fail; the lines, what became of the run, and its
+/// records.
+fn run(cells: Vec<Planned>, gpus: &[&str], retries: u32) -> (Vec<String>, Outcome, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let script = format!(
@@ -86,7 +87,7 @@ fn run(cells: Vec<Planned>, gpus: &[&str], retries: u32) -> (Vec<String>, Outcom
     };
     let store = Store::open(folder.path().join("records")).unwrap();
     let outcome = local.execute(&plan, &store, &mut Silent).unwrap();
-    (lines(&log), outcome)
+    (lines(&log), outcome, read_records(store.folder()).unwrap())
 }
 
 fn lines(path: &Path) -> Vec<String> {
@@ -110,16 +111,16 @@ fn at_once(lines: &[String]) -> usize {
 #[test]
 fn cells_run_at_once_but_for_those_that_measure_speed() {
     let cells = |speed| -> Vec<Planned> { (0..3).map(|i| planned(&format!("cell-{i}"), "cpu", speed)).collect() };
-    let (lines, outcome) = run(cells(None), &[], 0);
+    let (lines, outcome, _) = run(cells(None), &[], 0);
     assert_eq!((lines.len(), at_once(&lines)), (6, 3), "{lines:?}");
-    assert_eq!((outcome.measured, outcome.missing), (3, 0));
     assert!(!outcome.is_complete());
+    assert_eq!((outcome.measured, outcome.statuses), (3, vec![Some(Status::Failed); 3]));
     let mixed = [
         cells(Some(SPEED)),
         vec![planned("cell-8", "cpu", None), planned("cell-9", "cpu", None)],
     ]
     .concat();
-    let (lines, _) = run(mixed, &[], 0);
+    let (lines, _, _) = run(mixed, &[], 0);
     assert_eq!(at_once(&lines[..6]), 1, "{lines:?}");
     assert_eq!((lines.len(), at_once(&lines)), (10, 2), "{lines:?}");
 }
@@ -128,7 +129,7 @@ fn cells_run_at_once_but_for_those_that_measure_speed() {
 fn each_gpu_has_one_cell_at_a_time_and_cells_on_the_host_pass_those_that_wait() {
     let on_gpu = (0..3).map(|i| planned(&format!("cell-{i}"), "cuda:0", None));
     let cells = on_gpu.chain([planned("cell-9", "cpu", None)]).collect();
-    let (lines, _) = run(cells, &["4", "7"], 0);
+    let (lines, _, _) = run(cells, &["4", "7"], 0);
     for gpu in ["4", "7"] {
         let of_gpu: Vec<String> = lines.iter().filter(|line| line.ends_with(gpu)).cloned().collect();
         assert!(!of_gpu.is_empty() && at_once(&of_gpu) == 1, "{lines:?}");
@@ -140,7 +141,7 @@ fn each_gpu_has_one_cell_at_a_time_and_cells_on_the_host_pass_those_that_wait() 
 
 #[test]
 fn a_cell_that_fails_is_tried_again_as_often_as_the_limits_say_and_keeps_its_tries() {
-    let (lines, outcome) = run(vec![planned("cell-1", "cpu", None)], &[], 2);
+    let (lines, _, records) = run(vec![planned("cell-1", "cpu", None)], &[], 2);
     assert_eq!(lines.len(), 6, "{lines:?}");
-    assert_eq!(outcome.records[0].attempts.len(), 2);
+    assert_eq!(records[0].attempts.len(), 2);
 }

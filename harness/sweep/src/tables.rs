@@ -1,11 +1,15 @@
 //! The tables of a sweep, and their files beside the records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use prunebench_reports::{Comparison, ComparisonError, Table};
 use prunebench_results::{CellKey, Record, StoreError, read_records, read_samples};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::plan::{Plan, baseline};
 
@@ -13,14 +17,28 @@ use crate::plan::{Plan, baseline};
 /// experiment stay out of its tables.
 const ORDER: &str = "cells.json";
 
-/// The tables of each model and setting of throughput, as people and as programs read them.
+/// File of the tables themselves, with what they were made of, so that nobody waits for them again.
+const MADE: &str = "tables.json";
+
+/// The tables of a results folder, one for each model and setting of throughput, as people and as programs read them.
 #[derive(Debug)]
 pub struct Tables {
     /// In the order of their first records.
     pub tables: Vec<Table>,
-    csv: Vec<u8>,
-    /// Empty if there is no task.
-    tasks_csv: Vec<u8>,
+    /// `table.md`, `table.csv` and, if there are tasks, `tasks.csv`.
+    pub files: Vec<PathBuf>,
+}
+
+type Hash = [u8; 32];
+
+/// Tables with what decides them.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    /// Of the program and of the records.
+    of: Hash,
+    /// Names of the files, with what they hold.
+    files: BTreeMap<String, Hash>,
+    tables: Vec<Table>,
 }
 
 /// Tables that can't be made or written.
@@ -32,9 +50,9 @@ pub enum TablesError {
     /// The picture can't be drawn.
     #[error("the picture can't be drawn: {0}")]
     Plot(String),
-    /// The CSV can't be made.
-    #[error("the CSV table can't be made ({0})")]
-    Csv(String),
+    /// A file can't be made.
+    #[error("the tables can't be written as text ({0})")]
+    Text(String),
     /// The records can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,74 +75,116 @@ pub enum TablesError {
 }
 
 impl Tables {
-    /// Compares the records of each model and setting with the baseline's.
+    /// Compares the records of each model and setting in a results folder with the baseline's, and writes the files, each
+    /// whole or not at all. Thousands of intervals take minutes, so tables of the same records by the same program are only
+    /// read.
     ///
     /// # Errors
-    /// Records that may not stand side by side, or none.
-    pub fn new(records: &[Record]) -> Result<Self, TablesError> {
-        let apart = |record: &Record| (record.cell.model.clone(), record.cell.evaluation.throughput);
-        let mut parts = Vec::new();
-        for part in records.iter().map(apart) {
-            if !parts.contains(&part) {
-                parts.push(part);
-            }
+    /// Records that can't be read or may not stand side by side, or none; files that can't be written.
+    pub fn of(folder: &Path) -> Result<Self, TablesError> {
+        // What can't be read shows below.
+        let of = fingerprint(folder).ok();
+        let path = |name: &String| folder.join(name);
+        if let Some(made) = made(folder).filter(|made| Some(made.of) == of) {
+            let files = made.files.keys().map(path).collect();
+            let tables = made.tables;
+            return Ok(Self { tables, files });
         }
-        if parts.is_empty() {
-            return Err(ComparisonError::Empty.into());
-        }
-        let baseline = baseline();
-        let mut tables = Self {
-            tables: Vec::new(),
-            csv: Vec::new(),
-            tasks_csv: Vec::new(),
-        };
-        for part in parts {
-            let of_part: Vec<Record> = records.iter().filter(|record| apart(record) == part).cloned().collect();
-            let comparison = Comparison::new(&of_part, &baseline)?;
-            tables.tables.extend(comparison.tables());
-            let unwritable = |error: &dyn std::fmt::Display| TablesError::Csv(error.to_string());
-            let (mut part, mut tasks) = (Vec::new(), Vec::new());
-            comparison.write_csv(&mut part).map_err(|error| unwritable(&error))?;
-            comparison
-                .write_tasks_csv(&mut tasks)
-                .map_err(|error| unwritable(&error))?;
-            append(&mut tables.csv, &part);
-            append(&mut tables.tasks_csv, &tasks);
-        }
-        Ok(tables)
-    }
-
-    /// All tables as one Markdown text.
-    pub fn markdown(&self) -> String {
-        let tables: Vec<String> = self.tables.iter().map(Table::to_markdown).collect();
-        tables.join("\n")
-    }
-
-    /// Writes `table.md`, `table.csv` and, if there are tasks, `tasks.csv` into `folder`, each whole or not at all, and
-    /// returns their paths.
-    ///
-    /// # Errors
-    /// If one of them can't be written.
-    pub fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, TablesError> {
-        let markdown = self.markdown();
-        let files = [
-            ("table.md", markdown.as_bytes()),
-            ("table.csv", &self.csv),
-            ("tasks.csv", &self.tasks_csv),
-        ];
-        let write = |(name, content): (&str, &[u8])| {
+        let (tables, contents) = make(ordered_records(folder)?)?;
+        let write = |name: &str, content: &[u8]| {
             let path = folder.join(name);
-            match write_whole(folder, &path, content) {
-                Ok(()) => Ok(path),
-                Err(source) => Err(TablesError::Write { path, source }),
-            }
+            write_whole(folder, &path, content).map_err(|source| TablesError::Write { path, source })
         };
-        files
-            .into_iter()
-            .filter(|(_, content)| !content.is_empty())
-            .map(write)
-            .collect()
+        let mut files = BTreeMap::new();
+        for (name, content) in &contents {
+            write(name, content)?;
+            files.insert((*name).to_owned(), Sha256::digest(content).into());
+        }
+        let paths = files.keys().map(path).collect();
+        let Some(of) = of else {
+            return Ok(Self { tables, files: paths });
+        };
+        let made = Made { of, files, tables };
+        let text = serde_json::to_vec(&made).map_err(|error| TablesError::Text(error.to_string()))?;
+        write(MADE, &text)?;
+        Ok(Self {
+            tables: made.tables,
+            files: paths,
+        })
     }
+}
+
+/// Tables, and the names and contents of their files.
+type Contents = (Vec<Table>, Vec<(&'static str, Vec<u8>)>);
+
+fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
+    let mut parts: Vec<Vec<Record>> = Vec::new();
+    for record in records {
+        let beside = |part: &&mut Vec<Record>| {
+            let (a, b) = (&part[0].cell, &record.cell);
+            (&a.model, a.evaluation.throughput) == (&b.model, b.evaluation.throughput)
+        };
+        match parts.iter_mut().find(beside) {
+            Some(part) => part.push(record),
+            None => parts.push(vec![record]),
+        }
+    }
+    if parts.is_empty() {
+        return Err(ComparisonError::Empty.into());
+    }
+    let baseline = baseline();
+    let (mut tables, mut csv, mut tasks_csv) = (Vec::new(), Vec::new(), Vec::new());
+    for records in parts {
+        let comparison = Comparison::new(&records, &baseline)?;
+        tables.extend(comparison.tables());
+        let unwritable = |error: &dyn std::fmt::Display| TablesError::Text(error.to_string());
+        let (mut part, mut tasks) = (Vec::new(), Vec::new());
+        comparison.write_csv(&mut part).map_err(|error| unwritable(&error))?;
+        comparison
+            .write_tasks_csv(&mut tasks)
+            .map_err(|error| unwritable(&error))?;
+        append(&mut csv, &part);
+        append(&mut tasks_csv, &tasks);
+    }
+    let markdown: Vec<String> = tables.iter().map(Table::to_markdown).collect();
+    let mut files = vec![("table.md", markdown.join("\n").into_bytes()), ("table.csv", csv)];
+    if !tasks_csv.is_empty() {
+        files.push(("tasks.csv", tasks_csv));
+    }
+    Ok((tables, files))
+}
+
+/// The tables that lie in a folder, if their files are there as they were written.
+fn made(folder: &Path) -> Option<Made> {
+    let made: Made = serde_json::from_slice(&fs::read(folder.join(MADE)).ok()?).ok()?;
+    let is_there = |(name, hash): (&String, &Hash)| {
+        let content = fs::read(folder.join(name));
+        content.is_ok_and(|content| Hash::from(Sha256::digest(content)) == *hash)
+    };
+    made.files.iter().all(is_there).then_some(made)
+}
+
+/// Hash of everything that decides the tables of a folder: its records with the hashes of their samples, the list of its
+/// cells, and this program.
+fn fingerprint(folder: &Path) -> io::Result<Hash> {
+    let mut all = Sha256::new();
+    let program = fs::metadata(std::env::current_exe()?)?;
+    all.update(format!("{} {:?}\n", program.len(), program.modified()?));
+    let records = folder.join("records");
+    let mut paths = vec![folder.join(ORDER)];
+    for entry in fs::read_dir(&records)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new("json")) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    for path in paths {
+        let content = fs::read(&path)?;
+        all.update(format!("{} {}\n", path.display(), content.len()));
+        all.update(content);
+    }
+    Ok(all.finalize().into())
 }
 
 /// Appends a CSV, without its header if there is one already: one header serves all models.
@@ -162,20 +222,25 @@ impl Plan {
     }
 }
 
+/// The cells that the last run of a results folder was of, in its order.
+pub(crate) fn ordered_keys(folder: &Path) -> Result<Vec<CellKey>, TablesError> {
+    let path = folder.join(ORDER);
+    let read = || -> Result<Vec<CellKey>, String> {
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    };
+    read().map_err(|reason| TablesError::Order {
+        path: path.clone(),
+        reason,
+    })
+}
+
 /// The records of a results folder that its experiment asks for, in the experiment's order.
 ///
 /// # Errors
 /// If the folder is none that a run made, or its records can't be read.
 pub fn ordered_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
-    let path = folder.join(ORDER);
-    let read = || -> Result<Vec<CellKey>, String> {
-        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    };
-    let keys = read().map_err(|reason| TablesError::Order {
-        path: path.clone(),
-        reason,
-    })?;
+    let keys = ordered_keys(folder)?;
     let places: HashMap<&CellKey, usize> = keys.iter().zip(0..).collect();
     let place = |record: &Record| places.get(&record.key);
     let folder = folder.join("records");

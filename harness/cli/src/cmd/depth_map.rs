@@ -9,7 +9,7 @@ use clap::Args;
 use prunebench_model::source::ModelSource;
 use prunebench_reports::HeatMap;
 use prunebench_results::{PerplexityRequest, Record};
-use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText, Source};
+use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText, Source, ordered_records};
 use prunebench_tensor::{DType, Device, Engine};
 use serde::Serialize;
 
@@ -115,14 +115,14 @@ impl DepthMap {
         }
         let plan = Plan::new(&self.experiment(engine, &ranges), self.data.as_deref())?;
         let folder = self.results.join(&plan.experiment);
-        let mut carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
-        let lines = self.lines(&ranges, &carried_out.outcome.records);
-        carried_out.files.extend(self.write(&folder, &lines)?);
+        let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
+        let lines = self.lines(&ranges, &ordered_records(&folder)?);
+        let files = self.write(&folder, &lines)?;
         match self.json {
             true => print_json(&lines)?,
             false => print(&best(&lines))?,
         }
-        carried_out.close()
+        carried_out.close(files)
     }
 
     /// Method, start and end.

@@ -12,6 +12,7 @@ pub mod pretrain;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod status;
 pub mod store;
 pub mod submit;
 pub mod sweep;

@@ -28,16 +28,15 @@ pub struct Report {
 
 impl Report {
     pub fn run(self) -> Outcome {
-        let records = ordered_records(&self.folder)?;
-        let tables = Tables::new(&records)?;
-        let mut files = tables.write(&self.folder)?;
+        let Tables { tables, mut files } = Tables::of(&self.folder)?;
         if !self.depth_plot.is_empty() {
+            let records = ordered_records(&self.folder)?;
             files.push(write_depth_plot(&records, &self.depth_plot, &self.folder)?);
         }
         if self.json {
-            print_json(&tables.tables)?;
+            print_json(&tables)?;
         } else {
-            let drawn: Vec<String> = tables.tables.iter().map(table).collect();
+            let drawn: Vec<String> = tables.iter().map(table).collect();
             print(&drawn.join("\n"))?;
         }
         note(&format!("tables: {}", listed(&files)));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::cmd::local::LocalArgs;
 use crate::cmd::sweep::{CarriedOut, ExperimentArgs};
-use crate::output::{note, print, print_json};
+use crate::output::{note, print, print_json, time};
 use crate::progress::name;
 
 /// Run an experiment: measure every cell of its grid that isn't measured yet, and print the table.
@@ -46,7 +46,7 @@ impl Run {
         let folder = self.experiment.folder(&plan);
         let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
         carried_out.print(&plan, &folder, self.json)?;
-        carried_out.close()
+        carried_out.close(Vec::new())
     }
 
     fn show(&self, plan: &Plan) -> Outcome {
@@ -158,17 +158,6 @@ fn summary(plan: &Plan, forecast: &Forecast) -> String {
 
 fn records(count: usize) -> String {
     format!("{count} record{}", if count == 1 { "" } else { "s" })
-}
-
-/// Records know their start and end to the second.
-fn time(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
-        (0, 0, 0) => "under 1 s".to_owned(),
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
 }
 
 fn memory(bytes: Option<u64>) -> String {

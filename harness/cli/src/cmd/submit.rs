@@ -82,7 +82,7 @@ impl Submit {
         if self.wait {
             let carried_out = CarriedOut::new(&plan, &folder, &batch)?;
             carried_out.print(&plan, &folder, self.json)?;
-            return carried_out.close();
+            return carried_out.close(Vec::new());
         }
         let submitted = batch.submit(&plan, &store(&plan, &folder)?)?;
         match self.json {

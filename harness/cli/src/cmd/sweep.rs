@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use clap::Args;
 use prunebench_results::Store;
-use prunebench_sweep::{Executor, Experiment, Outcome, Plan, Tables};
+use prunebench_sweep::{Executor, Experiment, Outcome, Plan, Tables, ordered_records};
 use serde_json::json;
 
 use crate::output::{listed, note, print, print_json, table};
@@ -62,10 +62,8 @@ pub fn interrupted() -> anyhow::Result<&'static AtomicBool> {
 
 /// What became of a plan.
 pub struct CarriedOut {
-    pub outcome: Outcome,
-    pub tables: Tables,
-    pub files: Vec<PathBuf>,
-    cells: usize,
+    outcome: Outcome,
+    tables: Tables,
 }
 
 impl CarriedOut {
@@ -75,20 +73,13 @@ impl CarriedOut {
         let mut progress = Progress::new(&plan.cells);
         let outcome = executor.execute(plan, &store, &mut progress)?;
         drop(progress);
-        if outcome.records.is_empty()
+        if outcome.statuses.iter().all(Option::is_none)
             && let Some(reason) = &outcome.stopped
         {
             anyhow::bail!("{reason}");
         }
-        let tables = Tables::new(&outcome.records)?;
-        let files = tables.write(folder)?;
-        let cells = plan.cells.len();
-        Ok(Self {
-            outcome,
-            tables,
-            files,
-            cells,
-        })
+        let tables = Tables::of(folder)?;
+        Ok(Self { outcome, tables })
     }
 
     /// Prints the tables, or the records as JSON.
@@ -99,20 +90,21 @@ impl CarriedOut {
                 "folder": folder,
                 "measured": self.outcome.measured,
                 "stopped": self.outcome.stopped,
-                "records": self.outcome.records,
+                "records": ordered_records(folder)?,
             }));
         }
         let drawn: Vec<String> = self.tables.tables.iter().map(table).collect();
         print(&drawn.join("\n"))
     }
 
-    /// Says what was done and where it lies, and whether all of it went well.
-    pub fn close(self) -> crate::Outcome {
+    /// Says what was done and where it and these other files lie, and whether all of it went well.
+    pub fn close(mut self, files: Vec<PathBuf>) -> crate::Outcome {
+        self.tables.files.extend(files);
         note(&format!(
             "measured {} of {} cells now; files: {}",
             self.outcome.measured,
-            self.cells,
-            listed(&self.files)
+            self.outcome.statuses.len(),
+            listed(&self.tables.files)
         ));
         if let Some(reason) = &self.outcome.stopped {
             anyhow::bail!("{reason}");

@@ -415,26 +415,28 @@ impl Executor for Batch<'_> {
         let before: Vec<usize> = before.collect::<Result<_, _>>()?;
         self.submit(plan, store)?;
         self.follow(plan, store, &before, observer)?;
-        let mut outcome = Outcome::of(plan, store)?;
-        let after = plan.cells.iter().map(|planned| tries(store, planned));
-        for (before, after) in before.into_iter().zip(after) {
-            outcome.measured += usize::from(after? > before);
+        let mut outcome = Outcome {
+            statuses: Vec::with_capacity(plan.cells.len()),
+            measured: 0,
+            stopped: None,
+        };
+        for (planned, before) in plan.cells.iter().zip(before) {
+            let record = store.find(&planned.cell, &planned.key)?;
+            outcome.statuses.push(record.as_ref().map(|record| record.status));
+            let Some(record) = record else {
+                continue;
+            };
+            outcome.measured += usize::from(record.tries() > before);
+            if planned.is_baseline() && record.status != Status::Skipped {
+                outcome.stopped = outcome.stopped.or(gate::check(&record, &plan.expect).err());
+            }
         }
-        let missing = outcome.missing;
-        let baselines = outcome
-            .records
-            .iter()
-            .filter(|record| record.cell.recipe == crate::plan::baseline());
-        let wrong = baselines.filter(|record| record.status != Status::Skipped);
-        outcome.stopped = wrong
-            .map(|record| gate::check(record, &plan.expect))
-            .find_map(Result::err);
-        if self.interrupted.load(Ordering::Relaxed) && missing > 0 {
-            outcome.stopped.get_or_insert_with(|| {
-                format!(
-                    "not followed any more with {missing} cells left, whose jobs go on; `prunebench cancel` ends them"
-                )
-            });
+        let left = outcome.statuses.iter().filter(|status| status.is_none()).count();
+        if self.interrupted.load(Ordering::Relaxed) && left > 0 {
+            let reason = format!(
+                "not followed any more with {left} cells left, whose jobs go on; `prunebench cancel` ends them"
+            );
+            outcome.stopped = outcome.stopped.or(Some(reason));
         }
         Ok(outcome)
     }

@@ -1,0 +1,96 @@
+//! `prunebench status`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use prunebench_results::{Owner, Running};
+use prunebench_sweep::{Standing, Unsuccessful};
+
+use crate::Outcome;
+use crate::output::{print, print_json, time};
+
+/// Say how far a sweep is, from any shell or machine that sees its folder.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It reads what the runs write: their records, and in the claim of each cell that is measured how far it is. \
+A cell waits until a run takes it; whether one is there to take it shows in what is running.
+
+Examples:
+  prunebench status results/runs/smol
+  watch prunebench status results/runs/smol"
+)]
+pub struct Status {
+    /// Folder of an experiment's results, as `run` names it, or of its records
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub fn run(self) -> Outcome {
+        let is_records = self.folder.ends_with("records") && !self.folder.join("records").is_dir();
+        let above = self.folder.parent().filter(|_| is_records);
+        let standing = Standing::of(above.unwrap_or(&self.folder))?;
+        if self.json {
+            print_json(&standing)?;
+        } else {
+            let running = standing.running.iter().map(running);
+            let unsuccessful = standing.unsuccessful.iter().map(unsuccessful);
+            let lines: String = running.chain(unsuccessful).collect();
+            print(&(lines + &summary(&standing)))?;
+        }
+        Ok(true)
+    }
+}
+
+fn running(running: &Running) -> String {
+    let Some(owner) = &running.owner else {
+        return format!("running  {}\n", running.stem);
+    };
+    let Owner {
+        cell,
+        process,
+        host,
+        since,
+        job,
+        phase,
+        done,
+        total,
+    } = owner;
+    let far = phase
+        .as_ref()
+        .map_or_else(|| "start".to_owned(), |phase| format!("{phase} {done} of {total}"));
+    let job = job.as_ref().map_or_else(String::new, |job| format!(", job {job}"));
+    format!("running  {cell}: {far} (process {process} on {host}{job}, since {since})\n")
+}
+
+fn unsuccessful(unsuccessful: &Unsuccessful) -> String {
+    let Unsuccessful {
+        cell, status, error, ..
+    } = unsuccessful;
+    let reason = error.lines().next().unwrap_or_default();
+    format!("{status:<8} {cell}: {reason}\n")
+}
+
+fn summary(standing: &Standing) -> String {
+    let ended = standing
+        .ended
+        .iter()
+        .map(|(status, count)| format!("{count} {status}, "));
+    let mut text = format!(
+        "{} cells: {}{} running, {} waiting.",
+        standing.cells,
+        ended.collect::<String>(),
+        standing.running.len(),
+        standing.waiting
+    );
+    if let Some(rate) = standing.cells_per_hour {
+        text += &format!(" {rate:.0} cells an hour so far.");
+    }
+    if let Some(seconds) = standing.seconds_left {
+        text += &format!(" Left, at the median time of a cell: about {}.", time(seconds));
+    }
+    text + "\n"
+}
