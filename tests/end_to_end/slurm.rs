@@ -199,6 +199,13 @@ fn statuses(sandbox: &Sandbox) -> Vec<(String, String)> {
     named.collect()
 }
 
+/// The jobs that `submit --json` named.
+fn jobs(ran: &Ran) -> Vec<String> {
+    let submitted: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let jobs = submitted["jobs"].as_array().unwrap().iter();
+    jobs.map(|job| job[0].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn a_sweep_on_slurm_survives_a_cancelled_job_a_killed_one_and_a_new_controller() {
     let Some(mut cluster) = Cluster::start() else {
@@ -218,11 +225,22 @@ fn a_sweep_on_slurm_survives_a_cancelled_job_a_killed_one_and_a_new_controller()
     assert!(cluster.queue().is_empty() && !sandbox.path("results").exists());
 
     // Too little memory for one of the two dense models, and so nothing else is measured.
-    let submitted = cluster.run(&sandbox, &["submit", "a.toml", "--", "--mem=350M"]);
+    let submitted = cluster.run(&sandbox, &["submit", "a.toml", "--json", "--", "--mem=350M", "--hold"]);
     submitted.expect(0, &["submitted 8 of 8 cells"]);
     let twice = cluster.run(&sandbox, &["submit", "a.toml"]);
     twice.expect(0, &["submitted 0 of 8 cells; 0 are done, 8 were in the queue"]);
+    assert!(succeeds(
+        cluster.command("scontrol").arg("release").args(jobs(&submitted))
+    ));
     cluster.wait_until_empty();
+    // Whoever looks writes what the job could not.
+    let status = cluster.run(&sandbox, &["status", "results/runs/a"]);
+    assert!(
+        status.out.contains("8 cells: 1 ok, 1 oom, 0 running, 6 waiting."),
+        "{}",
+        status.out
+    );
+    assert!(status.out.contains("oom      large dense"), "{}", status.out);
     let again = cluster.run(&sandbox, &["submit", "a.toml", "--json"]);
     again.expect(0, &["submitted 7 of 8 cells; 1 are done, 0 were in the queue"]);
     let wanted = [("large dense", "oom"), ("small dense", "ok")].map(|(cell, status)| (cell.into(), status.into()));
@@ -239,11 +257,13 @@ fn a_sweep_on_slurm_survives_a_cancelled_job_a_killed_one_and_a_new_controller()
     assert!(record["log"].to_string().contains("memory limit"), "{record}");
 
     // One of the others is cancelled, and the controller is stopped and started again.
-    let jobs: serde_json::Value = serde_json::from_str(&again.out).unwrap();
-    let job = jobs["jobs"].as_array().unwrap().last().unwrap()[0]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let job = jobs(&again).pop().unwrap();
+    let status = cluster.run(&sandbox, &["status", "results/runs/a"]);
+    assert!(
+        status.out.contains("queued   ") && status.out.contains(" cells: pending"),
+        "{}",
+        status.out
+    );
     assert!(succeeds(cluster.command("scancel").arg(format!("{job}_0"))));
     cluster.stop_controller();
     sleep(Duration::from_secs(2));

@@ -1,19 +1,22 @@
 //! `prunebench status`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use prunebench_results::{Owner, Running};
-use prunebench_sweep::{Standing, Unsuccessful};
+use prunebench_sweep::{Queued, Standing, Unsuccessful};
+use serde::Serialize;
 
 use crate::Outcome;
-use crate::output::{print, print_json, time};
+use crate::cmd::submit::batch;
+use crate::output::{note, print, print_json, time};
 
 /// Say how far a sweep is, from any shell or machine that sees its folder.
 #[derive(Debug, Args)]
 #[command(
     after_help = "It reads what the runs write: their records, and in the claim of each cell that is measured how far it is. \
-A cell waits until a run takes it; whether one is there to take it shows in what is running.
+A cell waits until a run takes it, or its job begins, whose state is asked from Slurm if there are jobs.
 
 Examples:
   prunebench status results/runs/smol
@@ -32,17 +35,48 @@ impl Status {
     pub fn run(self) -> Outcome {
         let is_records = self.folder.ends_with("records") && !self.folder.join("records").is_dir();
         let above = self.folder.parent().filter(|_| is_records);
-        let standing = Standing::of(above.unwrap_or(&self.folder))?;
+        let folder = above.unwrap_or(&self.folder);
+        // First, for it writes the records of jobs that could not.
+        let queue = batch(folder.to_owned(), Vec::new())?.queue();
+        let queue = queue.unwrap_or_else(|error| {
+            note(&format!("jobs are left out: {error}"));
+            Vec::new()
+        });
+        let standing = Standing::of(folder)?;
         if self.json {
-            print_json(&standing)?;
+            print_json(&StatusView {
+                standing: &standing,
+                queue: &queue,
+            })?;
         } else {
             let running = standing.running.iter().map(running);
             let unsuccessful = standing.unsuccessful.iter().map(unsuccessful);
             let lines: String = running.chain(unsuccessful).collect();
-            print(&(lines + &summary(&standing)))?;
+            print(&(lines + &in_the_queue(&queue) + &summary(&standing)))?;
         }
         Ok(true)
     }
+}
+
+/// Everything as JSON.
+#[derive(Serialize)]
+struct StatusView<'a> {
+    #[serde(flatten)]
+    standing: &'a Standing,
+    /// Cells whose jobs haven't ended.
+    queue: &'a [Queued],
+}
+
+/// A line for each state of jobs.
+fn in_the_queue(queue: &[Queued]) -> String {
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    for queued in queue {
+        *states.entry(&queued.state).or_default() += 1;
+    }
+    let lines = states
+        .into_iter()
+        .map(|(state, cells)| format!("queued   {cells} cells: {state}\n"));
+    lines.collect()
 }
 
 fn running(running: &Running) -> String {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use prunebench_results::Store;
 use prunebench_sweep::{Array, Batch, Slurm};
 use serde_json::json;
 
@@ -104,8 +103,7 @@ impl Submit {
 
 impl Cancel {
     pub fn run(self) -> Outcome {
-        let store = Store::open(self.folder.join("records"))?;
-        let cancelled = batch(self.folder, Vec::new())?.cancel(&store)?;
+        let cancelled = batch(self.folder, Vec::new())?.cancel()?;
         note(&format!("cancelled the tasks of {cancelled} cells"));
         Ok(true)
     }

@@ -122,7 +122,7 @@ impl Batch<'_> {
         let mut found: HashMap<usize, Record> = HashMap::new();
         let mut todo = Vec::new();
         for (cell, planned) in plan.cells.iter().enumerate() {
-            let record = find_record(&self.folder.join("records"), &planned.cell, &planned.key)?;
+            let record = find_record(&self.records(), &planned.cell, &planned.key)?;
             match record {
                 Some(record) if record.status == Status::Ok => {
                     if planned.is_baseline() {
@@ -173,7 +173,7 @@ impl Batch<'_> {
     /// # Errors
     /// As [`Batch::arrays`], and if the batch system refuses or files can't be written. What was submitted before that stays so.
     pub fn submit(&self, plan: &Plan, store: &Store) -> Result<Submitted, Error> {
-        let queued = self.queue(store)?;
+        let queued = self.queue()?;
         let arrays = self.arrays(plan, &queued)?;
         let of_plan: HashMap<&CellKey, &Planned> = plan.cells.iter().map(|planned| (&planned.key, planned)).collect();
         let queued: Vec<&Queued> = queued
@@ -271,7 +271,7 @@ impl Batch<'_> {
     /// # Errors
     /// If the queue or the files of the submissions can't be read.
     pub fn waiting(&self) -> Result<Vec<Queued>, Error> {
-        self.look(None)
+        self.look(false)
     }
 
     /// The cells of this experiment whose tasks haven't ended. The cells of those that have ended without leaving a record get
@@ -279,16 +279,17 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// As [`Batch::waiting`], and if a record can't be written.
-    pub fn queue(&self, store: &Store) -> Result<Vec<Queued>, Error> {
-        self.look(Some(store))
+    pub fn queue(&self) -> Result<Vec<Queued>, Error> {
+        self.look(true)
     }
 
-    fn look(&self, store: Option<&Store>) -> Result<Vec<Queued>, Error> {
+    fn look(&self, settle: bool) -> Result<Vec<Queued>, Error> {
         let submissions = Submission::all(&self.folder).map_err(Error::Files)?;
         let mut jobs = submissions.iter().flat_map(|submission| &submission.jobs);
         if jobs.all(|job| job.settled) {
             return Ok(Vec::new());
         }
+        let store = settle.then(|| Store::open(self.records())).transpose()?;
         // Before any record is looked for: a task that ends now has left its record.
         let active = self.scheduler.active()?.into_iter();
         let active: HashMap<TaskId, String> = active.map(|active| (active.task, active.state)).collect();
@@ -299,7 +300,7 @@ impl Batch<'_> {
                 if job.settled {
                     continue;
                 }
-                let mut settled = store.is_some();
+                let mut settled = settle;
                 for (id, task) in submission.tasks(job).map_err(Error::Files)? {
                     if let Some(state) = active.get(&id) {
                         settled = false;
@@ -309,7 +310,7 @@ impl Batch<'_> {
                             state: state.clone(),
                             job: id.job.clone(),
                         }));
-                    } else if let Some(store) = store {
+                    } else if let Some(store) = &store {
                         settled &= self.settle(&id, &task, &submission.logs(), store)?;
                     }
                 }
@@ -320,6 +321,10 @@ impl Batch<'_> {
             }
         }
         Ok(queued)
+    }
+
+    fn records(&self) -> PathBuf {
+        self.folder.join("records")
     }
 
     /// Writes what a task that has ended could not. Of several cells it was the first without a record that it worked on.
@@ -360,8 +365,8 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// As [`Batch::queue`], and if the batch system refuses.
-    pub fn cancel(&self, store: &Store) -> Result<usize, Error> {
-        let queued = self.queue(store)?;
+    pub fn cancel(&self) -> Result<usize, Error> {
+        let queued = self.queue()?;
         let mut jobs: Vec<String> = queued.iter().map(|queued| queued.job.clone()).collect();
         jobs.sort();
         jobs.dedup();
@@ -394,7 +399,7 @@ impl Batch<'_> {
             if asked.elapsed() < ASK {
                 continue;
             }
-            match self.queue(store) {
+            match self.queue() {
                 Ok(queue) => {
                     failures = 0;
                     let queued: HashSet<&CellKey> = queue.iter().map(|queued| &queued.key).collect();

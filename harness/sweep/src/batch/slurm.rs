@@ -112,7 +112,8 @@ fn script(array: &JobArray) -> Result<Vec<u8>, SchedulerError> {
     let words = array.command.iter().map(|word| word.as_bytes());
     let command = shlex::bytes::try_join(words)
         .map_err(|error| SchedulerError::Unspeakable(format!("the command can't be written as a script: {error}")))?;
-    let mut script = b"#!/bin/sh\nexec ".to_vec();
+    let job = "export PRUNEBENCH_JOB=\"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"";
+    let mut script = format!("#!/bin/sh\n{job}\nexec ").into_bytes();
     script.extend(command);
     script.extend(b" \"$SLURM_ARRAY_TASK_ID\"\n");
     Ok(script)
