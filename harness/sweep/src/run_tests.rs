@@ -41,6 +41,7 @@ fn planned(recipe: &str, device: &str, throughput: Option<ThroughputRequest>) ->
             recovery: None,
             data: None,
             threads: 1,
+            shares: Default::default(),
         },
         cell,
         inputs,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Outcome;
+use crate::cmd::cache::CacheArgs;
 use crate::cmd::local::{CarriedOut, LocalArgs};
 use crate::output::{listed, note, print, print_json, table};
 use crate::progress::name;
@@ -34,6 +35,8 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     local: LocalArgs,
     /// Print the cells, which are done, and what the others may take by earlier records, and run nothing
     #[arg(long)]
@@ -47,7 +50,9 @@ impl Run {
     pub fn run(self) -> Outcome {
         let mut experiment = Experiment::read(&self.experiment)?;
         experiment.threads = experiment.threads.or_else(|| self.local.threads());
-        let plan = Plan::new(&experiment, self.data.as_deref())?;
+        let plan = self
+            .cache
+            .share(Plan::new(&experiment, self.data.as_deref())?, &self.results);
         if self.dry_run {
             return self.show(&plan);
         }
