@@ -364,3 +364,7 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
