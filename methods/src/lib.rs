@@ -13,6 +13,8 @@ mod recipe;
 mod registry;
 mod residual;
 mod run;
+#[cfg(test)]
+mod sharing_tests;
 mod training;
 mod verify;
 mod weights;
@@ -24,7 +26,7 @@ pub use method::{Card, Change, Matrix, Method, Need, Parameter, Report};
 pub use ratio::Ratio;
 pub use recipe::{MethodReport, Recipe};
 pub use registry::{Entry, find};
-pub use run::{Budget, Recovery, Run};
+pub use run::{Budget, Recovery, Run, Sharing};
 
 registry::methods! {
     dense,

@@ -20,6 +20,12 @@ pub trait Method: fmt::Debug + Send + Sync {
         self.card().needs
     }
 
+    /// What of its work other configurations can take over, such as the scores of a method whose ratio only says how many of them
+    /// count: a name. Whatever of the configuration decides it is in the name, or in the parts that [`Run::shared`] makes.
+    fn product(&self) -> Option<String> {
+        None
+    }
+
     /// Edits `run.model`, and says what it did. The recipe checks the report against the model.
     fn apply(&self, run: &mut Run) -> Result<Report>;
 }

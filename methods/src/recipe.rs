@@ -94,8 +94,9 @@ impl Recipe {
         }
         let mut before = Census::of(&run.model)?;
         let mut reports = Vec::with_capacity(self.stages.len());
-        for method in self.methods() {
+        for (index, method) in self.methods().enumerate() {
             let card = method.card();
+            run.begin(index);
             let report = run.timed(|run| method.apply(run))?;
             run.masked |= matches!(report.change, Change::Weights { .. } | Change::Parameters(_));
             let after = Census::of(&run.model)?;

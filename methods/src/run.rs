@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use prunebench_model::graph::BlockShape;
 use prunebench_model::{Block, Decoder, ModelError, Rows, Tap};
+use prunebench_results::{Product, Products};
 use prunebench_tensor::{Tensor, no_grad};
 use prunebench_train::{Domain, TrainingRun, Validation};
 use rustix::time::{ClockId, clock_gettime};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -27,8 +30,20 @@ pub struct Run<'a> {
     pub masked: bool,
     /// Seed of every random choice.
     pub seed: u64,
+    sharing: Option<Sharing<'a>>,
+    /// Of the method at work.
+    product: Option<(&'a Products, &'a Product)>,
     progress: &'a mut dyn FnMut(usize, usize, &str),
     meter: Meter,
+}
+
+/// Where the work of a recipe's methods is kept for other cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharing<'a> {
+    /// The folder.
+    pub products: &'a Products,
+    /// The product of each method of the recipe, in order, as [`crate::Method::product`] has it.
+    pub of_methods: &'a [Option<Product>],
 }
 
 /// Data to train on and to validate on.
@@ -57,14 +72,15 @@ pub struct Budget {
     pub update_seconds: f64,
 }
 
-#[derive(Default)]
+/// Times in seconds.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Meter {
     tokens: u64,
     trained: u64,
     passes: f64,
-    forward: Duration,
-    wall: Duration,
-    cpu: Duration,
+    forward: f64,
+    wall: f64,
+    cpu: f64,
 }
 
 impl<'a> Run<'a> {
@@ -83,6 +99,8 @@ impl<'a> Run<'a> {
             training_run: None,
             masked: false,
             seed,
+            sharing: None,
+            product: None,
             progress,
             meter: Meter::default(),
         }
@@ -92,6 +110,11 @@ impl<'a> Run<'a> {
     pub fn with(mut self, recovery: Recovery, training_run: Option<TrainingRun>) -> Self {
         (self.recovery, self.training_run) = (recovery, training_run);
         self
+    }
+
+    /// The run with what other cells made of its work.
+    pub fn sharing(self, sharing: Option<Sharing<'a>>) -> Self {
+        Self { sharing, ..self }
     }
 
     /// What the training of the dense model left beside it.
@@ -120,9 +143,9 @@ impl<'a> Run<'a> {
             calibration_tokens: tokens,
             training_tokens: trained,
             forward_passes: (passes - 1e-6).ceil() as u64,
-            wall_seconds: wall.as_secs_f64(),
-            cpu_seconds: cpu.as_secs_f64(),
-            update_seconds: wall.saturating_sub(forward).as_secs_f64(),
+            wall_seconds: wall,
+            cpu_seconds: cpu,
+            update_seconds: (wall - forward).max(0.0),
         }
     }
 
@@ -136,9 +159,41 @@ impl<'a> Run<'a> {
         let (wall, cpu) = (Instant::now(), cpu_time());
         let result = work(self)?;
         self.model.device().sync()?;
-        self.meter.wall += wall.elapsed();
-        self.meter.cpu += cpu_time().saturating_sub(cpu);
+        self.meter.wall += wall.elapsed().as_secs_f64();
+        self.meter.cpu += cpu_time().saturating_sub(cpu).as_secs_f64();
         Ok(result)
+    }
+
+    /// Begins method number `index` of the recipe.
+    pub(crate) fn begin(&mut self, index: usize) {
+        self.product = self.sharing.and_then(|sharing| {
+            let product = sharing.of_methods.get(index)?.as_ref()?;
+            Some((sharing.products, product))
+        });
+    }
+
+    /// A part of the method's [`crate::Method::product`], made by another cell or by `make`, which leaves the run's model as it
+    /// is. Either way the meter shows what it cost whoever made it, and not the time of keeping it or of waiting for it.
+    pub(crate) fn shared<T: Serialize + DeserializeOwned>(
+        &mut self,
+        part: impl Serialize,
+        make: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let Some((products, product)) = self.product else {
+            return make(self);
+        };
+        let (wall, cpu, before) = (Instant::now(), cpu_time(), self.meter);
+        let (cost, made): (Meter, T) = products.share(product, part, || {
+            self.meter = Meter::default();
+            let made = self.timed(make)?;
+            Ok::<_, Error>((self.meter, made))
+        })?;
+        self.meter = before;
+        self.meter.add(cost);
+        // The clocks of the method are running.
+        self.meter.wall -= wall.elapsed().as_secs_f64();
+        self.meter.cpu -= cpu_time().saturating_sub(cpu).as_secs_f64();
+        Ok(made)
     }
 
     /// Runs the model over each calibration window by itself; `tap` reads along.
@@ -238,6 +293,17 @@ impl<'a> Run<'a> {
 }
 
 impl Meter {
+    /// Puts the cost of a part of the work on it.
+    fn add(&mut self, part: Self) {
+        // Text that is read again counts once.
+        self.tokens = self.tokens.max(part.tokens);
+        self.trained += part.trained;
+        self.passes += part.passes;
+        self.forward += part.forward;
+        self.wall += part.wall;
+        self.cpu += part.cpu;
+    }
+
     /// Runs `forward`, a `share` of the decoder's steps; the time in `tap` is the method's own and not the forward pass's.
     fn pass<T>(
         &mut self,
@@ -261,7 +327,7 @@ impl Meter {
             })
         })?;
         device.sync()?;
-        self.forward += started.elapsed().saturating_sub(in_tap);
+        self.forward += started.elapsed().saturating_sub(in_tap).as_secs_f64();
         self.passes += share;
         Ok(result)
     }

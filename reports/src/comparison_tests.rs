@@ -86,6 +86,8 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
             cpu_seconds: 1.25,
             wall_seconds: 0.75,
             update_seconds: 0.5,
+            shared: Vec::new(),
+            cache_faults: Vec::new(),
         },
     };
     Record {

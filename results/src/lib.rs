@@ -9,6 +9,7 @@ mod check;
 mod claim;
 mod measurement;
 mod migration;
+mod products;
 mod record;
 mod samples;
 pub mod statistics;
@@ -28,6 +29,7 @@ pub use claim::{Owner, Running, running};
 pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };
+pub use products::{Product, Products};
 pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,

@@ -198,6 +198,13 @@ pub struct Budget {
     pub wall_seconds: f64,
     /// Time on the clock of scores and updates alone, forward passes excluded.
     pub update_seconds: f64,
+    /// Products that other cells had made, by name: of the recipe, whose cost is counted here as if this cell had made them,
+    /// and of the evaluation, likewise in its seconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<String>,
+    /// What was wrong with products that were kept, and with their folder; the cell made them itself then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache_faults: Vec<String>,
 }
 
 fn is_zero(count: &u64) -> bool {

@@ -170,7 +170,7 @@ pub struct ScoringCounts {
     pub prefix_token: Option<u32>,
     /// Requests too long for the model's context, which lost tokens at their left end.
     pub truncated_requests: usize,
-    /// Time on the clock of encoding and scoring.
+    /// Time on the clock of encoding and scoring; where the dense model's part was taken from another cell, with its time there.
     #[serde(default)]
     pub seconds: f64,
 }

@@ -70,6 +70,8 @@ pub(crate) fn record(seed: u64) -> Record {
                 cpu_seconds: 1.25,
                 wall_seconds: 0.75,
                 update_seconds: 0.5,
+                shared: Vec::new(),
+                cache_faults: Vec::new(),
             },
         }),
         samples: None,

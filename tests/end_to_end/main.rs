@@ -5,6 +5,7 @@ mod commands;
 mod depth_map;
 mod killed;
 mod pretrain;
+mod shared;
 mod slurm;
 mod store;
 mod support;

@@ -89,6 +89,7 @@ pub fn summary(record: &Record) -> String {
     if let Some(training) = &metrics.training {
         parts.push(format!("training {:.1} tokens/s", training.steps.median));
     }
+    parts.extend(metrics.budget.cache_faults.iter().cloned());
     if let Some(memory) = &record.memory {
         parts.push(format!("peak {} MiB", memory.peak_resident_bytes >> 20));
     }

@@ -1,6 +1,7 @@
 //! What is measured on a decoder: perplexity under a protocol, the answers to a task's requests, throughput, and the memory
 //! that it took.
 
+mod dense;
 mod encoding;
 mod error;
 mod likelihood;
@@ -10,6 +11,7 @@ mod task;
 mod throughput;
 mod training;
 
+pub use dense::{DENSE_STATES, Dense};
 pub use error::{Error, Result};
 pub use memory::peak_resident;
 pub use perplexity::{perplexity, rolling_perplexity};

@@ -2,17 +2,19 @@
 
 use prunebench_model::{Decoder, KvCache, ModelError, Packed, shared};
 use prunebench_tensor::{DType, Tensor, no_grad};
+use serde::Serialize;
 
 use crate::Result;
+use crate::dense::{Dense, DenseReader};
 
 /// Rows of one forward pass, unless a single sequence has more: enough to keep a CPU busy, and activations that stay small
 /// beside the weights.
-const ROWS_AT_ONCE: usize = 1024;
+pub(crate) const ROWS_AT_ONCE: usize = 1024;
 /// Tokens that a beginning must have to be kept in a cache for several forward passes; a shorter one is read again.
 const WORTH_CACHING: usize = 64;
 
 /// A token sequence of which the end is scored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Sequence {
     /// Context and continuation.
     tokens: Vec<u32>,
@@ -36,6 +38,8 @@ pub(crate) struct Answers {
     pub answers: Vec<Answer>,
     /// Tokens that the model read.
     pub tokens_read: usize,
+    /// Seconds on the clock to add for the work of other cells, and to take off for that of sharing it.
+    pub seconds_of_others: f64,
 }
 
 impl Sequence {
@@ -45,7 +49,7 @@ impl Sequence {
     }
 
     /// What the model reads: the last token only is predicted.
-    fn input(&self) -> &[u32] {
+    pub(crate) fn input(&self) -> &[u32] {
         &self.tokens[..self.tokens.len() - 1]
     }
 
@@ -63,7 +67,7 @@ impl Sequence {
 pub(crate) fn answers(
     decoder: &Decoder,
     sequences: &[Sequence],
-    dense: Option<&Decoder>,
+    dense: Option<Dense>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Answers> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
@@ -72,37 +76,37 @@ pub(crate) fn answers(
     let plan = plan(&sorted);
     let capacity = plan.iter().map(Pass::tokens).max().unwrap_or_default();
     let caching = plan.iter().any(|pass| pass.prefix > 0);
-    let mut models = Vec::new();
-    for decoder in [Some(decoder), dense].into_iter().flatten() {
-        let cache = caching.then(|| decoder.cache(1, capacity)).transpose()?;
-        models.push(Reader {
-            decoder,
-            cache,
-            held: Vec::new(),
-        });
-    }
+    let capacity = caching.then_some(capacity);
+    let mut model = Reader::new(decoder, capacity)?;
+    let mut dense = dense.map(|dense| DenseReader::new(dense, capacity)).transpose()?;
     let mut answers: Vec<Option<Answer>> = vec![None; sequences.len()];
-    let mut tokens_read = 0;
-    let mut done = 0;
+    let (mut tokens_read, mut done) = (0, 0);
     no_grad(|| -> Result<()> {
-        for pass in &plan {
-            let of_pass = &sorted[pass.first..pass.end];
-            let inputs: Vec<&[u32]> = of_pass.iter().map(|sequence| sequence.input()).collect();
-            let packed = Packed::new(&inputs, pass.prefix);
-            let rows = Rows::new(&packed, of_pass)?;
-            let mut hidden = Vec::with_capacity(models.len());
-            for (index, model) in models.iter_mut().enumerate() {
-                let read = model.hold(&inputs[0][..pass.prefix])?;
-                tokens_read += if index == 0 { read + packed.rows() } else { 0 };
-                hidden.push(model.hidden(&packed, &rows.of_hidden)?);
+        let at_once = dense.as_ref().map_or(1, DenseReader::passes_at_once);
+        for passes in plan.chunks(at_once) {
+            let passes: Vec<Reading> = passes
+                .iter()
+                .map(|pass| Reading::new(pass, &sorted[pass.first..pass.end]))
+                .collect::<Result<_>>()?;
+            let mut of_dense = match &mut dense {
+                Some(dense) => dense.hidden(&passes)?.into_iter(),
+                None => Vec::new().into_iter(),
+            };
+            for pass in &passes {
+                let (read, hidden) = model.read(pass)?;
+                tokens_read += read;
+                let dense = match (&dense, of_dense.next()) {
+                    (Some(dense), Some(states)) => Some((dense.decoder(), states.tensor(dense.decoder())?)),
+                    _ => None,
+                };
+                let found = pass.rows.score((decoder, &hidden), dense.as_ref(), &pass.sequences)?;
+                let first = pass.first;
+                for (&at, answer) in order[first..first + found.len()].iter().zip(found) {
+                    answers[at] = Some(answer);
+                }
+                done += pass.sequences.len();
+                progress(done);
             }
-            let decoders: Vec<&Decoder> = models.iter().map(|model| model.decoder).collect();
-            let found = rows.score(&decoders, &hidden, of_pass)?;
-            for (&at, answer) in order[pass.first..pass.end].iter().zip(found) {
-                answers[at] = Some(answer);
-            }
-            done += of_pass.len();
-            progress(done);
         }
         Ok(())
     })?;
@@ -110,17 +114,69 @@ pub(crate) fn answers(
         // The passes cover every sequence.
         answers: answers.into_iter().flatten().collect(),
         tokens_read,
+        seconds_of_others: dense.map_or(0.0, |dense| dense.seconds_of_others),
     })
 }
 
+/// A pass with what a model reads in it.
+pub(crate) struct Reading<'a> {
+    /// Place of its first sequence in the order of reading.
+    first: usize,
+    /// Its sequences, at least one.
+    pub(crate) sequences: Vec<&'a Sequence>,
+    /// Tokens that they begin with and that stand in the cache.
+    pub(crate) prefix: usize,
+    packed: Packed,
+    rows: Rows,
+}
+
+impl<'a> Reading<'a> {
+    fn new(pass: &Pass, sequences: &[&'a Sequence]) -> Result<Self> {
+        let inputs: Vec<&[u32]> = sequences.iter().map(|sequence| sequence.input()).collect();
+        let packed = Packed::new(&inputs, pass.prefix);
+        Ok(Self {
+            first: pass.first,
+            sequences: sequences.to_vec(),
+            prefix: pass.prefix,
+            rows: Rows::new(&packed, sequences)?,
+            packed,
+        })
+    }
+}
+
 /// A decoder with the beginning that its cache holds.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     decoder: &'a Decoder,
     cache: Option<KvCache>,
     held: Vec<u32>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// With a cache for so many tokens, if passes share beginnings.
+    pub(crate) fn new(decoder: &'a Decoder, capacity: Option<usize>) -> Result<Self> {
+        Ok(Self {
+            decoder,
+            cache: capacity.map(|capacity| decoder.cache(1, capacity)).transpose()?,
+            held: Vec::new(),
+        })
+    }
+
+    pub(crate) fn decoder(&self) -> &'a Decoder {
+        self.decoder
+    }
+
+    /// Forgets what the cache holds.
+    pub(crate) fn forget(&mut self) {
+        self.held.clear();
+    }
+
+    /// The number of tokens read, and the final hidden states of the rows that are scored, `[rows, hidden]`.
+    pub(crate) fn read(&mut self, pass: &Reading) -> Result<(usize, Tensor)> {
+        let read = self.hold(&pass.sequences[0].input()[..pass.prefix])?;
+        let hidden = self.hidden(&pass.packed, &pass.rows.of_hidden)?;
+        Ok((read + pass.packed.rows(), hidden))
+    }
+
     /// Makes the cache hold exactly `prefix`, and says how many tokens were read for that.
     fn hold(&mut self, prefix: &[u32]) -> Result<usize> {
         let Some(cache) = &mut self.cache else {
@@ -252,8 +308,13 @@ impl Rows {
     }
 
     /// Answers from the hidden states of the model, and of the dense one if it is there.
-    fn score(&self, decoders: &[&Decoder], hidden: &[Tensor], sequences: &[&Sequence]) -> Result<Vec<Answer>> {
-        let at_once = decoders[0].logit_rows_at_once();
+    fn score(
+        &self,
+        (decoder, hidden): (&Decoder, &Tensor),
+        dense: Option<&(&Decoder, Tensor)>,
+        sequences: &[&Sequence],
+    ) -> Result<Vec<Answer>> {
+        let at_once = decoder.logit_rows_at_once();
         let mut by_place: Vec<usize> = (0..self.pairs.len()).collect();
         by_place.sort_by_key(|&pair| self.pairs[pair].0);
         let mut left = by_place.as_slice();
@@ -261,8 +322,7 @@ impl Rows {
         let mut divergence = Vec::new();
         for start in (0..self.of_hidden.len()).step_by(at_once) {
             let count = at_once.min(self.of_hidden.len() - start);
-            let logits = |index: usize| decoders[index].logits(&hidden[index].narrow(0, start, count)?);
-            let of_model = logits(0)?;
+            let of_model = decoder.logits(&hidden.narrow(0, start, count)?)?;
             let (now, later) = left.split_at(left.partition_point(|&pair| self.pairs[pair].0 < start + count));
             left = later;
             let pairs: Vec<(usize, usize)> = now
@@ -274,8 +334,9 @@ impl Rows {
             for ((&pair, likelihood), (row, token)) in now.iter().zip(likelihoods).zip(pairs) {
                 tokens[pair] = (likelihood, likeliest[row] == token as i64 && !likelihood.is_nan());
             }
-            if decoders.len() > 1 {
-                divergence.extend(kullback_leibler(&logits(1)?, &of_model)?);
+            if let Some((dense, hidden)) = dense {
+                let of_dense = dense.logits(&hidden.narrow(0, start, count)?)?;
+                divergence.extend(kullback_leibler(&of_dense, &of_model)?);
             }
         }
         let mut next = 0;
@@ -287,7 +348,7 @@ impl Rows {
             Answer {
                 log_likelihood: scored.iter().map(|(likelihood, _)| likelihood).sum(),
                 greedy: scored.iter().all(|&(_, greedy)| greedy),
-                divergence: (decoders.len() > 1).then(|| places.map(|place| divergence[place]).sum()),
+                divergence: dense.map(|_| places.map(|place| divergence[place]).sum()),
             }
         };
         Ok(sequences.iter().map(&mut answer).collect())

@@ -1,7 +1,9 @@
 use prunebench_model::Decoder;
+use prunebench_results::{Product, Products};
 use prunebench_tensor::Engine;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 
 use super::*;
 use crate::perplexity::tests::small_decoder;
@@ -23,6 +25,10 @@ fn alone(decoder: &Decoder, sequence: &Sequence) -> (f64, bool) {
         tokens().map(|(row, &token)| row[token as usize]).sum(),
         tokens().all(|(row, &token)| likeliest(row) == token as usize),
     )
+}
+
+fn alone_with(decoder: &Decoder) -> Dense<'_> {
+    Dense { decoder, shared: None }
 }
 
 /// Contexts of a few documents, some behind one long beginning, each with several continuations, in no order.
@@ -129,12 +135,12 @@ fn divergence_is_the_kullback_leibler_divergence_from_the_dense_model() {
         small_decoder(Engine::compiled()[0]),
         small_decoder(Engine::compiled()[0]),
     );
-    let found = answers(&decoder, &sequences, Some(&dense), &mut |_| ())
+    let found = answers(&decoder, &sequences, Some(alone_with(&dense)), &mut |_| ())
         .unwrap()
         .answers;
     assert!(found.iter().all(|answer| answer.divergence.unwrap().abs() < 1e-5));
     dense.embedding = dense.embedding.mul_scalar(1.5).unwrap();
-    let found = answers(&decoder, &sequences, Some(&dense), &mut |_| ())
+    let found = answers(&decoder, &sequences, Some(alone_with(&dense)), &mut |_| ())
         .unwrap()
         .answers;
     for (sequence, found) in sequences.iter().zip(found) {
@@ -153,6 +159,54 @@ fn divergence_is_the_kullback_leibler_divergence_from_the_dense_model() {
             wanted > 0.01 && off < 1e-4 * wanted.max(1.0),
             "{found:?}, wanted {wanted}"
         );
+    }
+}
+
+#[test]
+fn states_of_the_dense_model_that_another_cell_read_give_the_same_divergence_to_the_last_bit() {
+    // Beginnings are cached over several passes, each of which is a part here.
+    let sequences = sequences(200);
+    let product = Product::new("states".into(), json!("requests"));
+    for &engine in Engine::compiled() {
+        let (decoder, mut dense) = (small_decoder(engine), small_decoder(engine));
+        dense.embedding = dense.embedding.mul_scalar(1.5).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let with = |products| {
+            let dense = Dense {
+                decoder: &dense,
+                shared: Some((products, &product)),
+            };
+            answers(&decoder, &sequences, Some(dense), &mut |_| ()).unwrap().answers
+        };
+        let alone = answers(&decoder, &sequences, Some(alone_with(&dense)), &mut |_| ())
+            .unwrap()
+            .answers;
+        let first = Products::new(folder.path(), 1 << 30, "a machine");
+        assert_eq!(with(&first), alone);
+        let files = || {
+            let entries = std::fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            entries.filter(|path| path.is_file()).collect::<Vec<_>>()
+        };
+        let parts = files().len();
+        assert!(parts > 2 && first.taken().is_empty(), "{parts}");
+        // Some parts were removed since, so that some are taken and some are made.
+        for path in files().iter().step_by(2) {
+            std::fs::remove_file(path).unwrap();
+        }
+        let second = Products::new(folder.path(), 1 << 30, "a machine");
+        assert_eq!(with(&second), alone);
+        assert_eq!((second.taken(), second.faults()), (vec!["states".to_owned()], vec![]));
+        assert_eq!(files().len(), parts);
+        // Other requests have other states, whatever the product says.
+        let third = Products::new(folder.path(), 1 << 30, "a machine");
+        let one = Dense {
+            decoder: &dense,
+            shared: Some((&third, &product)),
+        };
+        answers(&decoder, &sequences[..7], Some(one), &mut |_| ()).unwrap();
+        assert!(third.taken().is_empty());
     }
 }
 

@@ -7,6 +7,7 @@ use prunebench_model::{Decoder, tokenizer::Tokenizer};
 use prunebench_results::{ChoiceLength, MetricName, ScoredItem, ScoringCounts, TaskRequest, TaskResult};
 use rayon::prelude::*;
 
+use crate::dense::Dense;
 use crate::encoding::{Encoded, Encoder};
 use crate::likelihood::{Answer, answers};
 use crate::{Error, Result};
@@ -23,7 +24,7 @@ pub fn task(
     task: &Task,
     documents: &Documents,
     request: &TaskRequest,
-    dense: Option<&Decoder>,
+    dense: Option<Dense>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<TaskResult> {
     let start = Instant::now();
@@ -59,7 +60,7 @@ pub fn task(
         bos_added: encoder.adds_bos()?,
         prefix_token: requests.any(empty).then(|| encoder.prefix_token()).transpose()?,
         truncated_requests,
-        seconds: start.elapsed().as_secs_f64(),
+        seconds: start.elapsed().as_secs_f64() + found.seconds_of_others,
     };
     let metrics: Vec<MetricName> = task.metrics.iter().map(metric_name).collect();
     Ok(TaskResult::from_items(

@@ -40,6 +40,7 @@ fn plan(cells: Vec<Cell>) -> Plan {
             recovery: None,
             data: None,
             threads: 1,
+            shares: Default::default(),
         },
         cell,
     };

@@ -47,22 +47,40 @@ pub(crate) struct Machine {
     os: String,
 }
 
+/// The model of the CPU, as far as the operating system knows it.
+fn cpu(system: &System) -> String {
+    let cpu = system.cpus().first().map_or("", |cpu| cpu.brand()).trim();
+    if cpu.is_empty() {
+        System::cpu_arch()
+    } else {
+        cpu.to_owned()
+    }
+}
+
+/// What computes on a device of this machine: the model of the CPU, and that of the GPU.
+pub(crate) fn hardware(kind: DeviceKind) -> String {
+    let wanted = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
+    let cpu = cpu(&System::new_with_specifics(wanted));
+    match kind {
+        DeviceKind::Cuda(index) => {
+            let (gpu, driver) = gpu(index).unwrap_or_default();
+            format!("{cpu}, {gpu}, driver {driver}")
+        }
+        _ => cpu,
+    }
+}
+
 impl Machine {
     pub(crate) fn look() -> Self {
         let wanted = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
         let system = System::new_with_specifics(wanted);
-        let cpu = system.cpus().first().map_or("", |cpu| cpu.brand()).trim();
         let unknown = || "unknown".to_owned();
         let os = System::long_os_version();
         let kernel = System::kernel_version();
         Self {
-            cpu: if cpu.is_empty() {
-                System::cpu_arch()
-            } else {
-                cpu.to_owned()
-            },
+            cpu: cpu(&system),
             memory_bytes: system.total_memory(),
             os: format!("{} ({})", os.unwrap_or_else(unknown), kernel.unwrap_or_else(unknown)),
         }

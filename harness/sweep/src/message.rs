@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use prunebench_results::{Cell, Inputs, Memory, Metrics, Status};
+use prunebench_results::{Cell, Inputs, Memory, Metrics, Product, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Calibration;
@@ -25,6 +25,35 @@ pub(crate) struct Request {
     pub(crate) data: Option<PathBuf>,
     /// Compute threads, which the worker's environment has set already.
     pub(crate) threads: usize,
+    /// Work that other cells may have done, or may want.
+    pub(crate) shares: Shares,
+}
+
+/// What a cell can take from others, and where.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shares {
+    /// Absent if every cell does all its work itself.
+    pub(crate) cache: Option<Cache>,
+    /// The product of each method of the recipe.
+    pub(crate) of_methods: Vec<Option<Product>>,
+    /// What the dense model says to each task, if it is asked.
+    pub(crate) of_tasks: Vec<Option<Product>>,
+}
+
+/// A folder of products.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cache {
+    pub(crate) folder: PathBuf,
+    pub(crate) limit_bytes: u64,
+}
+
+impl Shares {
+    /// All products, of methods first.
+    pub(crate) fn products(&self) -> impl Iterator<Item = &Product> {
+        self.of_methods.iter().chain(&self.of_tasks).flatten()
+    }
 }
 
 /// A line of JSON that a worker writes to standard output.

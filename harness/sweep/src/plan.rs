@@ -3,20 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use prunebench_datasets::{Catalogue, Places};
-use prunebench_methods::Recipe;
-use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT};
+use prunebench_eval::DENSE_STATES;
+use prunebench_methods::{Method, Need, Recipe};
+use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT, Product, TaskRequest};
 use prunebench_tensor::{Device, Engine};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::axes::{self, Axes, Model, PlacedRecipe, Where};
 use crate::data::DataInputs;
+use crate::evaluation::task_input;
 use crate::experiment::{Calibration, Expectation, Experiment, Limits};
 use crate::impossible::Impossible;
 use crate::machine::{cores, engine_version};
-use crate::message::Request;
+use crate::message::{Cache, Request, Shares};
 use crate::problem::{Collector, Problems};
-use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery, needs_training_run};
+use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery};
 use crate::recovery::Recovery;
 
 /// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
@@ -46,6 +48,12 @@ impl Planned {
     /// Whether this is the model as it is.
     pub fn is_baseline(&self) -> bool {
         self.cell.recipe == baseline()
+    }
+
+    /// Keys of the work that cells with the same key among theirs need not do again: once one of them is measured, the others
+    /// find its products.
+    pub fn shares(&self) -> impl Iterator<Item = &str> {
+        self.request.shares.products().map(|product| product.key.as_str())
     }
 
     /// Whether it needs a GPU for itself.
@@ -151,6 +159,22 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The plan with cells that take what others made from `folder`, and leave there what others may want, up to so many bytes;
+    /// none take or leave anything if that is 0.
+    pub fn sharing(mut self, folder: &Path, limit_bytes: u64) -> Self {
+        for planned in &mut self.cells {
+            let shares = &mut planned.request.shares;
+            let of_use = limit_bytes > 0 && shares.products().next().is_some();
+            shares.cache = of_use.then(|| Cache {
+                folder: folder.to_owned(),
+                limit_bytes,
+            });
+        }
+        self
+    }
+}
+
 /// What the cells of a plan share.
 struct Planner<'a> {
     experiment: &'a Experiment,
@@ -216,9 +240,44 @@ impl Planner<'_> {
                 recovery: self.recovery(recipe).cloned(),
                 data: self.data.clone(),
                 threads: self.threads,
+                shares: self.shares(model, recipe, place, seed, evaluation),
             },
             inputs,
             cell,
+        }
+    }
+
+    /// What others can take of a cell's work. The product of a method is decided by all that decides what the recipe up to
+    /// there leaves, but for what the method itself says does not count.
+    fn shares(&self, model: &Model, recipe: &Recipe, place: &Where, seed: u64, evaluation: &Evaluation) -> Shares {
+        let Device { engine, kind } = place.device;
+        let methods: Vec<&dyn Method> = recipe.methods().collect();
+        let texts = recipe.canonical();
+        let decided_by = |methods: &[&dyn Method]| {
+            json!({
+                "inputs": self.compression_inputs(model, methods, engine),
+                "device": kind.to_string(),
+                "dtype": place.dtype.to_string(),
+            })
+        };
+        let of_method = |index: usize| {
+            let name = format!("{}: {}", methods[index].card().id, methods[index].product()?);
+            let mut decided_by = decided_by(&methods[..=index]);
+            decided_by["after"] = json!(texts[..index]);
+            decided_by["seed"] = json!(seed);
+            Some(Product::new(name, decided_by))
+        };
+        let of_task = |request: &TaskRequest| {
+            let input = task_input(request);
+            let mut decided_by = decided_by(&[]);
+            decided_by["requests"] = json!(self.data_inputs.scored.iter().find(|(name, _)| *name == input));
+            let product = || Product::new(format!("{input}: {DENSE_STATES}"), decided_by);
+            request.divergence.then(product)
+        };
+        Shares {
+            cache: None,
+            of_methods: (0..methods.len()).map(of_method).collect(),
+            of_tasks: evaluation.tasks.iter().map(of_task).collect(),
         }
     }
 
@@ -232,6 +291,15 @@ impl Planner<'_> {
     }
 
     fn inputs(&self, model: &Model, recipe: &Recipe, engine: Engine) -> Inputs {
+        let methods: Vec<&dyn Method> = recipe.methods().collect();
+        let mut inputs = self.compression_inputs(model, &methods, engine);
+        inputs.extend(self.data_inputs.scored.iter().cloned());
+        inputs
+    }
+
+    /// What decides the model that these methods leave, beside the cell's own text.
+    fn compression_inputs(&self, model: &Model, methods: &[&dyn Method], engine: Engine) -> Inputs {
+        let need = |need: Need| methods.iter().any(|method| method.needs().contains(&need));
         let mut inputs = Inputs::from([
             (MODEL_INPUT.to_owned(), model.hash.clone()),
             ("model name".to_owned(), model.name.clone()),
@@ -239,12 +307,16 @@ impl Planner<'_> {
             ("prunebench".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("threads".to_owned(), self.threads.to_string()),
         ]);
-        inputs.extend(self.data_inputs.scored.iter().cloned());
-        for method in recipe.methods() {
+        for method in methods {
             let card = method.card();
             inputs.insert(format!("method:{}", card.id), format!("version {}", card.version));
         }
-        if let Some(calibration) = self.calibration(recipe) {
+        if let Some(calibration) = self
+            .experiment
+            .calibration
+            .as_ref()
+            .filter(|_| need(Need::CalibrationText))
+        {
             inputs.extend(self.data_inputs.calibration.iter().cloned());
             let windows = format!(
                 "{} windows of {} tokens of {}/{}, drawn by the seed",
@@ -252,11 +324,11 @@ impl Planner<'_> {
             );
             inputs.insert("calibration".to_owned(), windows);
         }
-        if let Some(recovery) = self.recovery(recipe) {
+        if let Some(recovery) = self.experiment.recovery.as_ref().filter(|_| need(Need::RecoveryData)) {
             inputs.extend(self.data_inputs.recovery.iter().cloned());
             inputs.insert("recovery".to_owned(), json!(recovery).to_string());
         }
-        if needs_training_run(recipe) {
+        if need(Need::TrainingRun) {
             inputs.insert("training run".to_owned(), model.training_run.clone());
         }
         inputs
@@ -320,3 +392,7 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -37,6 +37,7 @@ fn run_until(script: &str, limits: Limits, interrupted: &AtomicBool) -> (Option<
             recovery: None,
             data: None,
             threads: 3,
+            shares: Default::default(),
         },
         cell,
         inputs,

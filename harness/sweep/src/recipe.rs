@@ -1,7 +1,7 @@
 //! A recipe applied to a model, and what it took away.
 
 use prunebench_datasets::{Catalogue, Places, calibration_windows, text};
-use prunebench_methods::{Need, Recipe, Run};
+use prunebench_methods::{Need, Recipe, Run, Sharing};
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::{Accounting, Decoder};
 use prunebench_results as results;
@@ -33,11 +33,6 @@ pub(crate) fn needs_recovery(recipe: &Recipe) -> bool {
     recipe.needs(Need::RecoveryData)
 }
 
-/// Whether a method of the recipe reads what the model's training left.
-pub(crate) fn needs_training_run(recipe: &Recipe) -> bool {
-    recipe.needs(Need::TrainingRun)
-}
-
 /// What a recipe may read beside the model.
 #[derive(Clone, Copy)]
 pub struct Supplies<'a> {
@@ -47,6 +42,8 @@ pub struct Supplies<'a> {
     pub recovery: Option<&'a Recovery>,
     /// Where texts are.
     pub places: &'a Places,
+    /// What other cells made, if they share it.
+    pub sharing: Option<Sharing<'a>>,
 }
 
 /// Whether another seed gives another model, by the method's own draws or by those of calibration windows.
@@ -70,6 +67,7 @@ pub fn compress(
         calibration,
         recovery,
         places,
+        sharing,
     } = supplies;
     let windows = match calibration {
         Some(calibration) if needs_calibration(&recipe) => {
@@ -90,7 +88,9 @@ pub fn compress(
         _ => Default::default(),
     };
     let training_run = TrainingRun::beside(&model.path);
-    let mut run = Run::new(dense, &windows, seed, &mut heard).with(recovery, training_run);
+    let mut run = Run::new(dense, &windows, seed, &mut heard)
+        .with(recovery, training_run)
+        .sharing(sharing);
     let reports = recipe.apply(&mut run)?;
     let budget = run.budget();
     let decoder = run.model;
@@ -105,6 +105,8 @@ pub fn compress(
             cpu_seconds: budget.cpu_seconds,
             wall_seconds: budget.wall_seconds,
             update_seconds: budget.update_seconds,
+            shared: Vec::new(),
+            cache_faults: Vec::new(),
         },
         decoder,
     })

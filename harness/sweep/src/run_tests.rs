@@ -41,6 +41,7 @@ pub(crate) fn planned(recipe: &str, device: &str, throughput: Option<ThroughputR
             recovery: None,
             data: None,
             threads: 1,
+            shares: Default::default(),
         },
         cell,
         inputs,

@@ -4,14 +4,16 @@ use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
 use prunebench_datasets::{Catalogue, Places, Scoring, text, text_documents};
-use prunebench_eval::{peak_resident, perplexity, rolling_perplexity, task, throughput, training_throughput};
+use prunebench_eval::{Dense, peak_resident, perplexity, rolling_perplexity, task, throughput, training_throughput};
+use prunebench_methods::Sharing;
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
-use prunebench_results::{Metrics, PerplexityResult, Status, TaskResult};
+use prunebench_results::{Metrics, PerplexityResult, Products, Status, TaskResult};
 use prunebench_tensor::{DType, Device};
 
 use crate::evaluation::{documents, task_input};
+use crate::machine::hardware;
 use crate::message::{Message, Request};
 use crate::recipe::{Compressed, Supplies, compress};
 
@@ -145,6 +147,11 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
         },
         None => cell.model.parse::<ModelSource>()?.resolve()?,
     };
+    let shares = &request.shares;
+    let products = shares
+        .cache
+        .as_ref()
+        .map(|cache| Products::new(&cache.folder, cache.limit_bytes, hardware(device.kind)));
     progress("load", 0, 1);
     let mut model = source.load(&device, dtype)?;
     let places = Places::from_env(request.data.clone());
@@ -152,7 +159,7 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
         decoder,
         compression,
         accounting,
-        budget,
+        mut budget,
     } = compress(
         &model,
         &cell.recipe,
@@ -160,6 +167,10 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
             calibration: request.calibration.as_ref(),
             recovery: request.recovery.as_ref(),
             places: &places,
+            sharing: products.as_ref().map(|products| Sharing {
+                products,
+                of_methods: &shares.of_methods,
+            }),
         },
         cell.seed,
         progress,
@@ -171,8 +182,15 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
 
     let catalogue = Catalogue::embedded()?;
     let perplexity = perplexities(request, &model, &catalogue, &places, progress)?;
-    let tasks = tasks(request, &model, dense.as_ref(), &catalogue, &places, progress)?;
+    let with = Compared {
+        dense: dense.as_ref(),
+        products: products.as_ref(),
+    };
+    let tasks = tasks(request, &model, with, &catalogue, &places, progress)?;
     drop(dense);
+    if let Some(products) = &products {
+        (budget.shared, budget.cache_faults) = (products.taken(), products.faults());
+    }
     let throughput = cell.evaluation.throughput.as_ref().map(|wanted| {
         throughput(
             &model.decoder,
@@ -232,16 +250,24 @@ fn perplexities(
     Ok(results)
 }
 
+/// What answers are compared with.
+#[derive(Clone, Copy)]
+struct Compared<'a> {
+    dense: Option<&'a Decoder>,
+    products: Option<&'a Products>,
+}
+
 fn tasks(
     request: &Request,
     model: &LoadedModel,
-    dense: Option<&Decoder>,
+    with: Compared,
     catalogue: &Catalogue,
     places: &Places,
     progress: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Vec<TaskResult>, CellError> {
+    let product = |index: usize| request.shares.of_tasks.get(index)?.as_ref();
     let mut results = Vec::new();
-    for wanted in &request.cell.evaluation.tasks {
+    for (index, wanted) in request.cell.evaluation.tasks.iter().enumerate() {
         let definition = catalogue.task(&wanted.task)?;
         let documents = documents(definition, wanted, places)?;
         let input = task_input(wanted);
@@ -256,7 +282,10 @@ fn tasks(
             definition,
             &documents,
             wanted,
-            dense.filter(|_| wanted.divergence),
+            with.dense.filter(|_| wanted.divergence).map(|decoder| Dense {
+                decoder,
+                shared: with.products.zip(product(index)),
+            }),
             &mut |done, total| progress(&definition.name, done, total),
         )?);
     }

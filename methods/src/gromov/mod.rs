@@ -139,13 +139,17 @@ impl Method for Gromov {
         }
     }
 
+    fn product(&self) -> Option<String> {
+        (self.config.variant == Variant::Angular).then(|| "residual streams at the last token".to_owned())
+    }
+
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let order = sequential_blocks(CARD.id, &run.model.graph)?;
         let total = order.len();
         let n = self.depth.count(CARD.id, total)?;
         let (first, details) = match self.config.variant {
             Variant::Angular => {
-                let distances = distances(&last_tokens(run)?, n)?;
+                let distances = distances(&run.shared("all steps", last_tokens)?, n)?;
                 (lowest(&distances, 1)[0], json!({ "angular_distance": distances }))
             }
             // The last block is kept.

@@ -169,7 +169,8 @@ impl LayerParallel {
             };
             self.paired(run, range)?;
             let candidate = std::mem::replace(&mut run.model, dense.clone());
-            let loss = run.loss(&candidate)?;
+            let part = (self.config.mode, self.config.norm, range.start, range.end);
+            let loss = run.shared(part, |run| run.loss(&candidate))?;
             losses.insert(end.to_string(), json!(loss));
             if best.is_none_or(|(lowest, _)| loss < lowest) {
                 best = Some((loss, range));
@@ -200,6 +201,12 @@ impl Method for LayerParallel {
             true => &[Need::CalibrationText],
             false => &[],
         }
+    }
+
+    fn product(&self) -> Option<String> {
+        self.choice
+            .is_searched()
+            .then(|| "loss of each range in pairs".to_owned())
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {

@@ -101,10 +101,14 @@ impl Method for ShortGpt {
         json!(self.config)
     }
 
+    fn product(&self) -> Option<String> {
+        Some("block influence".to_owned())
+    }
+
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let order = sequential_blocks(CARD.id, &run.model.graph)?;
         let count = self.depth.count(CARD.id, order.len())?;
-        let scores = influence(run)?;
+        let scores = run.shared("all blocks", influence)?;
         let removed: Vec<usize> = lowest(&scores, count).into_iter().map(|step| order[step]).collect();
         run.model.remove_blocks(&removed)?;
         Ok(Report {

@@ -61,6 +61,10 @@ impl Method for Sleb {
         json!(self.config)
     }
 
+    fn product(&self) -> Option<String> {
+        Some("losses without each block".to_owned())
+    }
+
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let mut alive = sequential_blocks(CARD.id, &run.model.graph)?;
         let total = alive.len();
@@ -74,10 +78,11 @@ impl Method for Sleb {
                 ),
             });
         }
-        let before = run.loss(&run.model.clone())?;
+        let before = run.shared("before", |run| run.loss(&run.model.clone()))?;
         let (mut removed, mut losses) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for _ in 0..count {
-            let candidates = losses_without_each(run)?;
+            // The order of removal is the same whatever the number, so each step of it is a part.
+            let candidates = run.shared(("after", &removed), losses_without_each)?;
             // A candidate that overflows is no choice.
             let comparable: Vec<f64> = candidates.iter().map(|loss| loss.min(f64::INFINITY)).collect();
             let best = lowest(&comparable, 1)[0];

@@ -1,5 +1,6 @@
 //! One file per subcommand, and what they share.
 
+pub mod cache;
 pub mod completions;
 pub mod compress;
 pub mod depth_map;

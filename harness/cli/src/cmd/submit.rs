@@ -56,7 +56,8 @@ pub struct Cancel {
 impl Submit {
     pub fn run(self) -> Outcome {
         let mut experiment = self.experiment;
-        // A job's program looks from this folder too, but only what is absolute is the same in every message.
+        // A job may look from elsewhere.
+        experiment.results = std::path::absolute(&experiment.results).context("the folder of --results")?;
         if let Some(data) = &mut experiment.data {
             *data = std::path::absolute(&data).context("the folder of --data")?;
         }
@@ -67,7 +68,7 @@ impl Submit {
             );
         }
         let plan = experiment.plan(&file)?;
-        let folder = std::path::absolute(experiment.folder(&plan)).context("the folder of --results")?;
+        let folder = experiment.folder(&plan);
         let batch = batch(folder.clone(), self.options)?;
         if self.dry_run {
             let queued = batch.waiting()?;

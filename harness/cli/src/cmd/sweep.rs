@@ -10,6 +10,7 @@ use prunebench_results::Store;
 use prunebench_sweep::{Executor, Experiment, Outcome, Plan, Tables, ordered_records};
 use serde_json::json;
 
+use crate::cmd::cache::CacheArgs;
 use crate::output::{listed, note, print, print_json, table};
 use crate::progress::Progress;
 
@@ -27,6 +28,8 @@ pub struct ExperimentArgs {
     /// Folder with texts and tasks (text/NAME/..., tasks/NAME/...); else PRUNEBENCH_DATA, else the Hub
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 impl ExperimentArgs {
@@ -35,7 +38,8 @@ impl ExperimentArgs {
     }
 
     pub fn plan(&self, experiment: &Experiment) -> anyhow::Result<Plan> {
-        Ok(Plan::new(experiment, self.data.as_deref())?)
+        let plan = Plan::new(experiment, self.data.as_deref())?;
+        Ok(self.cache.share(plan, &self.results))
     }
 
     /// The folder of the plan's results.

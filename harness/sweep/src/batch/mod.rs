@@ -74,7 +74,9 @@ pub struct Array {
 pub enum Stage {
     /// Nothing: baselines, and cells that bring their own.
     Baseline,
-    /// The baselines, which must come out as expected.
+    /// The baselines, which must come out as expected: the first cell of those that share work ([`Planned::shares`]).
+    Shared,
+    /// The cells that share their work, too, so that nothing is made twice.
     Compressed,
 }
 
@@ -82,7 +84,8 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Baseline => "at once",
-            Self::Compressed => "after the baselines",
+            Self::Shared => "after the baselines",
+            Self::Compressed => "after all of these",
         })
     }
 }
@@ -154,9 +157,11 @@ impl Batch<'_> {
                 arrays.insert((Stage::Baseline, shape_of(&todo)), vec![todo]);
             }
         } else {
+            let makers = makers(plan, &todo);
             for cell in todo {
                 let stage = match plan.cells[cell].is_baseline() {
                     true => Stage::Baseline,
+                    false if makers.contains(&cell) => Stage::Shared,
                     false => Stage::Compressed,
                 };
                 arrays.entry((stage, shape_of(&[cell]))).or_default().push(vec![cell]);
@@ -202,15 +207,21 @@ impl Batch<'_> {
                     tasks: tasks.to_vec(),
                     ..array.clone()
                 };
-                let after: &[String] = match array.stage {
-                    Stage::Baseline => &[],
-                    Stage::Compressed => &baselines,
+                let before = |stage: Stage| submitted.jobs.iter().filter(move |(_, array)| array.stage == stage);
+                let names = |stage| before(stage).map(|(job, _)| job.clone());
+                let (after_success, after): (Vec<String>, Vec<String>) = match array.stage {
+                    Stage::Baseline => Default::default(),
+                    Stage::Shared => (
+                        baselines.iter().cloned().chain(names(Stage::Baseline)).collect(),
+                        Vec::new(),
+                    ),
+                    Stage::Compressed => (
+                        baselines.iter().cloned().chain(names(Stage::Baseline)).collect(),
+                        names(Stage::Shared).collect(),
+                    ),
                 };
-                let job = self.submit_array(plan, store, &mut submission, &array, after)?;
+                let job = self.submit_array(plan, store, &mut submission, &array, [&after_success, &after])?;
                 submitted.jobs.push((job, array));
-            }
-            if array.stage == Stage::Baseline {
-                baselines.extend(submitted.jobs.iter().map(|(job, _)| job.clone()));
             }
         }
         Ok(submitted)
@@ -222,7 +233,7 @@ impl Batch<'_> {
         store: &Store,
         submission: &mut Submission,
         array: &Array,
-        after_success: &[String],
+        [after_success, after]: [&[String]; 2],
     ) -> Result<String, Error> {
         let tasks: Vec<Task> = array
             .tasks
@@ -243,6 +254,7 @@ impl Batch<'_> {
             tasks: tasks.len(),
             shape: array.shape,
             after_success,
+            after,
             command: &command,
             logs: &submission.logs(),
             options: &self.options,
@@ -455,6 +467,18 @@ pub fn task_plan(tasks: &Path, index: usize) -> Result<Plan, Error> {
     Ok(submission::task(tasks, index).map_err(Error::Files)?.plan)
 }
 
+/// Of the cells that share work with others of these, those that do a piece of it first.
+fn makers(plan: &Plan, cells: &[usize]) -> HashSet<usize> {
+    let mut sharing: HashMap<&str, Vec<usize>> = HashMap::new();
+    for &cell in cells {
+        for product in plan.cells[cell].shares() {
+            sharing.entry(product).or_default().push(cell);
+        }
+    }
+    let several = sharing.into_values().filter(|cells| cells.len() > 1);
+    several.filter_map(|cells| cells.first().copied()).collect()
+}
+
 fn is_settled(record: &Record) -> bool {
     matches!(record.status, Status::Ok | Status::Skipped)
 }
@@ -464,3 +488,6 @@ fn tries(store: &Store, planned: &Planned) -> Result<usize, Error> {
     let found = store.find(&planned.cell, &planned.key)?;
     Ok(found.as_ref().map_or(0, Record::tries))
 }
+
+#[cfg(test)]
+mod tests;

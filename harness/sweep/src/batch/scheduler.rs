@@ -55,6 +55,8 @@ pub struct JobArray<'a> {
     pub shape: Shape,
     /// Jobs of which every task must have ended well before, or none of these begins.
     pub after_success: &'a [String],
+    /// Jobs that must have ended before, however they did.
+    pub after: &'a [String],
     /// Program and arguments, to which the number of the task is appended, from 0.
     pub command: &'a [OsString],
     /// Folder of the tasks' output, a file each ([`TaskId::log`]).

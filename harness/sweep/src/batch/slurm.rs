@@ -80,8 +80,14 @@ fn arguments(array: &JobArray) -> Result<Vec<OsString>, SchedulerError> {
     arguments.extend(shape.minutes.map(|minutes| format!("--time={minutes}")));
     arguments.extend(shape.gpu.then(|| "--gres=gpu:1".to_owned()));
     arguments.extend(shape.exclusive.then(|| "--exclusive".to_owned()));
-    if !array.after_success.is_empty() {
-        arguments.push(format!("--dependency=afterok:{}", array.after_success.join(":")));
+    let before = [("afterok", array.after_success), ("afterany", array.after)];
+    let dependencies: Vec<String> = before
+        .into_iter()
+        .filter(|(_, jobs)| !jobs.is_empty())
+        .map(|(kind, jobs)| format!("{kind}:{}", jobs.join(":")))
+        .collect();
+    if !dependencies.is_empty() {
+        arguments.push(format!("--dependency={}", dependencies.join(",")));
         arguments.push("--kill-on-invalid-dep=yes".to_owned());
     }
     let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();

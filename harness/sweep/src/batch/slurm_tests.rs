@@ -17,6 +17,7 @@ fn array<'a>(shape: Shape, command: &'a [OsString], logs: &'a Path, after_succes
         tasks: 7,
         shape,
         after_success,
+        after: after_success,
         command,
         logs,
         options: &[],
@@ -69,7 +70,7 @@ fn an_array_asks_for_its_shape_and_waits_for_what_comes_before() {
     for word in [
         "--gres=gpu:1",
         "--exclusive",
-        "--dependency=afterok:8:9",
+        "--dependency=afterok:8:9,afterany:8:9",
         "--kill-on-invalid-dep=yes",
     ] {
         assert!(told.iter().any(|told| told == word), "{word} in {told:?}");
