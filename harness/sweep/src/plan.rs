@@ -292,8 +292,8 @@ impl Planner<'_> {
 
     fn inputs(&self, model: &Model, recipe: &Recipe, engine: Engine) -> Inputs {
         let methods: Vec<&dyn Method> = recipe.methods().collect();
-        let mut inputs = self.compression_inputs(model, &methods, engine);
-        inputs.extend(self.data_inputs.scored.iter().cloned());
+        let mut inputs: Inputs = self.data_inputs.scored.iter().cloned().collect();
+        inputs.extend(self.compression_inputs(model, &methods, engine));
         inputs
     }
 
