@@ -3,8 +3,12 @@
 mod bad_input;
 mod commands;
 mod depth_map;
+mod determinism;
+mod full_disk;
 mod killed;
+mod limits;
 mod pretrain;
+mod status;
 mod store;
 mod support;
 mod sweep;
