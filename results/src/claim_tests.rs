@@ -120,11 +120,11 @@ fn who_watches_hears_which_cells_are_claimed_and_how_far_they_are() {
     );
     let far = |seed: u64| said(seed).map(|owner| (owner.phase.unwrap_or_default(), owner.done, owner.total));
     first.progress("a long name of a phase", 1, 2);
-    first.progress("b", 3, 4);
-    assert_eq!(far(1), Some(("b".to_owned(), 3, 4)));
+    first.progress("b", 0, 4);
+    assert_eq!(far(1), Some(("b".to_owned(), 0, 4)));
     // Not with every step.
-    first.progress("b", 4, 4);
-    assert_eq!(far(1), Some(("b".to_owned(), 3, 4)));
+    first.progress("b", 1, 4);
+    assert_eq!(far(1), Some(("b".to_owned(), 0, 4)));
     // A line that is half written says nothing yet.
     let stem = record(2).cell.stem(&record(2).key);
     fs::write(path(folder.path(), &stem, LOCK), "{\"cell\": \"ti").unwrap();

@@ -20,7 +20,7 @@ use crate::{
     store_error::StoreError,
 };
 
-/// Progress within a phase closer together than this isn't written.
+/// Progress closer together than this isn't written.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A folder of records that any number of processes add to at once, each to the cells that it has claimed.
@@ -110,9 +110,11 @@ impl Claim {
         self.found.as_ref()
     }
 
-    /// Tells those who watch ([`crate::running`]) how far the cell is: each new phase, and once a second how much of it is done.
+    /// Tells those who watch ([`crate::running`]) how far the cell is: that it began with something, and once a second how much
+    /// of it is done.
     pub fn progress(&mut self, phase: &str, done: usize, total: usize) {
-        if self.owner.phase.as_deref() == Some(phase) && self.signed.elapsed() < QUIET {
+        let goes_on = self.owner.phase.is_some() && total == self.owner.total && done > self.owner.done;
+        if goes_on && self.signed.elapsed() < QUIET {
             return;
         }
         self.owner.phase = Some(phase.to_owned());

@@ -3,10 +3,14 @@
 mod bad_input;
 mod commands;
 mod depth_map;
+mod determinism;
+mod full_disk;
 mod killed;
+mod limits;
 mod pretrain;
 mod shared;
 mod slurm;
+mod status;
 mod store;
 mod support;
 mod sweep;

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use prunebench_tensor::Engine;
 use tempfile::TempDir;
 
-use crate::killed::numbers;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, numbers};
 
 /// Longer than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -297,7 +296,7 @@ fn a_sweep_on_slurm_survives_a_cancelled_job_a_killed_one_and_a_new_controller()
     local.large_model("large");
     local.write("a.toml", &experiment());
     local.run(&["run", "a.toml"]).expect(0, &[]);
-    assert_eq!(numbers(&sandbox), numbers(&local));
+    assert_eq!(numbers(sandbox.records("a")), numbers(local.records("a")));
 }
 
 #[test]

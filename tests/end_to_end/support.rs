@@ -1,8 +1,12 @@
 //! A folder with a small model, and the program run in it.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{JoinHandle, spawn};
 
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::save;
@@ -27,6 +31,31 @@ pub fn engines() -> String {
 pub struct Sandbox {
     _around: TempDir,
     folder: PathBuf,
+}
+
+/// A run of an experiment that goes on.
+pub struct Started {
+    pub run: Child,
+    /// Names of cells as they start, and their processes.
+    pub cells: Receiver<(String, u32)>,
+    reader: JoinHandle<String>,
+}
+
+impl Started {
+    pub fn end(mut self) -> Ran {
+        let code = self.run.wait().unwrap().code();
+        let err = self.reader.join().unwrap();
+        let out = String::new();
+        Ran { code, out, err }
+    }
+}
+
+/// Sends a process a signal; whether it was there.
+pub fn signal(name: &str, process: u32) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args([&format!("-{name}"), &process.to_string()])
+        .stderr(Stdio::null());
+    kill.status().unwrap().success()
 }
 
 /// What a run of the program left.
@@ -97,6 +126,31 @@ impl Sandbox {
         self.command(arguments).output().unwrap().into()
     }
 
+    /// Starts the run of an experiment's file, and gives the cells that it says it starts, with their processes. Its end says
+    /// what it wrote to standard error.
+    pub fn start(&self, file: &str, rest: &[&str]) -> Started {
+        let mut run = self
+            .command(&[&["run", file], rest].concat())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, cells) = channel();
+        let lines = BufReader::new(run.stderr.take().unwrap()).lines();
+        let reader = spawn(move || {
+            let mut err = String::new();
+            for line in lines.map_while(Result::ok) {
+                if let Some((cell, process)) = line.rsplit_once(": process ") {
+                    // Nobody listens once the run was killed.
+                    let _ = sender.send((cell.to_owned(), process.parse().unwrap()));
+                }
+                err += &format!("{line}\n");
+            }
+            err
+        });
+        Started { run, cells, reader }
+    }
+
     /// The records of an experiment under `results/runs` with their samples, as JSON, ordered by file name.
     pub fn records(&self, experiment: &str) -> Vec<Value> {
         let folder = self.path(&format!("results/runs/{experiment}/records"));
@@ -107,6 +161,26 @@ impl Sandbox {
         });
         joined.collect()
     }
+}
+
+/// What must be equal in any run of a cell, by its key: everything but times, memory, earlier attempts, and where it ran.
+pub fn numbers(records: Vec<Value>) -> BTreeMap<String, Value> {
+    let numbers = |mut record: Value| {
+        let key = record["key"].as_str().unwrap().to_owned();
+        let fields = record.as_object_mut().unwrap();
+        for field in ["provenance", "memory", "attempts", "log", "samples"] {
+            fields.remove(field);
+        }
+        if let Some(metrics) = fields.get_mut("metrics").and_then(Value::as_object_mut) {
+            metrics.remove("budget");
+            let tasks = metrics.get_mut("tasks").and_then(Value::as_array_mut);
+            for task in tasks.into_iter().flatten() {
+                task["scoring"].as_object_mut().unwrap().remove("seconds").unwrap();
+            }
+        }
+        (key, record)
+    };
+    records.into_iter().map(numbers).collect()
 }
 
 impl From<Output> for Ran {

@@ -130,6 +130,10 @@ impl Launcher {
             .stderr(Stdio::piped())
             .spawn()?;
         watch.started(child.id());
+        // If the machine's memory ends before its limit is seen to be, this process shall go, and no other. Where that can't be
+        // said the limit still holds.
+        #[cfg(target_os = "linux")]
+        let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");
         // Held open until the end: the worker lives as long as its standard input.
         let mut stdin = child.stdin.take();
         let request = serde_json::to_string(&planned.request)?;

@@ -7,6 +7,14 @@ use crate::message::Request;
 
 /// A cell whose process is a shell script.
 fn run_until(script: &str, limits: Limits, interrupted: &AtomicBool) -> (Option<Record>, Vec<String>) {
+    let launcher = Launcher {
+        program: "sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+    };
+    run_program(&launcher, limits, interrupted)
+}
+
+fn run_program(launcher: &Launcher, limits: Limits, interrupted: &AtomicBool) -> (Option<Record>, Vec<String>) {
     struct Heard(Vec<String>);
     impl Watch for Heard {
         fn started(&mut self, process: u32) {
@@ -41,10 +49,6 @@ fn run_until(script: &str, limits: Limits, interrupted: &AtomicBool) -> (Option<
         },
         cell,
         inputs,
-    };
-    let launcher = Launcher {
-        program: "sh".into(),
-        arguments: vec!["-c".into(), script.into()],
     };
     let mut heard = Heard(Vec::new());
     let terms = Terms {
@@ -115,6 +119,38 @@ fn a_panic_is_a_failed_cell_with_its_message() {
     let error = record.error.unwrap();
     let words = "exit status: 101; thread 'main' (7) panicked at a.rs:1:2: all is lost";
     assert!(error.ends_with(words), "{error}");
+}
+
+#[test]
+fn a_program_that_really_panics_is_a_failed_cell_with_its_message() {
+    // The test starts itself as that program, with a filter that nobody else gives.
+    const ROLE: &str = "nothing-but-the-program-that-panics";
+    assert!(!std::env::args().any(|argument| argument == ROLE), "all is lost");
+    let launcher = Launcher {
+        program: std::env::current_exe().unwrap(),
+        arguments: vec![
+            "a_program_that_really_panics_is_a_failed_cell_with_its_message".into(),
+            "--nocapture".into(),
+            "--skip".into(),
+            ROLE.into(),
+        ],
+    };
+    let (record, _) = run_program(&launcher, NO_LIMITS, &AtomicBool::new(false));
+    let record = record.unwrap();
+    assert_eq!(record.status, Status::Failed);
+    let error = record.error.unwrap();
+    assert!(
+        error.contains("process_tests.rs") && error.contains(": all is lost"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_machine_s_memory_is_at_an_end_for_a_cell_s_process_first() {
+    let (record, _) = run("read request; cat /proc/$$/oom_score_adj >&2; exit 1", NO_LIMITS);
+    if cfg!(target_os = "linux") {
+        assert_eq!(record.log, ["1000"]);
+    }
 }
 
 #[test]
