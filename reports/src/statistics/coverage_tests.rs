@@ -70,29 +70,34 @@ fn seeds(seed_sd: f64, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
 fn intervals_over_seeds_cover_95_percent_with_seed_noise_large_or_small() {
     for seed_sd in [0.3, 0.1] {
         covers(4000, 0.0, |rng| {
-            Estimate::over_seeds(&seeds(seed_sd, rng))?.interval(COVERAGE)
+            SeedNoise::of(&seeds(seed_sd, rng))?.mean.interval(COVERAGE)
         });
     }
 }
 
 #[test]
-fn without_seed_noise_the_components_are_wider_than_need_be_and_pooling_mends_it() {
+fn without_seed_noise_intervals_over_seeds_are_a_little_wide_and_those_over_items_exact() {
     let mut rng = ChaCha8Rng::seed_from_u64(95);
-    let misses = |always: bool, rng: &mut ChaCha8Rng| {
+    let misses = |of: &dyn Fn(&[Vec<f64>]) -> Estimate, rng: &mut ChaCha8Rng| {
         (0..4000)
             .filter(|_| {
-                let seeds = seeds(0.0, rng);
-                let estimate = match always {
-                    true => SeedNoise::of(&seeds).map(|noise| noise.mean),
-                    false => Estimate::over_seeds(&seeds),
-                };
-                let interval = estimate.unwrap().interval(COVERAGE).unwrap();
+                let interval = of(&seeds(0.0, rng)).interval(COVERAGE).unwrap();
                 interval.low > 0.0 || interval.high < 0.0
             })
             .count()
     };
-    let (always, pooled) = (misses(true, &mut rng), misses(false, &mut rng));
-    assert!(always < pooled && pooled < 210 && pooled > 100, "{always} {pooled}");
+    let over_seeds = misses(&|seeds| SeedNoise::of(seeds).unwrap().mean, &mut rng);
+    let over_items = misses(
+        &|seeds| {
+            let means: Vec<f64> = (0..100)
+                .map(|item| seeds.iter().map(|seed| seed[item]).sum::<f64>() / 5.0)
+                .collect();
+            Estimate::of_mean(&means).unwrap()
+        },
+        &mut rng,
+    );
+    assert!((60..over_items).contains(&over_seeds), "{over_seeds} of 4000");
+    assert!((160..240).contains(&over_items), "{over_items} of 4000");
 }
 
 #[test]
@@ -192,6 +197,7 @@ fn the_smallest_effects_are_found_as_often_as_they_say() {
         value: 0.0,
         stderr: 1.0 / 40f64.sqrt(),
         degrees: 39.0,
+        skewness: 0.0,
     };
     let effect = smallest.smallest_effect(0.05, 0.8).unwrap();
     let found = (0..2000).filter(|_| {
@@ -219,8 +225,7 @@ fn the_smallest_effects_are_found_as_often_as_they_say() {
 fn samples_that_say_nothing_have_no_number() {
     assert_eq!(Estimate::of_mean(&[1.0]), None);
     assert_eq!(Estimate::of_independent(&[1.0], &[1.0, 2.0]), None);
-    assert_eq!(Estimate::over_seeds(&[]), None);
-    assert_eq!(Estimate::over_seeds(&[vec![1.0, 2.0], vec![1.0]]), None);
+    assert_eq!(SeedNoise::of(&[vec![1.0, 2.0], vec![1.0]]), None);
     assert_eq!(SeedNoise::of(&[vec![0.0; 9], vec![0.0; 9]]), None);
     assert_eq!((wilcoxon_signed_rank(&[0.0]), sign_flip_test(&[])), (None, None));
     assert_eq!(smallest_difference(0, 0.1, 0.05, 0.8), None);

@@ -54,7 +54,7 @@ pub fn smallest_difference(n: usize, discordant: f64, alpha: f64, power: f64) ->
     let weight = n + z_power.powi(2);
     let root = discordant * weight - base.powi(2);
     let solved = (base * n.sqrt() + z_power * root.max(0.0).sqrt()) / weight;
-    let smallest = if root >= 0.0 && solved <= discordant {
+    let smallest = if root >= 0.0 && solved < discordant {
         solved
     } else {
         (z_alpha + z_power).powi(2) / n
