@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod depth_map;
+mod gate;
 mod killed;
 mod pretrain;
 mod store;

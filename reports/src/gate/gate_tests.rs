@@ -332,7 +332,7 @@ fn the_first_rule_that_names_a_number_counts() {
 }
 
 #[test]
-fn rules_that_make_no_sense_are_refused_with_what_to_do() {
+fn rules_that_make_no_sense_are_refused_with_what_to_do_and_those_of_the_nightly_run_make_sense() {
     let refused = |text: &str, words: &[&str]| {
         let error = Rules::parse(text).unwrap_err().to_string();
         for word in words {
@@ -362,6 +362,8 @@ fn rules_that_make_no_sense_are_refused_with_what_to_do() {
         &format!("[family.f]\nalpha = 0.05\n{}", rule.replace("margin", "margn")),
         &["line 5", "margn"],
     );
+    let nightly = Rules::parse(include_str!("../../../harness/gates/nightly.toml")).unwrap();
+    assert!(nightly.family.values().map(|family| family.alpha).sum::<f64>() <= 0.05 + 1e-12);
     // A rule that names nothing guards nothing.
     let of = || snapshot([cell("a", 0, [("acc", answers(vec![1; 9], ""))])]);
     let error = judge(&of(), &of(), &rules(&[("acc world", 0.1, "higher-is-better")])).unwrap_err();

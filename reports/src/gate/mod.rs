@@ -51,9 +51,9 @@ pub enum GateError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// The baseline or a report can't be written.
-    #[error("it can't be written ({0})")]
-    Write(#[from] io::Error),
+    /// The baseline can't be read or written.
+    #[error("{0}; check the path and the disk")]
+    File(#[from] io::Error),
     /// A JUnit report that XML can't hold.
     #[error("the JUnit report can't be made ({0})")]
     Junit(#[from] quick_junit::SerializeError),

@@ -143,8 +143,8 @@ impl Report {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![format!(
-            "Would have been seen: the smallest difference that is found with probability {POWER} at the family's level, of the \
-             cell where that is largest; 0 where nothing changed."
+            "Would have been seen: the smallest difference that is found with probability {POWER} at the family's level under the \
+             seeds that were measured, of the cell where that is largest; 0 where nothing changed."
         )];
         notes.extend(
             self.families
