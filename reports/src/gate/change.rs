@@ -157,10 +157,6 @@ impl Difference {
             estimate: SeedNoise::of(seeds).map_or(given_seeds, |noise| noise.mean),
         })
     }
-
-    fn p_value(&self) -> f64 {
-        self.estimate.p_value_if_skewed()
-    }
 }
 
 /// An interval of logarithms as one of relative changes.
@@ -226,7 +222,7 @@ fn of_losses(series: &Pairs) -> Result<Change, NoChange> {
         samples: seeds.first().map_or(0, Vec::len),
         seeds: seeds.len(),
         interval: relative(difference.estimate.interval(COVERAGE)),
-        test: Some(("paired t of losses", difference.p_value())),
+        test: Some(("paired t of losses", difference.estimate.p_value_if_skewed())),
         estimate: Some(difference.given_seeds),
         answers: None,
     })
@@ -236,7 +232,8 @@ fn of_answers(series: &Pairs) -> Result<Change, NoChange> {
     let mut seeds = Vec::new();
     let (mut means, mut unchanged, mut items) = (Vec::new(), true, 0);
     let mut table = McNemar { gained: 0, lost: 0 };
-    let mut tasks = 1;
+    // Whether each item weighs the same.
+    let mut alike = true;
     for pair in series {
         let (
             Series::Answers {
@@ -257,7 +254,8 @@ fn of_answers(series: &Pairs) -> Result<Change, NoChange> {
         if before.iter().map(Vec::len).ne(after.iter().map(Vec::len)) || before.iter().any(Vec::is_empty) {
             return Err(other_kind());
         }
-        tasks = before.len();
+        let tasks = before.len();
+        alike = before.iter().all(|task| task.len() == before[0].len());
         let all = before.iter().map(Vec::len).sum::<usize>() as f64;
         items = tasks * before.iter().map(Vec::len).min().unwrap_or(0);
         unchanged &= before == after && sha256_before == sha256;
@@ -294,10 +292,11 @@ fn of_answers(series: &Pairs) -> Result<Change, NoChange> {
         samples: seeds.first().map_or(0, Vec::len),
         seeds: seeds.len(),
         interval: difference.estimate.interval(COVERAGE),
-        test: Some(if seeds.len() == 1 && tasks == 1 {
+        test: Some(if seeds.len() == 1 && alike {
             ("exact McNemar", table.exact())
         } else {
-            ("paired t of answers", difference.p_value())
+            // Not corrected for skewness: where nothing changed, an answer is as likely lost as gained.
+            ("paired t of answers", difference.estimate.p_value())
         }),
         estimate: Some(difference.given_seeds),
         answers: Some((items, square)),

@@ -4,6 +4,7 @@ mod change;
 mod judge;
 mod junit;
 mod rules;
+mod series;
 mod snapshot;
 mod tables;
 
@@ -63,5 +64,7 @@ pub enum GateError {
 mod gate_tests;
 #[cfg(test)]
 mod nights_tests;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 pub(crate) mod test_snapshots;
