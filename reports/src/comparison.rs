@@ -290,7 +290,7 @@ fn check_complete(record: &Record, metrics: &Metrics) -> Result<(), ComparisonEr
     }
 }
 
-fn windows(record: &Record, index: usize) -> String {
+pub(crate) fn windows(record: &Record, index: usize) -> String {
     let result = record
         .metrics
         .as_ref()
@@ -306,7 +306,7 @@ fn windows(record: &Record, index: usize) -> String {
     })
 }
 
-fn documents(record: &Record, index: usize) -> String {
+pub(crate) fn documents(record: &Record, index: usize) -> String {
     let result = record.metrics.as_ref().and_then(|metrics| metrics.tasks.get(index));
     result.map_or_else(String::new, |result| {
         let rows: Vec<usize> = result.items.iter().map(|item| item.document).collect();

@@ -9,6 +9,7 @@ mod comparison;
 mod depth_plot;
 mod display;
 mod export;
+pub mod gate;
 mod heat_map;
 mod notes;
 mod raw;

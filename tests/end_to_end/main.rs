@@ -5,6 +5,7 @@ mod commands;
 mod depth_map;
 mod determinism;
 mod full_disk;
+mod gate;
 mod killed;
 mod limits;
 mod pretrain;

@@ -18,8 +18,7 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment's or a pretraining's file)";
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of a file that the user wrote); of `gate` also 10, 11 and 12";
 const LONG_HELP: &str = "\
 Examples:
   prunebench doctor
@@ -28,7 +27,8 @@ Examples:
   prunebench eval --model smollm2-135m --tasks llm-pruner-7 --limit 100
   prunebench compress --model smollm2-135m --recipe 'shortgpt(ratio=0.2)' --out smaller
 
-Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of an experiment's or a pretraining's file)";
+Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of a file that the user wrote); of `gate` also 10 regression,
+11 no baseline, 12 inconclusive";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,6 +45,7 @@ enum Command {
     Throughput(cmd::throughput::Throughput),
     Status(cmd::status::Status),
     Report(cmd::report::Report),
+    Gate(cmd::gate::Gate),
     Store(cmd::store::Store),
     Schema(cmd::schema::Schema),
     Completions(cmd::completions::Completions),
@@ -95,6 +96,10 @@ fn main() -> ExitCode {
         Command::Throughput(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Gate(command) => match command.run() {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Store(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
@@ -109,7 +114,8 @@ fn main() -> ExitCode {
                 || error
                     .downcast_ref::<prunebench_methods::Error>()
                     .is_some_and(cmd::is_usage)
-                || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }));
+                || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }))
+                || cmd::gate::is_usage(&error);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

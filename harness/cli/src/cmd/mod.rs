@@ -7,6 +7,7 @@ pub mod depth_map;
 pub mod doctor;
 pub mod eval;
 pub mod fetch;
+pub mod gate;
 pub mod list;
 pub mod local;
 pub mod pretrain;

@@ -1,0 +1,220 @@
+//! A gate as people read it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::change::Scale;
+use super::judge::{Finding, POWER, Report, Verdict};
+use crate::table::{Alignment, Column, Entry, Table, grouped};
+
+impl Report {
+    /// The verdict in a line.
+    pub fn headline(&self) -> String {
+        let count = |verdict| {
+            self.findings
+                .iter()
+                .filter(|finding| finding.verdict == verdict)
+                .count()
+        };
+        let (regressions, inconclusive) = (count(Verdict::Regression), count(Verdict::Inconclusive));
+        let verdict = match self.verdict {
+            Verdict::Regression => "regression",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::Ok | Verdict::NotJudged => "ok",
+        };
+        format!(
+            "gate: {verdict}; of {} numbers in {} cells {regressions} worse, {inconclusive} inconclusive, {} not judged, and {} \
+             cells or numbers missing or failed",
+            grouped(self.findings.len() as u64),
+            grouped(self.cells as u64),
+            count(Verdict::NotJudged),
+            self.failures.len()
+        )
+    }
+
+    /// The tables of what is to be looked at, if there is anything, and of all numbers by name.
+    pub fn tables(&self) -> Vec<Table> {
+        let mut tables = Vec::new();
+        if !self.failures.is_empty() || self.findings.iter().any(is_of_note) {
+            tables.push(self.objections());
+        }
+        tables.push(self.overview());
+        tables
+    }
+
+    /// The tables as Markdown under the verdict, as GitHub shows them in a job's summary.
+    pub fn to_markdown(&self) -> String {
+        let tables: Vec<String> = self.tables().iter().map(Table::to_markdown).collect();
+        format!("## {}\n\n{}", self.headline(), tables.join("\n"))
+    }
+
+    fn objections(&self) -> Table {
+        let failures = self.failures.iter().map(|failure| {
+            let mut row = vec![text("regression"), text(&failure.cell)];
+            row.extend(vec![Entry::Missing; 6]);
+            row.push(text(&failure.problem));
+            row
+        });
+        let mut findings: Vec<&Finding> = self.findings.iter().filter(|finding| is_of_note(finding)).collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+        let findings = findings.into_iter().map(|finding| {
+            let change = finding.change.as_ref();
+            let number = |value: Option<f64>| value.map_or(Entry::Missing, |value| text(&format!("{value:.4}")));
+            let verdict = match finding.verdict {
+                Verdict::Regression => "regression",
+                _ => "inconclusive",
+            };
+            vec![
+                text(verdict),
+                text(&finding.cell),
+                text(&finding.metric),
+                number(change.map(|change| change.before)),
+                number(change.map(|change| change.after)),
+                change.map_or(Entry::Missing, |change| {
+                    let interval = change.interval.map(|interval| [interval.low, interval.high]);
+                    text(&difference(change.scale, change.difference, interval))
+                }),
+                change
+                    .and_then(|change| change.p_adjusted)
+                    .map_or(Entry::Missing, |p| text(&format!("{p:.2e}"))),
+                Entry::Count(change.map_or(0, |change| (change.samples * change.seeds) as u64)),
+                text(&finding.reason),
+            ]
+        });
+        Table {
+            caption: "Worse, or too little to say".to_owned(),
+            columns: vec![
+                column("verdict", Alignment::Left),
+                column("cell", Alignment::Left),
+                column("number", Alignment::Left),
+                column("baseline", Alignment::Right),
+                column("now", Alignment::Right),
+                column("difference [95 %]", Alignment::Right),
+                column("p (Holm)", Alignment::Right),
+                column("samples", Alignment::Right),
+                column("why", Alignment::Left),
+            ],
+            rows: failures.chain(findings).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn overview(&self) -> Table {
+        let mut by_metric: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+        for finding in &self.findings {
+            by_metric.entry(&finding.metric).or_default().push(finding);
+        }
+        let rows = by_metric.into_iter().map(|(metric, findings)| {
+            let count = |wanted: &dyn Fn(&Finding) -> bool| {
+                Entry::Count(findings.iter().filter(|finding| wanted(finding)).count() as u64)
+            };
+            let changes = || findings.iter().filter_map(|finding| finding.change.as_ref());
+            let largest = changes().max_by(|a, b| a.difference.abs().total_cmp(&b.difference.abs()));
+            let smallest = changes().filter_map(|change| Some((change.scale, change.smallest?)));
+            let smallest = smallest.max_by(|a, b| a.1.total_cmp(&b.1));
+            vec![
+                text(metric),
+                count(&|_| true),
+                count(&|finding| finding.change.as_ref().is_some_and(|change| change.unchanged)),
+                count(&|finding| finding.verdict == Verdict::Regression),
+                count(&|finding| finding.verdict == Verdict::Inconclusive),
+                count(&|finding| finding.verdict == Verdict::NotJudged),
+                largest.map_or(Entry::Missing, |change| {
+                    text(&difference(change.scale, change.difference, None))
+                }),
+                smallest.map_or(Entry::Missing, |(scale, value)| text(&difference(scale, value, None))),
+            ]
+        });
+        Table {
+            caption: "All numbers that a rule names".to_owned(),
+            columns: vec![
+                column("number", Alignment::Left),
+                column("cells", Alignment::Right),
+                column("unchanged", Alignment::Right),
+                column("worse", Alignment::Right),
+                column("inconclusive", Alignment::Right),
+                column("not judged", Alignment::Right),
+                column("largest difference", Alignment::Right),
+                column("would have been seen", Alignment::Right),
+            ],
+            rows: rows.collect(),
+            notes: self.notes(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![format!(
+            "Would have been seen: the smallest difference that is found with probability {POWER} at the family's level under the \
+             seeds that were measured, of the cell where that is largest; 0 where nothing changed."
+        )];
+        notes.extend(
+            self.families
+                .iter()
+                .filter(|family| family.comparisons > 0)
+                .map(|family| {
+                    format!(
+                        "Family {}: {} comparisons share a chance of {} of a false alarm (Holm).",
+                        family.family, family.comparisons, family.alpha
+                    )
+                }),
+        );
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for finding in self
+            .findings
+            .iter()
+            .filter(|finding| finding.verdict == Verdict::NotJudged)
+        {
+            *reasons.entry(&finding.reason).or_default() += 1;
+        }
+        notes.extend(
+            reasons
+                .iter()
+                .map(|(reason, count)| format!("Not judged, {count} numbers: {reason}.")),
+        );
+        if !self.new_cells.is_empty() {
+            notes.push(format!(
+                "Not in the baseline, and so not judged until one is accepted: {}.",
+                self.new_cells.join("; ")
+            ));
+        }
+        for (what, origin) in [("Baseline", &self.baseline), ("Store", &self.store)] {
+            let listed = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+            notes.push(format!(
+                "{what}: measured {} to {}, revision {}, prunebench {}, {}, on {}.",
+                origin.from,
+                origin.to,
+                listed(&origin.revisions),
+                listed(&origin.prunebench),
+                listed(&origin.engines),
+                listed(&origin.machines)
+            ));
+        }
+        notes
+    }
+}
+
+fn is_of_note(finding: &Finding) -> bool {
+    matches!(finding.verdict, Verdict::Regression | Verdict::Inconclusive)
+}
+
+/// `-2.00 points [-3.10, -0.90]`
+fn difference(scale: Scale, value: f64, interval: Option<[f64; 2]>) -> String {
+    let unit = match scale {
+        Scale::Points => "points",
+        Scale::Relative => "%",
+    };
+    let interval = interval.map(|ends| ends.map(|end| 100.0 * end));
+    let interval = interval.map_or_else(String::new, |[low, high]| format!(" [{low:+.2}, {high:+.2}]"));
+    format!("{:+.2} {unit}{interval}", 100.0 * value)
+}
+
+fn text(text: &str) -> Entry {
+    Entry::Text(text.to_owned())
+}
+
+fn column(header: &str, alignment: Alignment) -> Column {
+    Column {
+        header: header.to_owned(),
+        unit: String::new(),
+        alignment,
+    }
+}

@@ -1,0 +1,163 @@
+"""Reference values of the statistics, by SciPy and statsmodels: python tests/peers/statistics.py > reports/src/statistics/reference.json
+
+Every case has its samples and what the named function makes of them. The samples come from a fixed seed.
+"""
+
+import json
+import sys
+import warnings
+
+import numpy
+import pandas
+import scipy
+import statsmodels
+from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats import contingency_tables, multitest, power, weightstats
+from statsmodels.stats.anova import anova_lm
+
+RESAMPLES = 1_000_000
+draw = numpy.random.default_rng(20)
+
+
+def listed(values):
+    return [float(value) for value in values]
+
+
+def paired_t():
+    for n, shift in [(2, 0.1), (8, 0.5), (60, 0.05), (500, -0.2)]:
+        model, baseline = draw.normal(shift, 1, n), draw.normal(0, 1, n)
+        test = stats.ttest_rel(model, baseline)
+        interval = test.confidence_interval(0.95)
+        margin = 0.3
+        yield {
+            "differences": listed(model - baseline),
+            "mean": float(numpy.mean(model - baseline)),
+            "stderr": float(stats.sem(model - baseline)),
+            "p": float(test.pvalue),
+            "low": float(interval.low),
+            "high": float(interval.high),
+            "margin": margin,
+            "equivalence": float(weightstats.ttost_paired(model, baseline, -margin, margin)[0]),
+            "alpha": 0.001,
+            "power": 0.8,
+            "smallest": float((stats.t.ppf(0.9995, n - 1) + stats.t.ppf(0.8, n - 1)) * stats.sem(model - baseline)),
+            # By the noncentral t, which the quantiles above stand for.
+            "smallest_noncentral": float(
+                power.TTestPower().solve_power(None, n, 0.001, 0.8) * numpy.std(model - baseline, ddof=1)
+            )
+            if n > 8
+            else None,
+        }
+
+
+def welch():
+    for n, m in [(3, 5), (10, 10), (40, 7)]:
+        a, b = draw.normal(0.2, 0.1, n), draw.normal(0.1, 0.3, m)
+        test = stats.ttest_ind(a, b, equal_var=False)
+        yield {"a": listed(a), "b": listed(b), "p": float(test.pvalue), "degrees": float(test.df)}
+
+
+def mcnemar():
+    for gained, lost in [(0, 0), (0, 5), (3, 3), (4, 13), (13, 4), (120, 171)]:
+        exact = contingency_tables.mcnemar([[10, gained], [lost, 20]], exact=True).pvalue
+        split = stats.binom.pmf(min(gained, lost), gained + lost, 0.5)
+        mid_p = 2 * stats.binom.cdf(min(gained, lost), gained + lost, 0.5) - split
+        yield {"gained": gained, "lost": lost, "exact": float(exact), "mid_p": float(min(1, mid_p))}
+
+
+def connor():
+    """The root of Connor's equation, found by bisection."""
+    for n, discordant, alpha, wanted in [(1000, 0.1, 0.05, 0.8), (10042, 0.1, 0.05, 0.8), (500, 0.2, 0.00025, 0.9)]:
+        z, w = stats.norm.ppf(1 - alpha / 2), stats.norm.ppf(wanted)
+        equation = lambda d: d * n**0.5 - z * discordant**0.5 - w * (discordant - d * d) ** 0.5
+        root = scipy.optimize.brentq(equation, 0, discordant, xtol=1e-15)
+        yield {"n": n, "discordant": discordant, "alpha": alpha, "power": wanted, "smallest": float(root)}
+
+
+def wilcoxon():
+    whole = [3, -1, 4, 1, -5, 9, 2, -6, 5, 3, 5, 0, 8, 9, 0, 7, -9, 3, 2, 3]
+    cases = [draw.normal(0.4, 1, 6), draw.normal(0.3, 1, 25), draw.normal(-0.1, 1, 50), draw.normal(0.2, 1, 51)]
+    for differences in [*cases, numpy.array(whole, float)]:
+        exact = len(differences) <= 50 and len(set(numpy.abs(differences))) == len(differences) and all(differences)
+        method = {"method": "exact"} if exact else {"method": "asymptotic", "correction": True}
+        yield {"differences": listed(differences), "p": float(stats.wilcoxon(differences, **method).pvalue)}
+
+
+def sign_flip():
+    whole = numpy.array([3, -1, 4, 1, -5, 9, 2, -6, 5, 3], float)
+    for differences in [whole, draw.normal(0.5, 1, 3), draw.normal(0.6, 1, 16), draw.normal(0.4, 1, 20)]:
+        test = stats.permutation_test(
+            (differences,), numpy.mean, permutation_type="samples", n_resamples=numpy.inf, vectorized=True
+        )
+        yield {"differences": listed(differences), "p": float(test.pvalue)}
+
+
+def families():
+    for p in [[0.01, 0.04, 0.03, 0.005, 0.5], [0.2], [0.9, 0.9, 1.0, 1e-9], listed(draw.uniform(0, 1, 30) ** 4)]:
+        yield {
+            "p": p,
+            "holm": listed(multitest.multipletests(p, method="holm")[1]),
+            "benjamini_hochberg": listed(multitest.multipletests(p, method="fdr_bh")[1]),
+        }
+
+
+def seeds():
+    """Mean squares by statsmodels' analysis of variance; the rest follows from them by its definition."""
+    for s, n, between in [(3, 8, 1.0), (5, 40, 0.3), (3, 200, 0.0)]:
+        values = draw.normal(0, 1, n) + draw.normal(0, between, (s, 1)) + draw.normal(0.2, 0.5, (s, n))
+        index = numpy.indices((s, n))
+        frame = pandas.DataFrame({"x": values.ravel(), "seed": index[0].ravel(), "item": index[1].ravel()})
+        table = anova_lm(ols("x ~ C(seed) + C(item)", frame).fit())
+        squares = dict(table["mean_sq"])
+        a, b, rest = squares["C(seed)"], squares["C(item)"], squares["Residual"]
+        combined = max(a + b - rest, rest)
+        parts = a * a / (s - 1) + b * b / (n - 1) + rest * rest / ((s - 1) * (n - 1))
+        yield {
+            "values": [listed(row) for row in values],
+            "mean": float(values.mean()),
+            "seed_variance": float(max(0, (a - rest) / n)),
+            "item_variance": float(max(0, (b - rest) / s)),
+            "rest_variance": float(rest),
+            "p": float(table["PR(>F)"]["C(seed)"]),
+            "stderr": float((combined / (n * s)) ** 0.5),
+            "degrees": float(combined**2 / parts),
+        }
+
+
+def perplexity():
+    """The delta method with a covariance of numerator and denominator."""
+    for n in [3, 40]:
+        units = draw.integers(5, 60, n)
+        nll = units * draw.normal(3, 0.2, n)
+        ratio = nll.sum() / units.sum()
+        covariance = numpy.cov(nll, units, ddof=1)
+        slope = numpy.array([1, -ratio]) / units.mean()
+        error = (slope @ covariance @ slope / n) ** 0.5
+        yield {
+            "nll": listed(nll),
+            "units": listed(units),
+            "perplexity": float(numpy.exp(ratio)),
+            "stderr": float(numpy.exp(ratio) * error),
+        }
+
+
+def bootstrap():
+    mean = lambda x, axis: numpy.mean(x, axis=axis)
+    for n, skewed in [(30, False), (40, True)]:
+        differences = draw.exponential(0.3, n) - 0.2 if skewed else draw.normal(0.1, 0.3, n)
+        case = {"differences": listed(differences)}
+        for method in ["percentile", "BCa"]:
+            test = stats.bootstrap(
+                (differences,), mean, n_resamples=RESAMPLES, batch=10_000, method=method, rng=numpy.random.default_rng(1)
+            )
+            case[method] = [float(test.confidence_interval.low), float(test.confidence_interval.high)]
+        yield case
+
+
+warnings.simplefilter("ignore")
+groups = [paired_t, welch, mcnemar, connor, wilcoxon, sign_flip, families, seeds, perplexity, bootstrap]
+reference = {group.__name__: list(group()) for group in groups}
+versions = {"scipy": scipy.__version__, "statsmodels": statsmodels.__version__, "resamples": RESAMPLES}
+json.dump({"made_by": versions, **reference}, sys.stdout, indent=1)
+print()
