@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::GateError;
 use super::change::{Change, NoChange, Scale};
-use super::rules::{Rule, Rules};
+use super::rules::{Direction, Rule, Rules};
 use super::snapshot::{Observed, Origin, Snapshot};
 use crate::statistics::{Interval, holm};
 
@@ -335,6 +335,11 @@ fn decide(change: &Change, rule: &Rule, family: &FamilySize, p: Option<f64>) -> 
         };
     };
     let smallest = change.smallest(family.alpha / family.comparisons as f64, POWER);
+    // A speed can't lose more than all of itself: of a rise of `r` the way back is `r / (1 + r)`.
+    let smallest = match (change.scale, rule.direction) {
+        (Scale::Relative, Direction::HigherIsBetter) => smallest.map(|rise| 1.0 - 1.0 / (1.0 + rise)),
+        _ => smallest,
+    };
     let significant = p < family.alpha;
     if beyond && significant {
         let reason = format!(

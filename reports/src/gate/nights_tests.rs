@@ -93,7 +93,6 @@ fn two_hundred_comparisons_without_an_effect_are_red_in_at_most_5_percent_of_500
         report.verdict == Verdict::Regression
     });
     let red = red.count();
-    eprintln!("DBG {red}");
     assert!(red <= 25, "{red} of 500 nights");
 }
 

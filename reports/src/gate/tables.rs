@@ -177,7 +177,7 @@ impl Report {
             ));
         }
         for (what, origin) in [("Baseline", &self.baseline), ("Store", &self.store)] {
-            let listed = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
+            let listed = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join("; ");
             notes.push(format!(
                 "{what}: measured {} to {}, revision {}, prunebench {}, {}, on {}.",
                 origin.from,
