@@ -9,6 +9,7 @@ mod check;
 mod claim;
 mod measurement;
 mod migration;
+mod published;
 mod record;
 mod samples;
 pub mod statistics;
@@ -27,6 +28,7 @@ pub use check::{Finding, check_store};
 pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };
+pub use published::{Discrepancy, Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
 pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,

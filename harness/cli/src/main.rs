@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use prunebench_results::PublishedError;
 use prunebench_sweep::{PretrainError, Problems, QUIET_WAITS};
 
 /// Compress language models by published methods, on two tensor engines, and compare what is left.
@@ -44,6 +45,7 @@ enum Command {
     Pretrain(cmd::pretrain::Pretrain),
     Throughput(cmd::throughput::Throughput),
     Report(cmd::report::Report),
+    Paper(cmd::paper::Paper),
     Store(cmd::store::Store),
     Schema(cmd::schema::Schema),
     Completions(cmd::completions::Completions),
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Pretrain(command) => command.run(),
         Command::Throughput(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Paper(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
@@ -107,7 +110,8 @@ fn main() -> ExitCode {
                 || error
                     .downcast_ref::<prunebench_methods::Error>()
                     .is_some_and(cmd::is_usage)
-                || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }));
+                || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }))
+                || matches!(error.downcast_ref(), Some(PublishedError::Unknown { .. }));
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

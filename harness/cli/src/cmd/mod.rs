@@ -8,6 +8,7 @@ pub mod eval;
 pub mod fetch;
 pub mod list;
 pub mod local;
+pub mod paper;
 pub mod pretrain;
 pub mod report;
 pub mod run;
