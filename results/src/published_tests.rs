@@ -235,11 +235,7 @@ fn a_wrong_file_is_refused_with_its_place() {
         ),
         ("row = [\"y\"]", "row = [\"z\"]", "no row is labelled so"),
         ("column = \"a\", ", "recomputed = 1.0, ", "names no column"),
-        (
-            "2.3, 1.7",
-            "2.3, 2.0",
-            "`mean` of [\"x\"] is 2, and 1.7000 by the rest",
-        ),
+        ("2.3, 1.7", "2.3, 2.0", "`mean` of [\"x\"] is 2, and 1.7000 by the rest"),
         (
             "row = [\"y\"], column = \"a\"",
             "row = [\"x\"], column = \"mean\", recomputed = 1.4",

@@ -4,6 +4,7 @@ mod bad_input;
 mod commands;
 mod depth_map;
 mod killed;
+mod paper;
 mod pretrain;
 mod slurm;
 mod store;

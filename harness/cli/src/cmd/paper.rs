@@ -70,6 +70,9 @@ impl Paper {
         } else {
             let drawn: Vec<String> = tables.iter().map(|shown| table(&shown.to_table())).collect();
             print(&drawn.join("\n"))?;
+            if self.table.is_none() && !paper.left_out.is_empty() {
+                print(&format!("\nNot in these tables:\n- {}\n", paper.left_out.join("\n- ")))?;
+            }
         }
         Ok(true)
     }
