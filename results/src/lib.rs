@@ -10,6 +10,7 @@ mod claim;
 mod measurement;
 mod migration;
 mod products;
+mod published;
 mod record;
 mod samples;
 pub mod statistics;
@@ -30,6 +31,7 @@ pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };
 pub use products::{Product, Products};
+pub use published::{Discrepancy, Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
 pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,

@@ -8,6 +8,7 @@ mod full_disk;
 mod gate;
 mod killed;
 mod limits;
+mod paper;
 mod pretrain;
 mod shared;
 mod slurm;

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use prunebench_results::PublishedError;
 use prunebench_sweep::{PretrainError, Problems, QUIET_WAITS};
 
 /// Compress language models by published methods, on two tensor engines, and compare what is left.
@@ -46,6 +47,7 @@ enum Command {
     Status(cmd::status::Status),
     Report(cmd::report::Report),
     Gate(cmd::gate::Gate),
+    Paper(cmd::paper::Paper),
     Store(cmd::store::Store),
     Schema(cmd::schema::Schema),
     Completions(cmd::completions::Completions),
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Paper(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(),
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
                     .downcast_ref::<prunebench_methods::Error>()
                     .is_some_and(cmd::is_usage)
                 || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }))
+                || matches!(error.downcast_ref(), Some(PublishedError::Unknown { .. }))
                 || cmd::gate::is_usage(&error);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }

@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod gate;
 pub mod list;
 pub mod local;
+pub mod paper;
 pub mod pretrain;
 pub mod report;
 pub mod run;

@@ -1,0 +1,139 @@
+//! `prunebench paper`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use clap::Args;
+use prunebench_reports::{Mapping, PaperTable};
+use prunebench_results::{Paper as Published, PublishedError, Record, read_samples, visit_records};
+use prunebench_sweep::baseline;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::output::{note, print, print_json, table};
+
+const RESULTS: &str = "results/runs";
+
+/// Show a paper's tables, published and measured side by side.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prunebench paper
+  prunebench paper flexigpt --table 1
+  prunebench paper weight_evolution --results results/runs --json
+  prunebench paper flexigpt --table 1 --plan > flexigpt-1.toml")]
+pub struct Paper {
+    /// The paper; if left out, all papers and their tables are listed
+    id: Option<String>,
+    /// Only this table, by its number or name
+    #[arg(long, value_name = "N", requires = "id")]
+    table: Option<String>,
+    /// Folder with the results of experiments, a folder each, as `run` makes them [default: results/runs]
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print the experiment that fills what is missing in a table
+    #[arg(long, requires = "table", conflicts_with = "json")]
+    plan: bool,
+}
+
+impl Paper {
+    pub fn run(self) -> Outcome {
+        let Some(id) = &self.id else {
+            return list(self.json);
+        };
+        let paper = Published::find(id)?;
+        let wanted: Vec<&str> = match &self.table {
+            Some(table) => vec![paper.table(table)?.id.as_str()],
+            None => paper.tables.iter().map(|table| table.id.as_str()).collect(),
+        };
+        let (mapping, baseline) = (Mapping::of(&paper)?, baseline());
+        let records = self.records(&mapping, &baseline)?;
+        let tables = wanted
+            .iter()
+            .map(|table| PaperTable::new(&paper, table, &mapping, &records, &baseline))
+            .collect::<Result<Vec<_>, PublishedError>>()?;
+        if self.plan {
+            for table in &tables {
+                match table.plan()? {
+                    Some(experiment) => print(&experiment)?,
+                    None => note(&format!("nothing of table {} is left to be filled here", table.table)),
+                }
+            }
+        } else if self.json {
+            print_json(
+                &json!({ "paper": paper.id, "title": paper.title, "reference": paper.reference,
+                "left_out": paper.left_out, "tables": tables }),
+            )?;
+        } else {
+            let drawn: Vec<String> = tables.iter().map(|shown| table(&shown.to_table())).collect();
+            print(&drawn.join("\n"))?;
+            if self.table.is_none() && !paper.left_out.is_empty() {
+                print(&format!("\nNot in these tables:\n- {}\n", paper.left_out.join("\n- ")))?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The records of all experiments that the paper's tables may show, with their samples.
+    fn records(&self, mapping: &Mapping, baseline: &[String]) -> anyhow::Result<Vec<Record>> {
+        let root = self.results.as_deref().unwrap_or(Path::new(RESULTS));
+        ensure!(
+            self.results.is_none() || root.is_dir(),
+            "{} is no folder; --results wants the one that holds a folder for each experiment, such as {RESULTS}",
+            root.display()
+        );
+        let mut records = Vec::new();
+        for folder in stores(root)? {
+            let mut found = Vec::new();
+            visit_records(&folder, &mut |record| {
+                if mapping.wants(&record, baseline) {
+                    found.push(record);
+                }
+            })?;
+            for record in &mut found {
+                read_samples(&folder, record)?;
+            }
+            records.append(&mut found);
+        }
+        Ok(records)
+    }
+}
+
+/// The folders of records under a results folder, or its own.
+fn stores(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders = vec![root.to_owned()];
+    if root.is_dir() {
+        for entry in std::fs::read_dir(root)? {
+            folders.push(entry?.path());
+        }
+    }
+    let mut stores: Vec<PathBuf> = folders.into_iter().map(|folder| folder.join("records")).collect();
+    stores.retain(|records| records.is_dir());
+    stores.sort();
+    Ok(stores)
+}
+
+fn list(as_json: bool) -> Outcome {
+    let papers = Published::all()?;
+    if as_json {
+        let entry = |paper: &Published| {
+            let tables = paper.tables.iter().map(|table| (table.id.clone(), table.title.clone()));
+            json!({ "id": paper.id, "title": paper.title, "reference": paper.reference,
+                "tables": tables.collect::<BTreeMap<String, String>>() })
+        };
+        print_json(&papers.iter().map(entry).collect::<Vec<_>>())?;
+        return Ok(true);
+    }
+    for paper in &papers {
+        let mut text = format!("{}: {} ({})\n", paper.id, paper.title, paper.reference);
+        let width = paper.tables.iter().map(|table| table.id.len()).max().unwrap_or(0);
+        for table in &paper.tables {
+            text += &format!("  {:<width$}  {} ({})\n", table.id, table.title, table.trust);
+        }
+        print(&text)?;
+    }
+    Ok(true)
+}

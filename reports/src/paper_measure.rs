@@ -1,0 +1,252 @@
+//! The number that records give for a column of a paper's table.
+
+use prunebench_results::{Record, Status, TaskRequest, TaskResult};
+use serde::Serialize;
+
+use crate::{
+    accuracy::{Change, Score},
+    comparison::{Comparison, Group, place},
+    paper_mapping::Measure,
+    statistics::Interval,
+    table::grouped,
+};
+
+/// The normal quantile of a 95 % interval.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// A number, and the records it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// The number, over seeds the mean.
+    pub value: f64,
+    /// The 95 % interval over items or rounds; absent of what is counted, and of too few.
+    pub interval: Option<Interval>,
+    /// The standard deviation over seeds, if there are several.
+    pub seed_sd: Option<f64>,
+    /// How many seeds.
+    pub seeds: usize,
+    /// The recipe, since several may stand for a row.
+    pub recipe: Vec<String>,
+    /// Keys of the records.
+    pub records: Vec<String>,
+    /// As many as the paper prints.
+    #[serde(skip)]
+    pub(crate) decimals: usize,
+}
+
+/// A number before it is known what it stands beside.
+struct Found {
+    value: f64,
+    interval: Option<Interval>,
+    seed_sd: Option<f64>,
+    /// Windows, documents or rounds.
+    samples: usize,
+    /// What of the data was left out.
+    part: Option<String>,
+}
+
+impl Measured {
+    /// The number with the most samples, then the most seeds, then the latest, of records that differ in nothing but their
+    /// seed; and what of the data it leaves out. `None` if no record has it.
+    pub(crate) fn best<'a>(
+        measure: &Measure,
+        candidates: &[&'a Record],
+        all: &'a [Record],
+        baseline: &'a [String],
+        decimals: usize,
+    ) -> Option<(Self, Option<String>)> {
+        let mut groups: Vec<Vec<&'a Record>> = Vec::new();
+        for &record in candidates.iter().filter(|record| record.status == Status::Ok) {
+            match groups.iter_mut().find(|group| differ_by_seed(group[0], record)) {
+                None => groups.push(vec![record]),
+                Some(group) if group.iter().any(|other| other.cell.seed == record.cell.seed) => {}
+                Some(group) => group.push(record),
+            }
+        }
+        let found = groups.into_iter().filter_map(|group| {
+            let found = find(measure, &group, all, baseline)?;
+            let latest = group.iter().map(|record| record.provenance.finished_at.clone()).max();
+            Some((found, group, latest))
+        });
+        let (found, group, _) = found.max_by(|a, b| {
+            let rank = |(found, group, latest): &(Found, Vec<&Record>, Option<String>)| {
+                (found.samples, group.len(), latest.clone())
+            };
+            rank(a).cmp(&rank(b))
+        })?;
+        let measured = Self {
+            value: found.value,
+            interval: found.interval,
+            seed_sd: found.seed_sd,
+            seeds: group.len(),
+            recipe: group[0].cell.recipe.clone(),
+            records: group.iter().map(|record| record.key.to_string()).collect(),
+            decimals,
+        };
+        Some((measured, found.part))
+    }
+}
+
+fn differ_by_seed(a: &Record, b: &Record) -> bool {
+    let same = |a: &Record, b: &Record| {
+        a.cell.model == b.cell.model && place(a) == place(b) && a.cell.evaluation == b.cell.evaluation
+    };
+    same(a, b) && a.cell.recipe == b.cell.recipe && a.experiment == b.experiment && a.inputs == b.inputs
+}
+
+fn find<'a>(measure: &Measure, group: &[&'a Record], all: &'a [Record], baseline: &'a [String]) -> Option<Found> {
+    let first = group[0];
+    let metrics = first.metrics.as_ref()?;
+    let beside = |record: &&Record| {
+        record.cell.recipe == baseline
+            && record.status == Status::Ok
+            && (&record.cell.model, &record.experiment) == (&first.cell.model, &first.experiment)
+            && place(record) == place(first)
+            && record.cell.evaluation == first.cell.evaluation
+    };
+    let mut groups = vec![Group {
+        records: group.to_vec(),
+    }];
+    if first.cell.recipe != baseline {
+        let records: Vec<&Record> = all.iter().filter(beside).collect();
+        if !records.is_empty() {
+            groups.insert(0, Group { records });
+        }
+    }
+    let comparison = Comparison { baseline, groups };
+    let figure = |value: f64| Found {
+        value,
+        interval: None,
+        seed_sd: None,
+        samples: group.len(),
+        part: None,
+    };
+    match measure {
+        Measure::Perplexity(protocol) | Measure::Loss(protocol) => {
+            let index = metrics
+                .perplexity
+                .iter()
+                .position(|result| result.protocol == *protocol)?;
+            let result = &metrics.perplexity[index];
+            let estimate = comparison.perplexity(group, index)?;
+            let part = (result.windows < result.windows_available).then(|| {
+                let [windows, of] = [result.windows, result.windows_available].map(|count| grouped(count as u64));
+                format!("the first {windows} of {of} windows or documents")
+            });
+            // By the delta method for the logarithm.
+            let (value, unit) = match measure {
+                Measure::Loss(_) => (estimate.value.ln(), estimate.value),
+                _ => (estimate.value, 1.0),
+            };
+            Some(Found {
+                value,
+                interval: around(value, estimate.stderr.map(|stderr| stderr / unit)),
+                seed_sd: estimate.seed_sd.map(|sd| sd / unit),
+                samples: result.windows,
+                part,
+            })
+        }
+        Measure::Accuracy { task, metric, shots } => {
+            let index = metrics
+                .tasks
+                .iter()
+                .position(|result| is_task(&result.request, task, *shots))?;
+            metrics.tasks[index].metric(*metric)?;
+            score(
+                &comparison,
+                group,
+                Score::Task { index, metric: *metric },
+                &metrics.tasks[index..=index],
+            )
+        }
+        Measure::Suite(name) => {
+            let suite = first.cell.evaluation.suites.iter().find(|suite| suite.suite == *name)?;
+            score(&comparison, group, Score::Suite(suite), &metrics.tasks)
+        }
+        Measure::Retained(name) => {
+            let suite = first.cell.evaluation.suites.iter().find(|suite| suite.suite == *name)?;
+            let Change::Difference { retained, .. } = comparison.change(group, Score::Suite(suite))? else {
+                return None;
+            };
+            let retained = retained?;
+            Some(Found {
+                value: 100.0 * retained.value,
+                interval: retained.interval.map(|interval| scaled(interval, 100.0)),
+                seed_sd: None,
+                samples: documents(&metrics.tasks),
+                part: part(&metrics.tasks),
+            })
+        }
+        Measure::AchievedRatio => Some(figure(metrics.compression.achieved_ratio)),
+        Measure::StoredParameters => Some(figure(metrics.accounting.stored_parameters as f64)),
+        Measure::Speed | Measure::SpeedPercent | Measure::TimePercent => {
+            let ratio = comparison.speed_ratio(group, |throughput| &throughput.decode)?;
+            let percent = if *measure == Measure::Speed { 1.0 } else { 100.0 };
+            let (value, interval) = if *measure == Measure::TimePercent {
+                let inverse = |interval: Interval| Interval {
+                    low: 1.0 / interval.high,
+                    high: 1.0 / interval.low,
+                };
+                (1.0 / ratio.value, ratio.interval.map(inverse))
+            } else {
+                (ratio.value, ratio.interval)
+            };
+            Some(Found {
+                interval: interval.map(|interval| scaled(interval, percent)),
+                ..figure(percent * value)
+            })
+        }
+    }
+}
+
+/// A score in percent.
+fn score<'a>(
+    comparison: &Comparison<'a>,
+    group: &[&'a Record],
+    score: Score<'a>,
+    tasks: &[TaskResult],
+) -> Option<Found> {
+    let estimate = comparison.score(group, score)?;
+    let value = 100.0 * estimate.value;
+    Some(Found {
+        value,
+        interval: around(value, estimate.stderr.map(|stderr| 100.0 * stderr)),
+        seed_sd: estimate.seed_sd.map(|sd| 100.0 * sd),
+        samples: documents(tasks),
+        part: part(tasks),
+    })
+}
+
+fn is_task(request: &TaskRequest, name: &str, shots: usize) -> bool {
+    let bare = request
+        .task
+        .split_once('@')
+        .map_or(request.task.as_str(), |(bare, _)| bare);
+    bare == name && request.shots == shots
+}
+
+fn documents(tasks: &[TaskResult]) -> usize {
+    tasks.iter().map(|task| task.documents).sum()
+}
+
+fn part(tasks: &[TaskResult]) -> Option<String> {
+    let (done, of) = (
+        documents(tasks),
+        tasks.iter().map(|task| task.documents_available).sum::<usize>(),
+    );
+    (done < of).then(|| format!("{} of {} documents", grouped(done as u64), grouped(of as u64)))
+}
+
+fn around(value: f64, stderr: Option<f64>) -> Option<Interval> {
+    stderr.map(|stderr| Interval {
+        low: value - Z * stderr,
+        high: value + Z * stderr,
+    })
+}
+
+fn scaled(interval: Interval, by: f64) -> Interval {
+    Interval {
+        low: by * interval.low,
+        high: by * interval.high,
+    }
+}
