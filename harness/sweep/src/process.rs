@@ -125,6 +125,8 @@ impl Launcher {
             .envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"].map(|name| (name, &threads)))
             // A waiting OpenMP thread would spin on a core that the other pool of threads needs.
             .envs(QUIET_WAITS)
+            // Of a panic the last lines shall keep the message and not the outermost callers.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! The tables of a sweep, and their files beside the records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
@@ -37,7 +37,7 @@ struct Made {
     /// Of the program and of the records.
     of: Hash,
     /// Names of the files, with what they hold.
-    files: BTreeMap<String, Hash>,
+    files: Vec<(String, Hash)>,
     tables: Vec<Table>,
 }
 
@@ -84,9 +84,9 @@ impl Tables {
     pub fn of(folder: &Path) -> Result<Self, TablesError> {
         // What can't be read shows below.
         let of = fingerprint(folder).ok();
-        let path = |name: &String| folder.join(name);
+        let path = |(name, _): &(String, Hash)| folder.join(name);
         if let Some(made) = made(folder).filter(|made| Some(made.of) == of) {
-            let files = made.files.keys().map(path).collect();
+            let files = made.files.iter().map(path).collect();
             let tables = made.tables;
             return Ok(Self { tables, files });
         }
@@ -95,12 +95,12 @@ impl Tables {
             let path = folder.join(name);
             write_whole(folder, &path, content).map_err(|source| TablesError::Write { path, source })
         };
-        let mut files = BTreeMap::new();
+        let mut files = Vec::new();
         for (name, content) in &contents {
             write(name, content)?;
-            files.insert((*name).to_owned(), Sha256::digest(content).into());
+            files.push(((*name).to_owned(), Sha256::digest(content).into()));
         }
-        let paths = files.keys().map(path).collect();
+        let paths = files.iter().map(path).collect();
         let Some(of) = of else {
             return Ok(Self { tables, files: paths });
         };
@@ -157,7 +157,7 @@ fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
 /// The tables that lie in a folder, if their files are there as they were written.
 fn made(folder: &Path) -> Option<Made> {
     let made: Made = serde_json::from_slice(&fs::read(folder.join(MADE)).ok()?).ok()?;
-    let is_there = |(name, hash): (&String, &Hash)| {
+    let is_there = |(name, hash): &(String, Hash)| {
         let content = fs::read(folder.join(name));
         content.is_ok_and(|content| Hash::from(Sha256::digest(content)) == *hash)
     };
