@@ -1,8 +1,13 @@
 //! Cells that really take too much: each is a row with that status, and the sweep goes on.
 
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use serde_json::Value;
 
-use crate::support::{Sandbox, signal};
+use crate::support::{Ran, Sandbox, signal};
 
 /// A cell beside the baseline, and one more after it.
 fn experiment(recipe: &str, limits: &str) -> String {
@@ -50,6 +55,70 @@ fn a_cell_that_allocates_past_its_limit_is_out_of_memory_before_it_takes_much_mo
         log.last().unwrap().as_str().unwrap().starts_with("last progress: "),
         "{log:?}"
     );
+}
+
+/// A bound on the memory of some processes together, as a batch system or a container sets it.
+struct Bound(PathBuf);
+
+impl Bound {
+    /// `None` where this user or this machine can't, with a line that says so.
+    fn of(bytes: u64) -> Option<Self> {
+        let name = format!("prunebench-test-{}", std::process::id());
+        let set = |(folder, limit): (&str, &str)| {
+            let folder = Path::new(folder).join(&name);
+            fs::create_dir(&folder)?;
+            let bound = Self(folder);
+            fs::write(bound.0.join(limit), bytes.to_string())?;
+            Ok(bound)
+        };
+        let versions = [
+            ("/sys/fs/cgroup", "memory.max"),
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ];
+        let tried: Vec<std::io::Result<Self>> = versions.into_iter().map(set).collect();
+        let reasons: Vec<String> = tried
+            .iter()
+            .filter_map(|tried| Some(tried.as_ref().err()?.to_string()))
+            .collect();
+        let bound = tried.into_iter().find_map(Result::ok);
+        if bound.is_none() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED (memory can't be bounded): the kernel ends a cell: {}",
+                reasons.join("; ")
+            );
+        }
+        bound
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_cell_that_the_kernel_ends_for_want_of_memory_is_out_of_memory_and_the_run_goes_on() {
+    let Some(bound) = Bound::of(900_000_000) else {
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let greedy = "finetune(steps=1, batch=4096, length=256, learning_rate=1e-4)";
+    sandbox.write("a.toml", &experiment(greedy, ""));
+    let run = sandbox.command(&["run", "a.toml"]);
+    let ran: Ran = Command::new("sh")
+        .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+        .arg(&bound.0)
+        .arg(run.get_program())
+        .args(run.get_args())
+        .current_dir(run.get_current_dir().unwrap())
+        .env("HF_HUB_OFFLINE", "1")
+        .output()
+        .unwrap()
+        .into();
+    ran.expect(1, &["oom: the kernel ended it"]);
+    assert_eq!(only_record_that_is_not_ok(&sandbox, "finetune")["status"], "oom");
 }
 
 #[test]

@@ -33,6 +33,13 @@ pub(crate) fn threads() -> usize {
     said.filter(|&threads| threads > 0).unwrap_or_else(cores)
 }
 
+/// How many processes Linux has ended for want of memory, in a container's bounds too; `None` where that isn't counted.
+pub(crate) fn memory_kills() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let count = counts.lines().find_map(|line| line.strip_prefix("oom_kill "))?;
+    count.trim().parse().ok()
+}
+
 /// Now, RFC 3339 in UTC, to the second.
 pub(crate) fn now() -> String {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0);

@@ -13,7 +13,7 @@ use prunebench_results::{Memory, Metrics, Record, SCHEMA, Status};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::experiment::Limits;
-use crate::machine::{Machine, QUIET_WAITS, now};
+use crate::machine::{Machine, QUIET_WAITS, memory_kills, now};
 use crate::message::Message;
 use crate::plan::Planned;
 
@@ -115,6 +115,7 @@ impl Launcher {
         watch: &mut dyn Watch,
     ) -> io::Result<Option<(Ending, Vec<String>)>> {
         let threads = planned.request.threads.to_string();
+        let kills = memory_kills();
         let mut command = Command::new(&self.program);
         // An interrupt at the terminal is for the run, which then ends its processes itself.
         #[cfg(unix)]
@@ -161,6 +162,12 @@ impl Launcher {
         let mut log = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
         drop(output);
         let ending = match waited {
+            Waited::Ended(_) if was_killed(status) && memory_kills() > kills => Ending {
+                status: Status::Oom,
+                error: Some("the kernel ended it, for the machine's memory was at an end; take a smaller model, or fewer jobs at once".into()),
+                metrics: None,
+                memory: None,
+            },
             Waited::Ended(last) => judge(last, status, &log, terms.limits),
             Waited::Beyond(ending) => *ending,
             Waited::Interrupted => return Ok(None),
@@ -172,6 +179,14 @@ impl Launcher {
         }
         Ok(Some((ending, log)))
     }
+}
+
+/// Whether somebody ended it at once.
+fn was_killed(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+    #[cfg(not(unix))]
+    false
 }
 
 fn receive(out: impl Read, sender: &Sender<Message>) {
