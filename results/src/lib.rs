@@ -10,6 +10,7 @@ mod claim;
 mod measurement;
 mod migration;
 mod published;
+mod published_check;
 mod record;
 mod samples;
 pub mod statistics;
@@ -28,7 +29,8 @@ pub use check::{Finding, check_store};
 pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };
-pub use published::{Discrepancy, Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
+pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
+pub use published_check::Discrepancy;
 pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,
