@@ -44,7 +44,7 @@ pub struct PaperRow {
     pub model: Option<String>,
     /// Its values, column by column.
     pub published: Vec<PublishedCell>,
-    /// What was measured for it, one row a model and place; empty if nothing was.
+    /// What was measured for it, one row a model, place and recipe; empty if nothing was.
     pub measured: Vec<MeasuredRow>,
     /// Why nothing was measured.
     pub missing: Option<String>,
@@ -67,13 +67,18 @@ pub struct PublishedCell {
     pub remarks: Vec<String>,
 }
 
-/// What was measured for a row on one model at one place.
+/// What was measured for a row with one recipe on one model at one place.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MeasuredRow {
     /// The model's source.
     pub model: String,
     /// Engine, device and dtype.
     pub place: String,
+    /// What was done to the model.
+    pub recipe: Vec<String>,
+    /// Whether that is what the mapping names first for the row.
+    #[serde(skip)]
+    pub(crate) usual: bool,
     /// Column by column; absent if it wasn't measured.
     pub cells: Vec<Option<MeasuredCell>>,
     /// What went wrong, if no number came out.
@@ -92,6 +97,9 @@ pub struct MeasuredCell {
     pub comparable: bool,
     /// Why it doesn't.
     pub reasons: Vec<String>,
+    /// Whether it follows from model and recipe, with nothing measured.
+    #[serde(skip)]
+    pub(crate) counted: bool,
 }
 
 impl PaperTable {
@@ -210,7 +218,7 @@ fn published_cell(table: &PublishedTable, row: usize, column: usize) -> Publishe
     }
 }
 
-/// What the records of a row's recipes give, one row a model and place, in the order of the records.
+/// What the records of a row's recipes give, one row a model, place and recipe, in the order of the records.
 fn measured_rows(
     published: &PublishedTable,
     index: usize,
@@ -221,15 +229,16 @@ fn measured_rows(
     baseline: &[String],
 ) -> Vec<MeasuredRow> {
     let of_row: Vec<&Record> = records.iter().filter(|record| row.holds(&record.cell.recipe)).collect();
-    let mut sites: Vec<(&str, String)> = Vec::new();
+    let mut sites: Vec<(&str, String, &Vec<String>)> = Vec::new();
     for record in &of_row {
-        let site = (record.cell.model.as_str(), place(record));
+        let site = (record.cell.model.as_str(), place(record), &record.cell.recipe);
         if !sites.contains(&site) {
             sites.push(site);
         }
     }
-    let site = |(model, at): (&str, String)| {
-        let here = |record: &&&Record| record.cell.model == model && place(record) == at;
+    let site = |(model, at, recipe): (&str, String, &Vec<String>)| {
+        let here =
+            |record: &&&Record| record.cell.model == model && place(record) == at && record.cell.recipe == *recipe;
         let of_site: Vec<&Record> = of_row.iter().filter(here).copied().collect();
         let cells: Vec<Option<MeasuredCell>> = (0..published.columns.len())
             .map(|column| {
@@ -248,11 +257,13 @@ fn measured_rows(
             let error = record.error.as_deref().unwrap_or_default();
             format!("{}: {}: {error}", record.status, method(record))
         });
-        let empty = cells.iter().all(Option::is_none);
+        let empty = !cells.iter().flatten().any(|cell| !cell.counted);
         // Records of the recipe that measured something else say nothing about the row.
         (!empty || failed.is_some()).then(|| MeasuredRow {
             model: model.to_owned(),
             place: at,
+            recipe: recipe.clone(),
+            usual: row.recipes.first() == Some(recipe),
             failed: failed.filter(|_| empty),
             cells,
         })
@@ -294,6 +305,7 @@ fn measured_cell(
         },
         measured,
         comparable: reasons.is_empty(),
+        counted: mapped.measured.is_counted(),
         reasons,
     })
 }

@@ -33,7 +33,10 @@ impl PaperTable {
                 row.missing.clone().unwrap_or_default(),
             ));
             for measured in &row.measured {
-                let place = format!("{}, {}", measured.model, measured.place);
+                let mut place = format!("{}, {}", measured.model, measured.place);
+                if !measured.usual {
+                    place += &format!(", {}", measured.recipe.join(" + "));
+                }
                 let values = measured
                     .cells
                     .iter()

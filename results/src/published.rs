@@ -44,7 +44,7 @@ pub struct PublishedTable {
     pub source: String,
     /// How they got here; single ones may differ ([`Self::trust_of`]).
     pub trust: Trust,
-    /// The model that all rows are about; absent if a label says it.
+    /// The model that all rows are about; absent if a label says it, or none is named.
     #[serde(default)]
     pub model: Option<String>,
     /// What the first entries of a row are.
@@ -222,10 +222,11 @@ impl PublishedTable {
         }
     }
 
-    /// The model that a row is about, if the paper says it.
+    /// The model that a row is about, unless it is `not named`.
     pub fn model_of(&self, row: usize) -> Option<&str> {
         let label = self.labels.iter().position(|label| label == "model");
-        label.map(|label| self.row_labels(row)[label]).or(self.model.as_deref())
+        let model = label.map(|label| self.row_labels(row)[label]).or(self.model.as_deref());
+        model.filter(|model| *model != "not named")
     }
 
     /// How far a value can be trusted.
