@@ -15,6 +15,7 @@ mod notes;
 mod paper;
 mod paper_mapping;
 mod paper_measure;
+mod paper_text;
 mod raw;
 mod raw_tasks;
 pub mod statistics;

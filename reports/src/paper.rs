@@ -1,7 +1,5 @@
 //! A published table with what was measured here beside it.
 
-use std::collections::BTreeSet;
-
 use prunebench_results::{Paper, Published, PublishedError, PublishedTable, Record, Status, Trust};
 use serde::Serialize;
 
@@ -9,7 +7,6 @@ use crate::{
     comparison::{method, place},
     paper_mapping::{Mapping, RowMapping, TableMapping},
     paper_measure::Measured,
-    table::{Alignment, Column, Entry, Table},
 };
 
 /// A published table, row by row, each with the rows that were measured for it.
@@ -47,7 +44,7 @@ pub struct PaperRow {
     pub model: Option<String>,
     /// Its values, column by column.
     pub published: Vec<PublishedCell>,
-    /// What was measured for it, one row a model and place; empty if nothing was.
+    /// What was measured for it, one row a model, place and recipe; empty if nothing was.
     pub measured: Vec<MeasuredRow>,
     /// Why nothing was measured.
     pub missing: Option<String>,
@@ -70,13 +67,18 @@ pub struct PublishedCell {
     pub remarks: Vec<String>,
 }
 
-/// What was measured for a row on one model at one place.
+/// What was measured for a row with one recipe on one model at one place.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MeasuredRow {
     /// The model's source.
     pub model: String,
     /// Engine, device and dtype.
     pub place: String,
+    /// What was done to the model.
+    pub recipe: Vec<String>,
+    /// Whether that is what the mapping names first for the row.
+    #[serde(skip)]
+    pub(crate) usual: bool,
     /// Column by column; absent if it wasn't measured.
     pub cells: Vec<Option<MeasuredCell>>,
     /// What went wrong, if no number came out.
@@ -95,6 +97,9 @@ pub struct MeasuredCell {
     pub comparable: bool,
     /// Why it doesn't.
     pub reasons: Vec<String>,
+    /// Whether it follows from model and recipe, with nothing measured.
+    #[serde(skip)]
+    pub(crate) counted: bool,
 }
 
 impl PaperTable {
@@ -194,181 +199,6 @@ impl PaperTable {
         experiment.extend(plan.clone());
         toml::to_string_pretty(&experiment).map(Some)
     }
-
-    /// The table for people: below each published row what was measured, with its interval and its difference, and whether
-    /// that is comparable; the reasons are numbered in the notes.
-    pub fn to_table(&self) -> Table {
-        let mut notes = Notes::default();
-        let column = |header: &str, alignment| Column {
-            header: header.to_owned(),
-            unit: String::new(),
-            alignment,
-        };
-        let mut columns: Vec<Column> = self.labels.iter().map(|label| column(label, Alignment::Left)).collect();
-        columns.push(column("value", Alignment::Left));
-        columns.extend(self.columns.iter().map(|name| column(name, Alignment::Right)));
-        columns.push(column("comparable", Alignment::Left));
-        let mut rows = Vec::new();
-        for row in &self.rows {
-            let labels = || row.labels.iter().cloned();
-            let values = row.published.iter().map(PublishedCell::shown);
-            rows.push(texts(
-                labels().chain(["published".to_owned()]).chain(values),
-                row.missing.clone().unwrap_or_default(),
-            ));
-            for measured in &row.measured {
-                let place = format!("{}, {}", measured.model, measured.place);
-                let values = measured
-                    .cells
-                    .iter()
-                    .map(|cell| cell.as_ref().map_or_else(dash, |cell| cell.shown()));
-                rows.push(texts(
-                    labels().chain([place]).chain(values),
-                    measured.comparable(&mut notes),
-                ));
-            }
-        }
-        let mut all = vec![
-            format!("published: {}; {}", self.source, self.protocol),
-            "measured: value [95 % interval over items] (difference to the published one)".to_owned(),
-        ];
-        all.extend(self.trusts());
-        for row in &self.rows {
-            all.extend(row.remarks(&self.columns));
-        }
-        all.extend(
-            notes
-                .0
-                .iter()
-                .enumerate()
-                .map(|(index, reason)| format!("({}) {reason}", index + 1)),
-        );
-        Table {
-            caption: format!("{}, table {}: {}", self.paper, self.table, self.title),
-            columns,
-            rows,
-            notes: all,
-        }
-    }
-
-    /// How far the published values can be trusted.
-    fn trusts(&self) -> Vec<String> {
-        let cells = || {
-            self.rows
-                .iter()
-                .flat_map(|row| &row.published)
-                .filter(|cell| !cell.text.is_empty())
-        };
-        let mut kinds: Vec<Trust> = Vec::new();
-        for cell in cells() {
-            if !kinds.contains(&cell.trust) {
-                kinds.push(cell.trust);
-            }
-        }
-        match kinds.as_slice() {
-            [] => Vec::new(),
-            [trust] => vec![format!("trust of the published values: {trust}")],
-            _ => {
-                let count = |trust: &Trust| format!("{trust} {}", cells().filter(|cell| cell.trust == *trust).count());
-                let counts: Vec<String> = kinds.iter().map(count).collect();
-                vec![format!("trust of the published values: {}", counts.join(", "))]
-            }
-        }
-    }
-}
-
-impl PaperRow {
-    /// What is to say about its values, each remark once.
-    fn remarks(&self, columns: &[String]) -> Vec<String> {
-        let mut told: Vec<&String> = Vec::new();
-        let mut notes = Vec::new();
-        for (cell, column) in self.published.iter().zip(columns) {
-            for remark in &cell.remarks {
-                if told.contains(&remark) {
-                    continue;
-                }
-                told.push(remark);
-                let shared = self.published.iter().all(|cell| cell.remarks.contains(remark)) && columns.len() > 1;
-                let of = if shared { String::new() } else { format!(", {column}") };
-                let follows = cell
-                    .recomputed
-                    .map(|value| format!(" ({value} follows)"))
-                    .unwrap_or_default();
-                notes.push(format!("{}{of}{follows}: {remark}", self.labels.join(", ")));
-            }
-        }
-        notes
-    }
-}
-
-impl PublishedCell {
-    fn shown(&self) -> String {
-        match (self.text.as_str(), self.recomputed) {
-            ("", _) => dash(),
-            (text, Some(_)) => format!("{text} (!)"),
-            (text, None) => text.to_owned(),
-        }
-    }
-}
-
-impl MeasuredRow {
-    fn comparable(&self, notes: &mut Notes) -> String {
-        if let Some(failed) = &self.failed {
-            return failed.clone();
-        }
-        let cells: Vec<&MeasuredCell> = self.cells.iter().flatten().collect();
-        let reasons = cells.iter().flat_map(|cell| &cell.reasons);
-        let numbers: BTreeSet<usize> = reasons.map(|reason| notes.number(reason)).collect();
-        let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-        let (yes, all) = (cells.iter().filter(|cell| cell.comparable).count(), cells.len());
-        match yes {
-            _ if yes == all => "yes".to_owned(),
-            0 => format!("no ({})", numbers.join(", ")),
-            _ => format!("{yes} of {all} ({})", numbers.join(", ")),
-        }
-    }
-}
-
-impl MeasuredCell {
-    fn shown(&self) -> String {
-        let Measured {
-            value,
-            interval,
-            decimals,
-            ..
-        } = &self.measured;
-        let mut text = format!("{value:.decimals$}");
-        if let Some(interval) = interval {
-            text += &format!(" [{:.decimals$}, {:.decimals$}]", interval.low, interval.high);
-        }
-        if let Some(difference) = self.difference {
-            text += &format!(" ({difference:+.decimals$})");
-        }
-        text
-    }
-}
-
-/// Reasons, each once.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Notes {
-    /// The number of a reason, from 1.
-    fn number(&mut self, reason: &String) -> usize {
-        let known = self.0.iter().position(|known| known == reason);
-        known.unwrap_or_else(|| {
-            self.0.push(reason.clone());
-            self.0.len() - 1
-        }) + 1
-    }
-}
-
-fn dash() -> String {
-    Entry::Missing.to_string()
-}
-
-fn texts(row: impl Iterator<Item = String>, last: String) -> Vec<Entry> {
-    row.chain([last]).map(Entry::Text).collect()
 }
 
 fn published_cell(table: &PublishedTable, row: usize, column: usize) -> PublishedCell {
@@ -388,7 +218,7 @@ fn published_cell(table: &PublishedTable, row: usize, column: usize) -> Publishe
     }
 }
 
-/// What the records of a row's recipes give, one row a model and place, in the order of the records.
+/// What the records of a row's recipes give, one row a model, place and recipe, in the order of the records.
 fn measured_rows(
     published: &PublishedTable,
     index: usize,
@@ -399,15 +229,16 @@ fn measured_rows(
     baseline: &[String],
 ) -> Vec<MeasuredRow> {
     let of_row: Vec<&Record> = records.iter().filter(|record| row.holds(&record.cell.recipe)).collect();
-    let mut sites: Vec<(&str, String)> = Vec::new();
+    let mut sites: Vec<(&str, String, &Vec<String>)> = Vec::new();
     for record in &of_row {
-        let site = (record.cell.model.as_str(), place(record));
+        let site = (record.cell.model.as_str(), place(record), &record.cell.recipe);
         if !sites.contains(&site) {
             sites.push(site);
         }
     }
-    let site = |(model, at): (&str, String)| {
-        let here = |record: &&&Record| record.cell.model == model && place(record) == at;
+    let site = |(model, at, recipe): (&str, String, &Vec<String>)| {
+        let here =
+            |record: &&&Record| record.cell.model == model && place(record) == at && record.cell.recipe == *recipe;
         let of_site: Vec<&Record> = of_row.iter().filter(here).copied().collect();
         let cells: Vec<Option<MeasuredCell>> = (0..published.columns.len())
             .map(|column| {
@@ -426,11 +257,13 @@ fn measured_rows(
             let error = record.error.as_deref().unwrap_or_default();
             format!("{}: {}: {error}", record.status, method(record))
         });
-        let empty = cells.iter().all(Option::is_none);
+        let empty = !cells.iter().flatten().any(|cell| !cell.counted);
         // Records of the recipe that measured something else say nothing about the row.
         (!empty || failed.is_some()).then(|| MeasuredRow {
             model: model.to_owned(),
             place: at,
+            recipe: recipe.clone(),
+            usual: row.recipes.first() == Some(recipe),
             failed: failed.filter(|_| empty),
             cells,
         })
@@ -472,6 +305,7 @@ fn measured_cell(
         },
         measured,
         comparable: reasons.is_empty(),
+        counted: mapped.measured.is_counted(),
         reasons,
     })
 }

@@ -83,14 +83,19 @@ pub(crate) enum Measure {
     /// Parameters stored.
     StoredParameters,
     /// Decoding over the baseline's, in rounds.
-    Speed,
+    Speed(Timing),
     /// The same in percent.
-    SpeedPercent,
+    SpeedPercent(Timing),
     /// The time of decoding in percent of the baseline's.
-    TimePercent,
+    TimePercent(Timing),
 }
 
 impl Measure {
+    /// Whether it follows from model and recipe, with nothing measured.
+    pub(crate) fn is_counted(&self) -> bool {
+        matches!(self, Self::AchievedRatio | Self::StoredParameters)
+    }
+
     /// Whether an experiment's `[evaluation]` measures it.
     fn is_in(&self, evaluation: &toml::Table) -> bool {
         match self {
@@ -102,9 +107,18 @@ impl Measure {
             }
             Self::Accuracy { .. } | Self::Suite(_) | Self::Retained(_) => evaluation.contains_key("tasks"),
             Self::AchievedRatio | Self::StoredParameters => true,
-            Self::Speed | Self::SpeedPercent | Self::TimePercent => evaluation.contains_key("throughput"),
+            Self::Speed(_) | Self::SpeedPercent(_) | Self::TimePercent(_) => evaluation.contains_key("throughput"),
         }
     }
+}
+
+/// A setting of decoding, of a whole model: none split over ranks, whose waits are a model of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timing {
+    pub(crate) prompt_tokens: usize,
+    pub(crate) generated_tokens: usize,
+    pub(crate) batch: usize,
 }
 
 /// What fills a row.
@@ -298,7 +312,7 @@ mod tests {
             ),
             ("[models]\n\"GPT-5\" = []", "no table is about the model `GPT-5`"),
             (
-                "[[table]]\nid = \"6\"\nnot_measured = \"x\"\ncolumns = [{ name = \"t\", measured = \"speed\" }]",
+                "[[table]]\nid = \"6\"\nnot_measured = \"x\"\ncolumns = [{ name = \"t\", measured.suite = \"s\" }]",
                 "no column `t`; columns: time (%)",
             ),
             (

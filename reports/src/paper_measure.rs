@@ -25,8 +25,6 @@ pub struct Measured {
     pub seed_sd: Option<f64>,
     /// How many seeds.
     pub seeds: usize,
-    /// The recipe, since several may stand for a row.
-    pub recipe: Vec<String>,
     /// Keys of the records.
     pub records: Vec<String>,
     /// As many as the paper prints.
@@ -79,7 +77,6 @@ impl Measured {
             interval: found.interval,
             seed_sd: found.seed_sd,
             seeds: group.len(),
-            recipe: group[0].cell.recipe.clone(),
             records: group.iter().map(|record| record.key.to_string()).collect(),
             decimals,
         };
@@ -179,10 +176,20 @@ fn find<'a>(measure: &Measure, group: &[&'a Record], all: &'a [Record], baseline
         }
         Measure::AchievedRatio => Some(figure(metrics.compression.achieved_ratio)),
         Measure::StoredParameters => Some(figure(metrics.accounting.stored_parameters as f64)),
-        Measure::Speed | Measure::SpeedPercent | Measure::TimePercent => {
+        Measure::Speed(timing) | Measure::SpeedPercent(timing) | Measure::TimePercent(timing) => {
+            let asked = first.cell.evaluation.throughput?;
+            let found = [asked.prompt_tokens, asked.generated_tokens, asked.batch];
+            if asked.tensor_parallel.is_some() || found != [timing.prompt_tokens, timing.generated_tokens, timing.batch]
+            {
+                return None;
+            }
             let ratio = comparison.speed_ratio(group, |throughput| &throughput.decode)?;
-            let percent = if *measure == Measure::Speed { 1.0 } else { 100.0 };
-            let (value, interval) = if *measure == Measure::TimePercent {
+            let percent = if matches!(measure, Measure::Speed(_)) {
+                1.0
+            } else {
+                100.0
+            };
+            let (value, interval) = if matches!(measure, Measure::TimePercent(_)) {
                 let inverse = |interval: Interval| Interval {
                     low: 1.0 / interval.high,
                     high: 1.0 / interval.low,

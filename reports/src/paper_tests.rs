@@ -42,7 +42,7 @@ const MAPPING: &str = r#"
         { name = "PPL", measured.perplexity = "wiki/stream-3@1", differs = "windows of 3" },
         { name = "arc", measured.accuracy = { task = "arc", metric = "acc" } },
         { name = "mean", measured.suite = "both" },
-        { name = "speed", measured = "speed_percent" },
+        { name = "speed", measured.speed_percent = { prompt_tokens = 100, generated_tokens = 11, batch = 1 } },
     ]
     rows = [
         { row = ["dense"], recipes = [["dense"]] },
@@ -154,6 +154,9 @@ fn speed_is_a_ratio_to_the_baseline_of_the_same_experiment_in_rounds() {
         (speed.measured.value - 100.0).abs() < 1e-9 && speed.measured.seeds == 2,
         "{speed:?}"
     );
+    // Nor is another setting the one that is asked for.
+    let batched = MAPPING.replace("batch = 1", "batch = 2");
+    assert!(table(&records, &batched).rows[1].measured.is_empty());
     // The speeds of another experiment are no baseline.
     for record in records.iter_mut().filter(|record| record.cell.recipe == baseline()) {
         record.experiment = "another".to_owned();

@@ -11,6 +11,7 @@ mod measurement;
 mod migration;
 mod products;
 mod published;
+mod published_check;
 mod record;
 mod samples;
 pub mod statistics;
@@ -31,7 +32,8 @@ pub use measurement::{
     MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
 };
 pub use products::{Product, Products};
-pub use published::{Discrepancy, Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
+pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
+pub use published_check::Discrepancy;
 pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,

@@ -4,8 +4,6 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::statistics;
-
 /// Id and text of every file in `published/`.
 const EMBEDDED: [(&str, &str); 5] = [
     ("drpruning", include_str!("../published/drpruning.toml")),
@@ -46,7 +44,7 @@ pub struct PublishedTable {
     pub source: String,
     /// How they got here; single ones may differ ([`Self::trust_of`]).
     pub trust: Trust,
-    /// The model that all rows are about; absent if a label says it.
+    /// The model that all rows are about; absent if a label says it, or none is named.
     #[serde(default)]
     pub model: Option<String>,
     /// What the first entries of a row are.
@@ -128,19 +126,6 @@ pub struct Remark {
     pub trust: Option<Trust>,
     /// What to know.
     pub text: String,
-}
-
-/// A published value that doesn't follow from the others as it should.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Discrepancy {
-    /// The row; absent if it is about the whole column.
-    pub row: Option<usize>,
-    /// The column.
-    pub column: String,
-    /// What is published.
-    pub published: f64,
-    /// What follows.
-    pub recomputed: f64,
 }
 
 impl Paper {
@@ -237,10 +222,11 @@ impl PublishedTable {
         }
     }
 
-    /// The model that a row is about, if the paper says it.
+    /// The model that a row is about, unless it is `not named`.
     pub fn model_of(&self, row: usize) -> Option<&str> {
         let label = self.labels.iter().position(|label| label == "model");
-        label.map(|label| self.row_labels(row)[label]).or(self.model.as_deref())
+        let model = label.map(|label| self.row_labels(row)[label]).or(self.model.as_deref());
+        model.filter(|model| *model != "not named")
     }
 
     /// How far a value can be trusted.
@@ -277,169 +263,6 @@ impl PublishedTable {
                 .map_or(0, |(_, decimals)| decimals.len())
         };
         numbers.map(decimals).max().unwrap_or(0)
-    }
-
-    /// The values that don't follow from the others by `rules`, beyond what rounding explains.
-    pub fn discrepancies(&self) -> Vec<Discrepancy> {
-        let mut found = Vec::new();
-        for (name, rule) in &self.rules {
-            let Some(column) = self.column(name) else { continue };
-            let mut add = |row: Option<usize>, published: f64, slack: f64, [low, middle, high]: [f64; 3]| {
-                if published + slack < low - 1e-9 || published - slack > high + 1e-9 {
-                    found.push(Discrepancy {
-                        row,
-                        column: name.clone(),
-                        published,
-                        recomputed: middle,
-                    });
-                }
-            };
-            if let Rule::Sum(total) = rule {
-                let all: Vec<f64> = (0..self.rows.len())
-                    .filter_map(|row| self.number(row, column))
-                    .collect();
-                let slack = all.len() as f64 * self.rounding(column);
-                add(None, all.iter().sum(), slack, [*total; 3]);
-                continue;
-            }
-            for row in 0..self.rows.len() {
-                if let (Some(published), Some(range)) = (self.number(row, column), self.recomputed(row, rule)) {
-                    add(Some(row), published, self.rounding(column), range);
-                }
-            }
-        }
-        found
-    }
-
-    /// What follows for a row by a rule, from the lowest to the highest that its rounded inputs allow; `None` if one of them
-    /// is no number.
-    fn recomputed(&self, row: usize, rule: &Rule) -> Option<[f64; 3]> {
-        let input = |name: &String| {
-            let column = self.column(name)?;
-            let (value, slack) = (self.number(row, column)?, self.rounding(column));
-            Some([value - slack, value, value + slack])
-        };
-        match rule {
-            Rule::AverageOf(names) => {
-                let inputs: Vec<[f64; 3]> = names.iter().map(input).collect::<Option<_>>()?;
-                let mean = |end: usize| statistics::mean(&inputs.iter().map(|input| input[end]).collect::<Vec<_>>());
-                Some([mean(0)?, mean(1)?, mean(2)?])
-            }
-            Rule::InverseOf(name) => input(name).map(|[low, middle, high]| [1e4 / high, 1e4 / middle, 1e4 / low]),
-            Rule::PercentOf([part, whole]) => {
-                let (part, whole) = (input(part)?, input(whole)?);
-                Some([0, 1, 2].map(|end| 100.0 * part[end] / whole[2 - end]))
-            }
-            Rule::Sum(_) => None,
-        }
-    }
-
-    /// How far a printed number may be from the exact one.
-    fn rounding(&self, column: usize) -> f64 {
-        0.5 * 0.1f64.powi(self.decimals(column) as i32)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let headers: Vec<&String> = self.labels.iter().chain(&self.columns).collect();
-        if self.labels.is_empty() || self.columns.is_empty() {
-            return Err("it has no labels or no columns".to_owned());
-        }
-        if let Some((_, name)) = (headers.iter().enumerate()).find(|(index, name)| headers[..*index].contains(name)) {
-            return Err(format!("two of its columns are called `{name}`"));
-        }
-        for (index, row) in self.rows.iter().enumerate() {
-            if row.len() != headers.len() {
-                return Err(format!(
-                    "row {} has {} entries, and the header {}",
-                    index + 1,
-                    row.len(),
-                    headers.len()
-                ));
-            }
-            let texts = row[..self.labels.len()].iter();
-            if !texts
-                .clone()
-                .all(|label| matches!(label, Published::Text(text) if !text.is_empty()))
-            {
-                return Err(format!("a label of row {} is no text", index + 1));
-            }
-            if (0..index).any(|other| self.row_labels(other) == self.row_labels(index)) {
-                return Err(format!("two rows are labelled {:?}", self.row_labels(index)));
-            }
-            let finite = |entry: &Published| !matches!(entry, Published::Number(number) if !number.is_finite());
-            if !row.iter().all(finite) {
-                return Err(format!("row {} has a number that is none", index + 1));
-            }
-        }
-        let mut named: Vec<&String> = self.rules.keys().collect();
-        for rule in self.rules.values() {
-            match rule {
-                Rule::AverageOf(names) => named.extend(names),
-                Rule::InverseOf(name) => named.push(name),
-                Rule::PercentOf(names) => named.extend(names),
-                Rule::Sum(_) => {}
-            }
-        }
-        named.extend(self.remarks.iter().filter_map(|remark| remark.column.as_ref()));
-        if let Some(name) = named.into_iter().find(|name| self.column(name).is_none()) {
-            return Err(format!(
-                "there is no column `{name}`; columns: {}",
-                self.columns.join(", ")
-            ));
-        }
-        for remark in &self.remarks {
-            if self.row(&remark.row).is_none() {
-                return Err(format!("a remark is about {:?}, and no row is labelled so", remark.row));
-            }
-            if remark.recomputed.is_some() && remark.column.is_none() {
-                return Err(format!(
-                    "a remark on {:?} recomputes something, and names no column",
-                    remark.row
-                ));
-            }
-        }
-        self.check_rules()
-    }
-
-    /// Every value that doesn't follow has a remark that says so, and no other one of a rule's column does.
-    fn check_rules(&self) -> Result<(), String> {
-        let wrong = self.discrepancies();
-        for Discrepancy {
-            row,
-            column,
-            published,
-            recomputed,
-        } in &wrong
-        {
-            let Some(row) = *row else {
-                return Err(format!(
-                    "`{column}` adds up to {published}, and its rule says {recomputed}"
-                ));
-            };
-            let place = self.column(column).unwrap_or_default();
-            let rounded = |remark: &Remark| {
-                let told = remark.recomputed.filter(|_| remark.column.is_some());
-                told.is_some_and(|told| (told - recomputed).abs() <= self.rounding(place) + 1e-9)
-            };
-            if !self.remarks_on(row, place).any(rounded) {
-                return Err(format!(
-                    "`{column}` of {:?} is {published}, and {recomputed:.4} by the rest of its row; correct the copy, or \
-                     record what follows as `recomputed` in a remark",
-                    self.row_labels(row)
-                ));
-            }
-        }
-        for remark in self.remarks.iter().filter(|remark| remark.recomputed.is_some()) {
-            let column = remark.column.as_deref().unwrap_or_default();
-            let of_wrong = |wrong: &Discrepancy| wrong.column == column && wrong.row == self.row(&remark.row);
-            if self.rules.contains_key(column) && !wrong.iter().any(of_wrong) {
-                return Err(format!(
-                    "a remark corrects `{column}` of {:?}, which follows from its row",
-                    remark.row
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

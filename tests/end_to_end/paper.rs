@@ -56,7 +56,7 @@ fn a_measured_row_stands_below_its_published_one() {
         seeds = [0, 1]
         recipes = ["shortgpt(ratio=0.3)"]
         calibration = {{ text = "world", split = "train-sample", windows = 2, window = 32 }}
-        evaluation = {{ throughput = {{ prompt_tokens = 16, generated_tokens = 8, batch = 1, repeats = 1, warmup = 1 }} }}
+        evaluation = {{ throughput = {{ prompt_tokens = 128, generated_tokens = 32, batch = 1, repeats = 1, warmup = 1 }} }}
         "#,
         engines()
     );

@@ -1,0 +1,191 @@
+//! A paper's table as people read it.
+
+use std::collections::BTreeSet;
+
+use prunebench_results::Trust;
+
+use crate::{
+    paper::{MeasuredCell, MeasuredRow, PaperRow, PaperTable, PublishedCell},
+    paper_measure::Measured,
+    table::{Alignment, Column, Entry, Table},
+};
+
+impl PaperTable {
+    /// The table for people: below each published row what was measured, with its interval and its difference, and whether
+    /// that is comparable; the reasons are numbered in the notes.
+    pub fn to_table(&self) -> Table {
+        let mut notes = Notes::default();
+        let column = |header: &str, alignment| Column {
+            header: header.to_owned(),
+            unit: String::new(),
+            alignment,
+        };
+        let mut columns: Vec<Column> = self.labels.iter().map(|label| column(label, Alignment::Left)).collect();
+        columns.push(column("value", Alignment::Left));
+        columns.extend(self.columns.iter().map(|name| column(name, Alignment::Right)));
+        columns.push(column("comparable", Alignment::Left));
+        let mut rows = Vec::new();
+        for row in &self.rows {
+            let labels = || row.labels.iter().cloned();
+            let values = row.published.iter().map(PublishedCell::shown);
+            rows.push(texts(
+                labels().chain(["published".to_owned()]).chain(values),
+                row.missing.clone().unwrap_or_default(),
+            ));
+            for measured in &row.measured {
+                let mut place = format!("{}, {}", measured.model, measured.place);
+                if !measured.usual {
+                    place += &format!(", {}", measured.recipe.join(" + "));
+                }
+                let values = measured
+                    .cells
+                    .iter()
+                    .map(|cell| cell.as_ref().map_or_else(dash, |cell| cell.shown()));
+                rows.push(texts(
+                    labels().chain([place]).chain(values),
+                    measured.comparable(&mut notes),
+                ));
+            }
+        }
+        let mut all = vec![
+            format!("published: {}; {}", self.source, self.protocol),
+            "measured: value [95 % interval over items] (difference to the published one)".to_owned(),
+        ];
+        all.extend(self.trusts());
+        for row in &self.rows {
+            all.extend(row.remarks(&self.columns));
+        }
+        all.extend(
+            notes
+                .0
+                .iter()
+                .enumerate()
+                .map(|(index, reason)| format!("({}) {reason}", index + 1)),
+        );
+        Table {
+            caption: format!("{}, table {}: {}", self.paper, self.table, self.title),
+            columns,
+            rows,
+            notes: all,
+        }
+    }
+
+    /// How far the published values can be trusted.
+    fn trusts(&self) -> Vec<String> {
+        let cells = || {
+            self.rows
+                .iter()
+                .flat_map(|row| &row.published)
+                .filter(|cell| !cell.text.is_empty())
+        };
+        let mut kinds: Vec<Trust> = Vec::new();
+        for cell in cells() {
+            if !kinds.contains(&cell.trust) {
+                kinds.push(cell.trust);
+            }
+        }
+        match kinds.as_slice() {
+            [] => Vec::new(),
+            [trust] => vec![format!("trust of the published values: {trust}")],
+            _ => {
+                let count = |trust: &Trust| format!("{trust} {}", cells().filter(|cell| cell.trust == *trust).count());
+                let counts: Vec<String> = kinds.iter().map(count).collect();
+                vec![format!("trust of the published values: {}", counts.join(", "))]
+            }
+        }
+    }
+}
+
+impl PaperRow {
+    /// What is to say about its values, each remark once.
+    fn remarks(&self, columns: &[String]) -> Vec<String> {
+        let mut told: Vec<&String> = Vec::new();
+        let mut notes = Vec::new();
+        for (cell, column) in self.published.iter().zip(columns) {
+            for remark in &cell.remarks {
+                if told.contains(&remark) {
+                    continue;
+                }
+                told.push(remark);
+                let shared = self.published.iter().all(|cell| cell.remarks.contains(remark)) && columns.len() > 1;
+                let of = if shared { String::new() } else { format!(", {column}") };
+                let follows = cell
+                    .recomputed
+                    .map(|value| format!(" ({value} follows)"))
+                    .unwrap_or_default();
+                notes.push(format!("{}{of}{follows}: {remark}", self.labels.join(", ")));
+            }
+        }
+        notes
+    }
+}
+
+impl PublishedCell {
+    fn shown(&self) -> String {
+        match (self.text.as_str(), self.recomputed) {
+            ("", _) => dash(),
+            (text, Some(_)) => format!("{text} (!)"),
+            (text, None) => text.to_owned(),
+        }
+    }
+}
+
+impl MeasuredRow {
+    fn comparable(&self, notes: &mut Notes) -> String {
+        if let Some(failed) = &self.failed {
+            return failed.clone();
+        }
+        let cells: Vec<&MeasuredCell> = self.cells.iter().flatten().collect();
+        let reasons = cells.iter().flat_map(|cell| &cell.reasons);
+        let numbers: BTreeSet<usize> = reasons.map(|reason| notes.number(reason)).collect();
+        let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+        let (yes, all) = (cells.iter().filter(|cell| cell.comparable).count(), cells.len());
+        match yes {
+            _ if yes == all => "yes".to_owned(),
+            0 => format!("no ({})", numbers.join(", ")),
+            _ => format!("{yes} of {all} ({})", numbers.join(", ")),
+        }
+    }
+}
+
+impl MeasuredCell {
+    fn shown(&self) -> String {
+        let Measured {
+            value,
+            interval,
+            decimals,
+            ..
+        } = &self.measured;
+        let mut text = format!("{value:.decimals$}");
+        if let Some(interval) = interval {
+            text += &format!(" [{:.decimals$}, {:.decimals$}]", interval.low, interval.high);
+        }
+        if let Some(difference) = self.difference {
+            text += &format!(" ({difference:+.decimals$})");
+        }
+        text
+    }
+}
+
+/// Reasons, each once.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Notes {
+    /// The number of a reason, from 1.
+    fn number(&mut self, reason: &String) -> usize {
+        let known = self.0.iter().position(|known| known == reason);
+        known.unwrap_or_else(|| {
+            self.0.push(reason.clone());
+            self.0.len() - 1
+        }) + 1
+    }
+}
+
+fn dash() -> String {
+    Entry::Missing.to_string()
+}
+
+fn texts(row: impl Iterator<Item = String>, last: String) -> Vec<Entry> {
+    row.chain([last]).map(Entry::Text).collect()
+}
