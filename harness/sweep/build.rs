@@ -20,6 +20,7 @@ fn main() {
         "methods",
         "datasets",
         "results/src",
+        "results/published",
         "reports",
     ];
     sources
