@@ -6,6 +6,8 @@ mod depth;
 mod error;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod guide;
 mod method;
 mod range;
 mod ratio;
