@@ -71,6 +71,14 @@ impl Part {
 }
 
 impl Contrast {
+    /// How many of its terms have no record in a setting.
+    pub(super) fn absent(&self, setting: &Setting) -> usize {
+        self.terms
+            .iter()
+            .filter(|(_, term)| term.resolve(setting).is_err())
+            .count()
+    }
+
     /// Its value in a setting.
     ///
     /// # Errors
@@ -91,8 +99,10 @@ impl Contrast {
         let mut noise = Noise::Nothing;
         let mut by_model = Vec::new();
         for model in models {
-            let of_terms: Vec<(f64, &BTreeMap<u64, &Observation>)> =
-                terms.iter().map(|(weight, recipe)| (*weight, &setting[recipe][model])).collect();
+            let of_terms: Vec<(f64, &BTreeMap<u64, &Observation>)> = terms
+                .iter()
+                .map(|(weight, recipe)| (*weight, &setting[recipe][model]))
+                .collect();
             let first = of_terms.iter().find_map(|(_, seeds)| seeds.values().next());
             noise = first.map_or(noise, |observation| observation.noise);
             let seeds = paired(&of_terms, claim.scale, &mut records)?;
@@ -181,8 +191,16 @@ fn over_items(seeds: &[Vec<f64>]) -> Found {
 
 /// The chance of a mean `distance` or more on its side of a bound, if it lies on the bound in truth.
 fn one_sided(estimate: Estimate, distance: f64) -> f64 {
-    let two_sided = Estimate { value: distance, ..estimate }.p_value();
-    if distance > 0.0 { two_sided / 2.0 } else { 1.0 - two_sided / 2.0 }
+    let two_sided = Estimate {
+        value: distance,
+        ..estimate
+    }
+    .p_value();
+    if distance > 0.0 {
+        two_sided / 2.0
+    } else {
+        1.0 - two_sided / 2.0
+    }
 }
 
 /// The weighted sums of the samples under each seed that all terms with several have; those with one stand beside each.
@@ -192,7 +210,9 @@ fn paired(
     records: &mut BTreeSet<String>,
 ) -> Result<Vec<Vec<f64>>, String> {
     let several = terms.iter().filter(|(_, seeds)| seeds.len() > 1);
-    let shared = several.map(|(_, seeds)| seeds.keys().copied().collect::<BTreeSet<u64>>()).reduce(|a, b| &a & &b);
+    let shared = several
+        .map(|(_, seeds)| seeds.keys().copied().collect::<BTreeSet<u64>>())
+        .reduce(|a, b| &a & &b);
     let seeds: Vec<Option<u64>> = shared.map_or_else(|| vec![None], |seeds| seeds.into_iter().map(Some).collect());
     let mut columns = Vec::new();
     for seed in seeds {
@@ -211,7 +231,10 @@ fn paired(
             }
             if column.len() != samples.len() {
                 let (found, wanted) = (samples.len(), column.len());
-                return Err(format!("{found} samples of {}, and {wanted} of what it stands beside", observation.recipe));
+                return Err(format!(
+                    "{found} samples of {}, and {wanted} of what it stands beside",
+                    observation.recipe
+                ));
             }
             for (sum, sample) in column.iter_mut().zip(samples) {
                 *sum += weight * sample;
@@ -270,14 +293,19 @@ impl Term {
                 return Err(format!("several recipes are {pattern}: {recipe} and {other}"));
             }
             let numbers = models.values().flat_map(|seeds| seeds.values());
-            all.push((mean(&numbers.map(|number| mean(&number.samples)).collect::<Vec<_>>()), *recipe));
+            all.push((
+                mean(&numbers.map(|number| mean(&number.samples)).collect::<Vec<_>>()),
+                *recipe,
+            ));
         }
         all.sort_by(|a, b| a.0.total_cmp(&b.0));
         let place = match self.choice {
             Choice::Only | Choice::Lowest => 0,
             Choice::Median => all.len() / 2,
         };
-        all.get(place).map(|(_, recipe)| *recipe).ok_or_else(|| "a recipe".to_owned())
+        all.get(place)
+            .map(|(_, recipe)| *recipe)
+            .ok_or_else(|| "a recipe".to_owned())
     }
 }
 

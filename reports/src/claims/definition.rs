@@ -239,7 +239,10 @@ impl Test {
                 if texts.len() < weights.len() {
                     return Err(format!("it names {} recipes; more are wanted", texts.len()));
                 }
-                let parsed: Vec<Term> = texts.iter().map(|text| self.term(text, set)).collect::<Result<_, _>>()?;
+                let parsed: Vec<Term> = texts
+                    .iter()
+                    .map(|text| self.term(text, set))
+                    .collect::<Result<_, _>>()?;
                 let of = |window: &[Term]| weights.iter().copied().zip(window.iter().cloned()).collect();
                 Ok(parsed.windows(weights.len()).map(of).collect())
             };
@@ -277,7 +280,9 @@ impl Test {
             .map(|recipe| self.filled(recipe, set))
             .collect::<Result<_, _>>()?;
         if choice == Choice::Only && of.len() > 1 {
-            return Err(format!("`{text}` names several recipes; write `lowest of` or `median of` before them"));
+            return Err(format!(
+                "`{text}` names several recipes; write `lowest of` or `median of` before them"
+            ));
         }
         Ok(Term { choice, of })
     }

@@ -4,12 +4,7 @@ use prunebench_results::{Inputs, Record, Status};
 
 use crate::{
     comparison::{method, place},
-    gate::{
-        Series,
-        change::is_of_program,
-        series::series,
-        snapshot::machine,
-    },
+    gate::{Series, change::is_of_program, series::series, snapshot::machine},
 };
 
 /// A number of one record.
@@ -23,7 +18,7 @@ pub struct Observation {
     pub(super) recipe: String,
     pub(super) seed: u64,
     pub(super) metric: String,
-    /// What has to be equal for two numbers to be paired: windows or items, texts and their hashes.
+    /// What has to be equal for two numbers to be paired: windows, items, or the machine of a time.
     pub(super) scope: String,
     /// What else decided it, but for the program and the machine.
     pub(super) inputs: Inputs,
@@ -54,17 +49,14 @@ impl Observation {
 }
 
 fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Observation> {
-    let Some(metrics) = &record.metrics else { return Vec::new() };
+    let Some(metrics) = &record.metrics else {
+        return Vec::new();
+    };
     let inputs: Inputs = record
         .inputs
         .iter()
         .filter(|(name, _)| !is_of_program(name))
         .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let data: Vec<String> = inputs
-        .iter()
-        .filter(|(name, _)| *name != "model" && (name.starts_with("data:") || name.starts_with("task:")))
-        .map(|(name, value)| format!("{name} {value}"))
         .collect();
     let observation = |metric: String, scope: String, noise: Noise, samples: Vec<f64>| Observation {
         key: record.key.to_string(),
@@ -74,7 +66,7 @@ fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Obser
         recipe: method(record),
         seed: record.cell.seed,
         metric,
-        scope: format!("{scope}; {}", data.join(", ")),
+        scope,
         inputs: inputs.clone(),
         finished_at: record.provenance.finished_at.clone(),
         noise,
@@ -116,7 +108,9 @@ fn losses(nll: &[f64], units: &[f64]) -> Vec<f64> {
     let ratio = nll.iter().sum::<f64>() / all;
     let weight = units.len() as f64 / all;
     let terms = nll.iter().zip(units);
-    terms.map(|(nll, units)| ratio + (nll - ratio * units) * weight).collect()
+    terms
+        .map(|(nll, units)| ratio + (nll - ratio * units) * weight)
+        .collect()
 }
 
 /// Each answer such that their mean is the unweighted mean over tasks.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use prunebench_results::MODEL_INPUT;
 use serde::Serialize;
 
 use super::{
@@ -208,12 +209,16 @@ impl Scored {
 
 impl Effect {
     fn shown(&self) -> String {
-        let interval = self
-            .interval
-            .map_or_else(|| "[too few samples]".to_owned(), |Interval { low, high }| {
-                format!("[{}, {}]", figures(low), figures(high))
-            });
-        format!("{} {interval}, claimed {}: {}", figures(self.value), self.wanted, self.of)
+        let interval = self.interval.map_or_else(
+            || "[too few samples]".to_owned(),
+            |Interval { low, high }| format!("[{}, {}]", figures(low), figures(high)),
+        );
+        format!(
+            "{} {interval}, claimed {}: {}",
+            figures(self.value),
+            self.wanted,
+            self.of
+        )
     }
 }
 
@@ -227,12 +232,20 @@ fn figures(value: f64) -> String {
 }
 
 fn p_shown(p: f64) -> String {
-    if p < 0.0001 { "<0.0001".to_owned() } else { format!("{p:.4}") }
+    if p < 0.0001 {
+        "<0.0001".to_owned()
+    } else {
+        format!("{p:.4}")
+    }
 }
 
 fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
     let settings = settings(claim, observations);
-    let mut tests: Vec<Tested> = claim.tests.iter().flat_map(|test| judge_test(claim, test, &settings)).collect();
+    let mut tests: Vec<Tested> = claim
+        .tests
+        .iter()
+        .flat_map(|test| judge_test(claim, test, &settings))
+        .collect();
     let all = |verdict| tests.iter().all(|test| test.verdict == verdict);
     let verdict = if tests.is_empty() || all(Verdict::NotRun) {
         Verdict::NotRun
@@ -246,7 +259,9 @@ fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
     let p: Option<Vec<f64>> = tests.iter().map(|test| test.p).collect();
     // What decides is a contrast of a test with the claim's verdict, else of any.
     let decided = tests.iter().position(|test| test.verdict == verdict);
-    let effect = tests.get(decided.unwrap_or(0)).and_then(|test| deciding(&test.parts, verdict));
+    let effect = tests
+        .get(decided.unwrap_or(0))
+        .and_then(|test| deciding(&test.parts, verdict));
     let effect = effect.map(|part| Effect {
         of: part.of.clone(),
         value: part.value,
@@ -277,21 +292,24 @@ fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
 }
 
 /// The observations that a claim is about, those together that may be paired.
-fn settings<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap<[String; 4], Setting<'a>> {
-    let mut settings: BTreeMap<[String; 4], Setting> = BTreeMap::new();
+fn settings<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap<[String; 5], Setting<'a>> {
+    let mut settings: BTreeMap<[String; 5], Setting> = BTreeMap::new();
     for observation in observations {
         if !claim.wants(observation) {
             continue;
         }
-        let name = match claim.samples {
-            Samples::Items => observation.model.clone(),
-            Samples::Models => claim.models.join(", "),
+        let [model, hash] = match claim.samples {
+            Samples::Items => {
+                let hash = observation.inputs.get(MODEL_INPUT).cloned();
+                [observation.model.clone(), hash.unwrap_or_default()]
+            }
+            Samples::Models => [claim.models.join(", "), String::new()],
         };
         let Observation {
             place, metric, scope, ..
         } = observation;
         let seeds = settings
-            .entry([name, place.clone(), metric.clone(), scope.clone()])
+            .entry([model, place.clone(), metric.clone(), scope.clone(), hash])
             .or_default()
             .entry(&observation.recipe)
             .or_default()
@@ -307,26 +325,29 @@ fn settings<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap
 }
 
 /// A test in every setting that has anything of it; in none, what is missing.
-fn judge_test(claim: &Definition, test: &Test, settings: &BTreeMap<[String; 4], Setting>) -> Vec<Tested> {
+fn judge_test(claim: &Definition, test: &Test, settings: &BTreeMap<[String; 5], Setting>) -> Vec<Tested> {
     // Checked when the file was read.
     let contrasts = test.contrasts().unwrap_or_default();
     let mut tested = Vec::new();
-    let mut lacking: Option<Vec<String>> = None;
-    for ([model, place, metric, _], setting) in settings {
+    // Of the setting that has the most of it.
+    let mut lacking: Option<(usize, Vec<String>)> = None;
+    for ([model, place, metric, ..], setting) in settings {
         let name = format!("{model}, {place}, {metric}");
         let (mut parts, mut missing) = (Vec::new(), Vec::new());
         for contrast in &contrasts {
             match contrast.measure(claim, setting, &name) {
                 Ok(part) => parts.push(part),
-                Err(what) => missing.push(format!("{what} ({name})")),
+                Err(what) => missing.push(what),
             }
         }
         if parts.is_empty() {
-            if lacking.as_ref().is_none_or(|lacking| missing.len() < lacking.len()) {
-                lacking = Some(missing);
+            let absent = contrasts.iter().map(|contrast| contrast.absent(setting)).sum();
+            if lacking.as_ref().is_none_or(|(least, _)| absent < *least) {
+                lacking = Some((absent, missing));
             }
             continue;
         }
+        missing.iter_mut().for_each(|what| *what += &format!(" ({name})"));
         let all = contrasts.len();
         let needed = if test.most { all / 2 + 1 } else { all };
         let count = |side| parts.iter().filter(|part| part.side() == side).count();
@@ -345,12 +366,15 @@ fn judge_test(claim: &Definition, test: &Test, settings: &BTreeMap<[String; 4], 
         });
     }
     if tested.is_empty() {
-        let nothing = || vec![format!("no record of {} with {}", claim.models.join(" or "), claim.metric)];
+        let nothing = || {
+            let models = claim.models.join(" or ").replace('*', "any model");
+            vec![format!("no record of {models} with {}", claim.metric)]
+        };
         tested.push(Tested {
             verdict: Verdict::NotRun,
             p: None,
             parts: Vec::new(),
-            missing: lacking.unwrap_or_else(nothing),
+            missing: lacking.map_or_else(nothing, |(_, missing)| missing),
         });
     }
     tested

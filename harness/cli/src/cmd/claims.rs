@@ -45,11 +45,17 @@ impl Claims {
             let found = Observation::of(&records, &baseline).into_iter();
             observations.extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));
         }
-        let scorecards: Vec<Scorecard> = papers.iter().map(|claims| Scorecard::new(claims, &observations)).collect();
+        let scorecards: Vec<Scorecard> = papers
+            .iter()
+            .map(|claims| Scorecard::new(claims, &observations))
+            .collect();
         if self.json {
             print_json(&scorecards)?;
         } else {
-            let drawn: Vec<String> = scorecards.iter().map(|scorecard| table(&scorecard.to_table())).collect();
+            let drawn: Vec<String> = scorecards
+                .iter()
+                .map(|scorecard| table(&scorecard.to_table()))
+                .collect();
             print(&drawn.join("\n"))?;
         }
         Ok(true)
