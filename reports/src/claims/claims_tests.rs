@@ -1,6 +1,6 @@
 //! Verdicts on made-up claims from made-up records.
 
-use prunebench_results::{PerplexityResult, Record};
+use prunebench_results::{PerplexityResult, Record, Samples};
 
 use super::*;
 use crate::comparison::tests::{baseline, record};
@@ -223,6 +223,35 @@ fn what_is_counted_needs_no_error_and_has_no_p() {
 }
 
 #[test]
+fn a_speed_is_judged_by_its_rounds() {
+    let round = |recipe: &str, seed: u64, rate: f64| {
+        let mut record = of(recipe, 3.0, 0.0);
+        record.cell.seed = seed;
+        record.cell.evaluation.perplexity.clear();
+        let metrics = record.metrics.as_mut().unwrap();
+        metrics.perplexity.clear();
+        metrics.throughput.as_mut().unwrap().decode = Samples::new(100, vec![100.0 / rate]).unwrap();
+        record
+    };
+    let test = "seeds = 3\ntests = [{ sum = { \"a\" = 1.0 }, above = 0.1 }]";
+    let text = claim(test).replace("perplexity *", "decode speed, *");
+    // The machine is slower in each round, and the ratio is 1.2, about.
+    let rounds = |ratios: [f64; 3]| {
+        let rounds = (0..).zip(ratios);
+        let rounds = rounds.flat_map(|(seed, ratio)| {
+            let rate = 50.0 / (seed + 1) as f64;
+            [round("dense", seed, rate), round("a", seed, ratio * rate)]
+        });
+        rounds.collect::<Vec<_>>()
+    };
+    let judged = |ratios| scorecard(&text, &rounds(ratios)).claims.remove(0);
+    assert_eq!(judged([1.2, 1.21, 1.19]).verdict, Verdict::Reproduced);
+    assert_eq!(judged([1.0, 1.01, 0.99]).verdict, Verdict::NotReproduced);
+    assert_eq!(judged([1.2, 1.6, 0.9]).verdict, Verdict::Inconclusive);
+    assert!((judged([1.2, 1.2, 1.2]).effect.unwrap().value - 1.2f64.ln()).abs() < 1e-9);
+}
+
+#[test]
 fn a_pattern_that_several_recipes_fit_is_refused() {
     let test = "tests = [{ rising = [\"dense\", \"x(*)\"] }]";
     let records = [of("dense", 3.0, 0.0), of("x(1)", 3.3, 0.1), of("x(2)", 3.3, 0.1)];
@@ -248,7 +277,7 @@ fn the_table_has_a_line_for_each_claim_and_the_totals() {
         .to_table()
         .to_markdown();
     for line in [
-        "| 1 | s (x; paper) | reproduced | 0.300 [0.300, 0.300], claimed above 0: a − dense | 1 of 1 | <0.0001 | 2 |  |",
+        "| 1 | s (x; paper) | reproduced | 0.300 [0.300, 0.300], claimed above 0: a − dense | 1 of 1 | under 0.0001 | 2 |  |",
         "| 2 | s (x; paper) | not run |  |  |  |  | no cluster |",
         "- 1 reproduced, 0 not reproduced, 0 inconclusive, 1 not run",
     ] {

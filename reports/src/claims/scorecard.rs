@@ -233,7 +233,7 @@ fn figures(value: f64) -> String {
 
 fn p_shown(p: f64) -> String {
     if p < 0.0001 {
-        "<0.0001".to_owned()
+        "under 0.0001".to_owned()
     } else {
         format!("{p:.4}")
     }
