@@ -12,7 +12,7 @@ fn without_records_every_claim_is_not_run_and_says_why() {
     let shown = sandbox.run(&["claims"]);
     shown.expect(0, &[]);
     assert!(
-        shown.out.contains("layer_parallelism, claims") && shown.out.contains("| not run |"),
+        shown.out.contains("flexigpt, claims") && shown.out.contains("| not run |"),
         "{}",
         shown.out
     );
