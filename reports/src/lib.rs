@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod accuracy_tables;
+pub mod claims;
 mod columns;
 mod comparison;
 mod depth_plot;

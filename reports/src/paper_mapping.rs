@@ -252,7 +252,7 @@ impl RowMapping {
 }
 
 /// Whether a text is the pattern, in which `*` stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((before, rest)) => text.strip_prefix(before).is_some_and(|tail| {

@@ -1,6 +1,7 @@
 //! The program as a user meets it: exit codes, messages, records and tables.
 
 mod bad_input;
+mod claims;
 mod commands;
 mod depth_map;
 mod determinism;

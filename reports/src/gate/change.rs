@@ -106,7 +106,7 @@ impl Change {
 }
 
 /// Whether an input is of the program and the machine, whose changes a gate is there to judge, and not of what is measured.
-fn is_of_program(input: &str) -> bool {
+pub(crate) fn is_of_program(input: &str) -> bool {
     let program = ["engine:", "method:", "prunebench", "threads", "model name"];
     program.iter().any(|name| input.starts_with(name))
 }

@@ -1,11 +1,11 @@
 //! Whether a set of records got worse than a baseline: differences over the same items, judged by rules, as one verdict.
 
-mod change;
+pub(crate) mod change;
 mod judge;
 mod junit;
 mod rules;
-mod series;
-mod snapshot;
+pub(crate) mod series;
+pub(crate) mod snapshot;
 mod tables;
 
 pub use change::{Change, NoChange, Scale};

@@ -9,7 +9,7 @@ use super::snapshot::Series;
 use crate::comparison::{documents, place, windows};
 
 /// Every number of a record that was measured beside `records`, whose recipe `dense` is the unit of speed.
-pub(super) fn series(
+pub(crate) fn series(
     record: &Record,
     metrics: &Metrics,
     dense: &[String],

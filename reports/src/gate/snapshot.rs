@@ -243,7 +243,7 @@ impl Observed {
 }
 
 /// What a speed depends on beside the program.
-pub(super) fn machine(p: &Provenance) -> String {
+pub(crate) fn machine(p: &Provenance) -> String {
     let gpu = p.gpu.as_ref().map_or_else(String::new, |gpu| format!(", {gpu}"));
     format!("{}, {} cores, {} threads{gpu}", p.cpu, p.cores, p.threads)
 }

@@ -79,14 +79,8 @@ impl Paper {
 
     /// The records of all experiments that the paper's tables may show, with their samples.
     fn records(&self, mapping: &Mapping, baseline: &[String]) -> anyhow::Result<Vec<Record>> {
-        let root = self.results.as_deref().unwrap_or(Path::new(RESULTS));
-        ensure!(
-            self.results.is_none() || root.is_dir(),
-            "{} is no folder; --results wants the one that holds a folder for each experiment, such as {RESULTS}",
-            root.display()
-        );
         let mut records = Vec::new();
-        for folder in stores(root)? {
+        for folder in stores(self.results.as_deref())? {
             let mut found = Vec::new();
             visit_records(&folder, &mut |record| {
                 if mapping.wants(&record, baseline) {
@@ -103,7 +97,13 @@ impl Paper {
 }
 
 /// The folders of records under a results folder, or its own.
-fn stores(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn stores(results: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
+    let root = results.unwrap_or(Path::new(RESULTS));
+    ensure!(
+        results.is_none() || root.is_dir(),
+        "{} is no folder; --results wants the one that holds a folder for each experiment, such as {RESULTS}",
+        root.display()
+    );
     let mut folders = vec![root.to_owned()];
     if root.is_dir() {
         for entry in std::fs::read_dir(root)? {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks claims about layer parallelism on SmolLM2-135M: reads the CSVs beside it, prints Markdown.
+"""Draws the tables of layer parallelism on SmolLM2-135M: reads the CSVs beside it, prints Markdown.
 
-    python3 claims.py > README.md
+    python3 tables.py > README.md
 
-Losses of two recipes are compared window by window. The page says how verdicts are found.
+Losses of two recipes are compared window by window. Verdicts are those of `prunebench claims`, in claims.md.
 """
 
 import csv
@@ -17,8 +17,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BLOCKS = 30
-# Quantiles of Student's t with 15 degrees of freedom, for 16 windows: one-sided and two-sided 95 %.
-T_ONE, T_TWO = 1.753, 2.131
+# Quantile of Student's t with 15 degrees of freedom, for 16 windows: two-sided 95 %.
+T = 2.131
 WINDOWS = 16
 
 
@@ -75,20 +75,16 @@ def estimate(weights):
     return statistics.mean(sums), statistics.stdev(sums) / math.sqrt(WINDOWS)
 
 
-def positive(weights, above=0.0):
-    """1 if the weighted sum surely is above the bound, -1 if it surely is below, else 0."""
-    mean, error = estimate(weights)
-    margin = T_ONE * error
-    return 1 if mean - above > margin else -1 if above - mean > margin else 0
-
-
 def worse(a, b):
-    return positive({a: 1, b: -1})
+    """1 if the loss of `a` surely is above that of `b`, -1 if it surely is below, else 0."""
+    mean, error = estimate({a: 1, b: -1})
+    margin = T * error
+    return 1 if mean > margin else -1 if -mean > margin else 0
 
 
 def ratio(a, b="dense"):
     mean, error = estimate({a: 1, b: -1})
-    low, high = (math.exp(mean + sign * T_TWO * error) for sign in (-1, 1))
+    low, high = (math.exp(mean + sign * T * error) for sign in (-1, 1))
     return f"{short(math.exp(mean))} [{short(low)}, {short(high)}]"
 
 
@@ -96,51 +92,22 @@ def short(value):
     return f"{value:.3f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
-def close(a, b):
-    """Whether two losses are nearer to each other than half of the lesser one's distance to dense: as `positive`."""
-    low, high = sorted((a, b), key=loss)
-    return -positive({high: 1, low: -1.5, "dense": 0.5})
-
-
-def much_worse(a, b):
-    """Whether the excess of `a` over dense is at least twice that of `b`."""
-    return positive({a: 1, "dense": 1, b: -2})
-
-
-WORDS = {1: "**holds**", 0: "**undecided**", -1: "**fails**"}
-
-
-def verdict(parts):
-    return WORDS[min(parts)]
-
-
 def table(header, lines):
     return "\n".join(["| " + " | ".join(header) + " |", "|" + "---|" * len(header)] + ["| " + " | ".join(line) + " |" for line in lines])
 
 
 def same_range():
-    parts, lines = [], []
+    lines = []
     for start, end in ((12, 16), (12, 20), (24, 28), (20, 28)):
-        paired = recipe("two-parallel", end=end, start=start)
         lp = recipe("layer-parallel", end=end, **({"start": start} if end != 28 else {"pairs": (end - start) // 2}))
-        stretch, prune, merge, average = (recipe(name, end=end, start=start)
-                                          for name in ("parallel-stretch", "prune-range", "merge", "average-outputs"))
-        checks = {
-            "dense below both in pairs": min(worse(paired, "dense"), worse(lp, "dense")),
-            "the two in pairs close": close(paired, lp),
-            "both below the stretch": min(worse(stretch, paired), worse(stretch, lp)),
-            "removing at least twice as bad as the stretch": much_worse(prune, stretch),
-            "merging close to removing": close(merge, prune),
-        }
-        parts += checks.values()
-        lines.append([f"{start}..{end}", *(ratio(name) for name in (lp, paired, stretch, average, prune, merge)),
-                      "; ".join(f"{what}: {WORDS[part].strip('*')}" for what, part in checks.items() if part < 1) or "all hold"])
-    header = ["range", "layer-parallel", "two-parallel", "parallel-stretch", "average-outputs", "prune-range", "merge", "what does not hold"]
-    return verdict(parts), table(header, lines)
+        others = (recipe(name, end=end, start=start)
+                  for name in ("two-parallel", "parallel-stretch", "average-outputs", "prune-range", "merge"))
+        lines.append([f"{start}..{end}", *(ratio(name) for name in (lp, *others))])
+    return table(["range", "layer-parallel", "two-parallel", "parallel-stretch", "average-outputs", "prune-range", "merge"], lines)
 
 
 def same_depth():
-    lines, shares = [], []
+    lines = []
     for length in (2, 4, 8):
         better = [0, 0, 0]
         # The first and the last two blocks are no middle.
@@ -149,10 +116,9 @@ def same_depth():
             removed = length // 2
             least = min((recipe("prune-range", start=s, end=s + removed) for s in range(start, end - removed + 1)), key=loss)
             better[1 - worse(least, recipe("layer-parallel", start=start, end=end))] += 1
-        shares.append(1 if better[0] > len(ranges) / 2 else -1 if better[2] > len(ranges) / 2 else 0)
         lines.append([str(length), str(length // 2), str(len(ranges)), *map(str, better)])
     header = ["blocks in pairs", "blocks removed", "ranges", "pairs surely better", "undecided", "removal surely better"]
-    return verdict(shares), table(header, lines)
+    return table(header, lines)
 
 
 def position():
@@ -162,56 +128,44 @@ def position():
     middle = sorted((pair(start) for start in range(8, 24)), key=loss)
     typical = middle[len(middle) // 2]
     ends = {"(0,1)": recipe("two-parallel", end=2, start=0), "(1,2)": pair(1), "(27,28)": pair(27), "(28,29)": pair(28)}
-    parts = [much_worse(name, typical) for name in ends.values()]
     best = []
     for length in (2, 4, 8):
         by_end = {end: recipe("layer-parallel", start=end - length, end=end) for end in range(BLOCKS - 6, BLOCKS + 1)}
-        end = min(by_end, key=lambda end: loss(by_end[end]))
-        best.append(f"{length} blocks: {end}")
-        parts += [worse(by_end[BLOCKS], by_end[end]), worse(by_end[BLOCKS - 1], by_end[end]) if end != BLOCKS - 1 else -1]
-    lines = [[name, ratio(of), ratio(of, typical), WORDS[much_worse(of, typical)].strip("*")] for name, of in ends.items()]
-    lines.append([f"median of the pairs from (8,9) to (23,24), `{typical}`", ratio(typical), "1", ""])
-    text = table(["pair", "ratio to dense", "ratio to the median pair", "much worse"], lines)
-    return verdict(parts), f"{text}\n\nBest end among the last seven, exclusive: {'; '.join(best)}."
+        best.append(f"{length} blocks: {min(by_end, key=lambda end: loss(by_end[end]))}")
+    lines = [[name, ratio(of), ratio(of, typical)] for name, of in ends.items()]
+    lines.append([f"median of the pairs from (8,9) to (23,24), `{typical}`", ratio(typical), "1"])
+    text = table(["pair", "ratio to dense", "ratio to the median pair"], lines)
+    return f"{text}\n\nBest end among the last seven, exclusive: {'; '.join(best)}."
 
 
 def growth():
     names = ["dense"] + [recipe("layer-parallel", end=28, pairs=pairs) for pairs in range(1, 11)]
-    rising = [worse(b, a) for a, b in zip(names, names[1:])]
     values = [perplexity(name) for name in names]
-    bends = [c - 2 * b + a for a, b, c in zip(values, values[1:], values[2:])]
+    bends = []
     # The gradient of a perplexity by a window's loss makes each bend a weighted sum of losses.
-    sure = []
-    for place, bend in enumerate(bends):
-        weights = {names[place]: values[place], names[place + 1]: -2 * values[place + 1], names[place + 2]: values[place + 2]}
-        _, error = estimate(weights)
-        sure.append(1 if bend > T_ONE * error else -1 if bend < -T_ONE * error else 0)
-    few = positive({"dense": 1, names[2]: -1}, -math.log(1.1))
+    for place in range(len(names) - 2):
+        a, b, c = values[place:place + 3]
+        _, error = estimate({names[place]: a, names[place + 1]: -2 * b, names[place + 2]: c})
+        bends.append(f"{c - 2 * b + a:+.2f} ± {T * error:.2f}")
     lines = [[str(pairs), str(BLOCKS - pairs), f"{values[pairs]:.2f}", ratio(names[pairs]) if pairs else "1",
-              f"{bends[pairs - 1]:+.2f} ({WORDS[sure[pairs - 1]].strip('*')})" if 1 <= pairs <= 9 else ""] for pairs in range(11)]
-    text = table(["pairs", "effective depth", "perplexity", "ratio to dense", "second difference above 0"], lines)
-    return (f"rising {verdict(rising)}; convex at every step {verdict(sure)} (surely convex at {sure.count(1)} of {len(sure)} steps, surely not "
-            f"at {sure.count(-1)}); one or two pairs under 10 % {verdict([positive({'dense': 1, names[1]: -1}, -math.log(1.1)), few])}"), text
+              bends[pairs - 1] if 1 <= pairs <= 9 else ""] for pairs in range(11)]
+    return table(["pairs", "effective depth", "perplexity", "ratio to dense", "second difference (95 %)"], lines)
 
 
 def shuffled():
-    parts, lines = [], []
+    lines = []
     for start, end in ((12, 16), (12, 20), (12, 22), (24, 28), (20, 28)):
         mixed, removed = (recipe(name, end=end, start=start) for name in ("shuffle", "prune-range"))
         orders = [math.exp(statistics.mean(windows)) for windows in SEEDS[mixed].values()]
-        part = much_worse(removed, mixed)
-        if (end - start) <= BLOCKS / 3:
-            parts.append(part)
         lines.append([f"{start}..{end}", f"{statistics.mean(orders):.1f} ({min(orders):.1f} to {max(orders):.1f})", f"{perplexity(removed):.1f}",
-                      ratio(removed, mixed), WORDS[part].strip("*")])
-    header = ["range", "perplexity of five orders, mean (lowest to highest)", "perplexity without the range", "ratio, by mean loss of the orders",
-              "excess loss at least halved"]
-    return verdict(parts), table(header, lines)
+                      ratio(removed, mixed)])
+    header = ["range", "perplexity of five orders, mean (lowest to highest)", "perplexity without the range", "ratio, by mean loss of the orders"]
+    return table(header, lines)
 
 
 def norms():
     own, average, mixed = (recipe("layer-parallel", end=28, pairs=4, **config) for config in ({}, {"norm": "avg"}, {"norm": "rank-mix"}))
-    return verdict([close(own, average), close(own, mixed)]), (
+    return (
         f"`avg` over `own` {ratio(average, own)}, `rank-mix` over `own` {ratio(mixed, own)}, beside `own` over dense {ratio(own)}.")
 
 
@@ -220,9 +174,8 @@ def algebra():
     largest = max(abs(a - b) / a for a, b in zip(LOSSES[literal], LOSSES[fused]))
     ranks = [row for row in rows("ranks.csv") if row["status"] == "ok"]
     counts = sorted({(int(row["effective_depth"]), int(row["all_reduces_per_token"])) for row in ranks})
-    counted = all(count == 2 * depth for depth, count in counts)
     pairs = ", ".join(f"{count} at depth {depth}" for depth, count in counts)
-    return verdict([1 if largest <= 1e-5 and counted else -1]), (
+    return (
         f"Fused against literal, four pairs: largest relative difference of a window's loss {largest:.1e}. All-reduces counted per token: {pairs}. "
         "Two and four ranks against one model, prompt and cached decoding, are the tests of `harness/model/src/tensor_parallel`.")
 
@@ -232,13 +185,11 @@ def recovered():
     paired_tuned = next(name for name in tuned if name.startswith("layer-parallel("))
     dense_tuned = next(name for name in tuned if name != paired_tuned)
     paired = recipe("layer-parallel", end=28, pairs=8)
-    # A third of the gap: what is left beside the dense model tuned alike is under two thirds of it.
-    part = positive({paired: 2 / 3, "dense": -2 / 3, paired_tuned: -1, dense_tuned: 1})
     left = (loss(paired_tuned) - loss(dense_tuned)) / (loss(paired) - loss("dense"))
     lines = [["none", f"{perplexity('dense'):.2f}", f"{perplexity(paired):.2f}", ratio(paired)],
              ["60 steps of 4 x 256 tokens", f"{perplexity(dense_tuned):.2f}", f"{perplexity(paired_tuned):.2f}", ratio(paired_tuned, dense_tuned)]]
     header = ["training of the 16 paired blocks", "dense, perplexity", "8 pairs, perplexity", "ratio"]
-    return verdict([part]), f"{table(header, lines)}\n\n{100 * (1 - left):.0f} % of the gap in log perplexity is gone, beside the dense model tuned alike."
+    return f"{table(header, lines)}\n\n{100 * (1 - left):.0f} % of the gap in log perplexity is gone, beside the dense model tuned alike."
 
 
 def geometric(values):
@@ -265,7 +216,7 @@ def paired(by_round, base, phase):
 
 
 def speed():
-    lines, parts = [], []
+    lines = []
     for (engine, prompt, generated, batch), methods in rates("speed.csv", ("engine", "prompt_tokens", "generated_tokens", "batch")).items():
         jobs = ([("prompt", "prefill"), ("one token, full cache", "decode")] if generated == "2" else [("generation", "decode")])
         for job, phase in jobs:
@@ -276,16 +227,15 @@ def speed():
                 if method != "dense":
                     value, low, high = geometric(paired(by_round, methods["dense"], phase))
                     text += f", ×{value:.3f} [{low:.3f}, {high:.3f}]"
-                    parts.append(1 if 0.9 < low and high < 1.1 else -1 if high < 0.9 or low > 1.1 else 0)
                 depth = next(iter(by_round.values()))["effective_depth"]
                 cells.append(f"{text} (depth {depth})")
             lines.append(cells)
     header = ["engine", "job", "batch", "sequential, tokens/s", "literal pairs", "fused pairs"]
-    return verdict(parts), table(header, lines)
+    return table(header, lines)
 
 
 def ranks():
-    lines, parts = [], []
+    lines = []
     found = rates("ranks.csv", ("engine", "all_reduce_latency_us"))
     for (engine, latency), methods in found.items():
         lp = next(method for method in methods if method != "dense")
@@ -299,16 +249,13 @@ def ranks():
         waiting = float(latency) * 1e-6
         model = (compute + 2 * depth["dense"] * waiting) / (compute + 2 * depth[lp] * waiting)
         value, low, high = geometric(paired(lp_rows, dense_rows, "decode"))
-        if waiting:
-            off = (low / model - 1, high / model - 1)
-            parts.append(1 if -0.05 < off[0] and off[1] < 0.05 else -1 if off[0] > 0.05 or off[1] < -0.05 else 0)
         rate = {method: statistics.median(float(row["decode_tokens_per_s"]) for row in of.values()) for method, of in methods.items()}
         counts = [next(iter(of.values()))["all_reduces_per_token"] for of in (dense_rows, lp_rows)]
         lines.append([engine, latency, " and ".join(counts), f"{rate['dense']:.2f}", f"{rate[lp]:.2f}", f"{value:.3f} [{low:.3f}, {high:.3f}]",
                       f"{model:.3f}", f"{bound:.3f}", f"{value / bound:.3f}"])
     header = ["engine", "waited after an all-reduce (µs)", "all-reduces per token", "sequential, tokens/s", "layer-parallel, tokens/s", "speed-up",
               "the timing model's", "N / effective depth", "speed-up over it"]
-    return verdict(parts), table(header, lines)
+    return table(header, lines)
 
 
 def depth_table():
@@ -381,7 +328,7 @@ def main():
         ("7", "The norm variants differ little beside what parallelism costs.", norms()),
         ("10", "Fine-tuning the paired blocks alone recovers at least a third of the gap; here after 61,440 tokens.", recovered()),
         ("11a", "On one CPU speed stays within 10 % of the sequential model's.", speed()),
-        ("11b", "With a wait after each all-reduce the speed-up follows the timing model, here to 5 %.", ranks()),
+        ("11c", "With a wait after each all-reduce the speed-up follows the timing model.", ranks()),
     ]
     print(f"""# Layer parallelism on SmolLM2-135M
 
@@ -412,18 +359,11 @@ Suite `lp-icl` without examples ({counts} documents). Retained is the mean over 
 
 ## Claims
 
-| claim | verdict |
-|---|---|""")
-    for number, text, (found, _) in claims:
-        print(f"| {number}. {text} | {found} |")
-    print(f"""
-A part holds if the difference of losses is surely above nothing by a one-sided 95 % t test over windows, fails if it is surely below, and is undecided
-otherwise; the worst part is the claim's verdict, and nothing is corrected for their number. "≈" is read as nearer to each other than half of the
-lesser one's distance to dense, "≪" and "much worse" as at least twice the excess of loss over dense. Numbers of claims are those of the method's
-specification. Of speeds the two-sided 95 % interval over rounds decides, and the removal of claim 3 is the best one in the range by the same
-windows, which favours it; 8 and 9 (multi-step tasks, other models) were not tried.
+[claims.md](claims.md) has the verdicts, by `prunebench claims layer_parallelism`. What follows is what they rest on, by the same numbers.
+All intervals are two-sided at 95 %: over windows by Student's t, of speeds over rounds. The removal of claim 3 is the best one in the range by
+the same windows, which favours it.
 """)
-    for number, text, (_, detail) in claims:
+    for number, text, detail in claims:
         print(f"### {number}. {text}\n\n{detail}\n")
     print("""## Files
 
