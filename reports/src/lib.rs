@@ -5,6 +5,7 @@
 mod accuracy;
 mod accuracy_tables;
 mod columns;
+mod compare;
 mod comparison;
 mod depth_plot;
 mod display;
@@ -21,6 +22,7 @@ pub mod statistics;
 mod table;
 mod task_notes;
 
+pub use compare::{CompareError, Difference, Differences, Differing, Field, NotCompared, part};
 pub use comparison::{Comparison, ComparisonError};
 pub use depth_plot::DepthPlot;
 pub use export::{ExportError, ExportFormat, export};

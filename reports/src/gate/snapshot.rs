@@ -234,7 +234,7 @@ impl Observed {
     }
 
     /// Its status, and why it is not ok.
-    pub(super) fn outcome(&self) -> String {
+    pub(crate) fn outcome(&self) -> String {
         match &self.error {
             Some(error) => format!("{}: {error}", self.status),
             None => self.status.to_string(),
@@ -243,7 +243,7 @@ impl Observed {
 }
 
 /// What a speed depends on beside the program.
-pub(super) fn machine(p: &Provenance) -> String {
+pub(crate) fn machine(p: &Provenance) -> String {
     let gpu = p.gpu.as_ref().map_or_else(String::new, |gpu| format!(", {gpu}"));
     format!("{}, {} cores, {} threads{gpu}", p.cpu, p.cores, p.threads)
 }

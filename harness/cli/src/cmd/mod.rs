@@ -1,6 +1,7 @@
 //! One file per subcommand, and what they share.
 
 pub mod cache;
+pub mod compare;
 pub mod completions;
 pub mod compress;
 pub mod depth_map;
