@@ -117,6 +117,45 @@ impl Change {
     }
 }
 
+/// A number over some seeds, by itself, with its 95 % interval if it has noise.
+pub(crate) fn plain(seeds: &[&Series]) -> Option<(f64, Option<Interval>)> {
+    let nothing: Vec<Series> = seeds.iter().map(|series| series.nothing()).collect();
+    let series: Vec<(&Series, &Series)> = nothing.iter().zip(seeds.iter().copied()).collect();
+    match seeds.first()? {
+        // The perplexity of no loss is 1.
+        Series::Losses { .. } => of_losses(&series).ok().map(|change| {
+            let interval = change.interval.map(|Interval { low, high }| Interval {
+                low: 1.0 + low,
+                high: 1.0 + high,
+            });
+            (change.after, interval)
+        }),
+        Series::Answers { .. } => of_answers(&series).ok().map(|change| (change.after, change.interval)),
+        Series::Count { .. } | Series::Speed { .. } => {
+            let value = |series: &&Series| match series {
+                Series::Count { value } => Some(*value),
+                Series::Speed { rate, .. } => Some(*rate),
+                _ => None,
+            };
+            let values: Vec<f64> = seeds.iter().map(value).collect::<Option<_>>()?;
+            Some((mean(values.into_iter()), None))
+        }
+    }
+}
+
+impl Series {
+    /// The same items without loss or right answer.
+    fn nothing(&self) -> Self {
+        let mut nothing = self.clone();
+        match &mut nothing {
+            Self::Losses { nll, .. } => nll.fill(0.0),
+            Self::Answers { right, .. } => right.iter_mut().for_each(|task| task.fill(0)),
+            Self::Count { .. } | Self::Speed { .. } => {}
+        }
+        nothing
+    }
+}
+
 /// Whether an input is of the program and the machine, whose changes a gate is there to judge, and not of what is measured.
 fn is_of_program(input: &str) -> bool {
     let program = ["engine:", "method:", "prunebench", "threads", "model name"];
