@@ -50,7 +50,7 @@ def check(page, address):
     section.locator("input[type=search]").fill("")
 
     point = section.locator(".point").last
-    point.dispatch_event("pointerenter")
+    point.dispatch_event("pointerover")
     assert "record " in page.locator("#tip").inner_text()
     point.dispatch_event("click")
     details = page.locator("#details").inner_text()

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use self::charts::{Chart, charts};
 use crate::gate::{Change, GateError, Observed, Scale, Series, Snapshot, machine, plain};
+use crate::statistics::Interval;
 use crate::table::Table;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -324,7 +325,12 @@ impl<'a> Page<'a> {
                 charts: &group.charts,
             });
         }
-        measures.sort_by_key(|measure| !measure.quality);
+        measures.sort_by_key(|measure| {
+            (
+                !measure.quality,
+                measure.quality && matches!(measure.better, Some(Better::Higher)),
+            )
+        });
         rows.sort_by_key(|row| !row.dense);
         (measures, rows)
     }
@@ -352,10 +358,17 @@ impl Group {
             return Some((number, measure(unit, better, false, None)));
         };
         let (value, interval) = plain(&series)?;
+        // Of answers that are all alike nothing is known of how they might vary, and no share is beyond all.
+        let interval = interval.filter(|ends| ends.low < ends.high).map(|ends| match first {
+            Series::Answers { .. } => Interval {
+                low: ends.low.max(0.0),
+                high: ends.high.min(1.0),
+            },
+            _ => ends,
+        });
         let change = dense.and_then(|dense| self.beside(name, dense));
         let scale = change.as_ref().map(|change| change.scale);
-        let ends =
-            |interval: Option<crate::statistics::Interval>| interval.map(|ends| [short(ends.low), short(ends.high)]);
+        let ends = |interval: Option<Interval>| interval.map(|ends| [short(ends.low), short(ends.high)]);
         let number = Number {
             value: match first {
                 Series::Count { .. } => value,

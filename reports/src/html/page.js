@@ -5,7 +5,7 @@
   const tip = document.getElementById("tip");
   const details = document.getElementById("details");
   const FIRST_ROWS = 100;
-  const SVG = "http:" + "//www.w3.org/2000/svg";
+  const SVG = document.getElementById("blank").namespaceURI;
 
   // Text is only ever set as text, so that no value can be markup.
   const fill = (node, attributes, children) => {
@@ -23,7 +23,8 @@
     const size = Math.abs(x);
     if (Number.isInteger(x) && size < 1e15) return x.toLocaleString("en");
     if (size >= 1e6 || (size > 0 && size < 1e-3)) return x.toExponential(2);
-    return x.toFixed(size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1.05 ? 2 : 4);
+    if (size >= 1000) return Math.round(x).toLocaleString("en");
+    return x.toFixed(size >= 100 ? 1 : size >= 1.05 ? 2 : 4);
   };
   const axisText = (x) => {
     const size = Math.abs(x);
@@ -38,7 +39,8 @@
     return [part(change.value) + (scale === "points" ? " points" : " %"), ends];
   };
   const family = (row) => row.dense ? row.recipe : row.recipe.replace(/\([^()]*\)/g, "");
-  const short = (text) => (text.length > 34 ? text.slice(0, 33) + "…" : text);
+  const cut = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
+  const short = (text) => cut(text, 34);
 
   // What a plot can have on an axis: a number, or its change against the dense model.
   const axesOf = (section) => {
@@ -104,11 +106,13 @@
     const count = new Map();
     for (const row of section.rows) if (!row.dense) count.set(family(row), (count.get(family(row)) ?? 0) + 1);
     const names = [...count].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+    const ranks = new Map(names.map((name, i) => [name, i]));
     return (row) => {
-      const rank = names.indexOf(family(row));
+      const rank = ranks.get(family(row));
       if (row.dense) return { name: row.recipe, colour: "var(--ink)", shape: SHAPES[4], rank: -1 };
-      if (rank >= 6 && names.length > 6) return { name: "other methods", colour: "var(--rest)", shape: SHAPES[0], rank: 6 };
-      return { name: names[rank], colour: `var(--c${rank})`, shape: SHAPES[rank], rank };
+      // Beyond six methods each colour comes again with another shape, and beyond eighteen nobody tells them apart.
+      if (rank >= 18) return { name: "other methods", colour: "var(--rest)", shape: SHAPES[0], rank: 18 };
+      return { name: names[rank], colour: `var(--c${rank % 6})`, shape: SHAPES[(rank + 2 * Math.floor(rank / 6)) % 6], rank };
     };
   };
 
@@ -128,11 +132,21 @@
     }),
     html("div", { class: "quiet" }, `record ${row.origins[0].key.slice(0, 16)}, ${row.origins[0].finished}`),
   ];
-  const hover = (node, content) => {
-    const enter = (event) => { tip.replaceChildren(...content()); tip.hidden = false; place(event, node); };
-    for (const name of ["pointerenter", "focus"]) node.addEventListener(name, enter);
-    node.addEventListener("pointermove", (event) => place(event, node));
-    for (const name of ["pointerleave", "blur"]) node.addEventListener(name, () => { tip.hidden = true; });
+  // One set of listeners for all points of a plot, of which there may be thousands.
+  const react = (drawing, points, content, choose) => {
+    const pointOf = (event) => points[event.target.closest?.(".point")?.dataset.place];
+    const enter = (event) => {
+      const point = pointOf(event);
+      tip.hidden = !point;
+      if (!point) return;
+      tip.replaceChildren(...content(point));
+      place(event, event.target);
+    };
+    for (const name of ["pointerover", "focusin"]) drawing.addEventListener(name, enter);
+    drawing.addEventListener("pointermove", (event) => !tip.hidden && place(event, event.target));
+    for (const name of ["pointerleave", "focusout"]) drawing.addEventListener(name, () => { tip.hidden = true; });
+    drawing.addEventListener("click", (event) => { const point = pointOf(event); if (point) choose(point); });
+    drawing.addEventListener("keydown", (event) => { const point = pointOf(event); if (point && event.key === "Enter") choose(point); });
   };
 
   const plot = (section, rows, x, y, width) => {
@@ -140,7 +154,7 @@
     const compact = width < 560;
     const height = Math.round(Math.max(300, Math.min(440, width * 0.55)));
     const margin = { left: 66, right: compact ? 16 : 26, top: 16, bottom: 52 };
-    const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", xmlns: SVG });
+    const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group" });
     const title = `${section.model}: ${y.title} against ${x.title}`;
     drawing.append(svg("title", {}, title), svg("desc", {}, `${all.length} points with 95 % intervals where there is one; the dashed line joins the Pareto front.`));
     drawing.dataset.title = title;
@@ -162,7 +176,7 @@
       svg("line", { class: "grid", x1: x0, x2: x1, y1: ys.at(tick), y2: ys.at(tick) }),
       svg("text", { class: "quiet", x: x0 - 7, y: ys.at(tick) + 4, "text-anchor": "end" }, axisText(tick)));
     const better = (axis, low, high) => axis.better ? (axis.better === "lower" ? `, ${low} better` : `, ${high} better`) : "";
-    const fit = (text, room) => (text.length * 6.3 > room ? text.slice(0, Math.floor(room / 6.3) - 1) + "…" : text);
+    const fit = (text, room) => cut(text, Math.floor(room / 6.3));
     drawing.append(
       svg("path", { class: "axis", d: `M${x0},${y1}V${y0}H${x1}` }),
       svg("text", { x: (x0 + x1) / 2, y: height - 12, "text-anchor": "middle" }, fit(x.title + (xs.log ? ", log" : "") + better(x, "←", "→"), x1 - x0)),
@@ -173,29 +187,33 @@
     const style = styles(section);
     const legend = new Map();
     const clamp = (value) => Math.min(y0, Math.max(y1, value));
-    for (const point of all) {
+    const many = all.length > 300;
+    all.forEach((point, number) => {
       const look = style(point.row);
       legend.set(look.name, look);
-      const [cx, cy] = [xs.at(point.x.value), ys.at(point.y.value)];
+      const [cx, cy] = [xs.at(point.x.value), ys.at(point.y.value)].map((at) => at.toFixed(1));
       const node = svg("g", {
-        class: "point", tabindex: all.length > 300 ? null : 0, role: "button", "aria-label": `${point.row.recipe}: ${x.title} ${show(point.x.value)}, ${y.title} ${show(point.y.value)}`,
-        onclick: () => provenance(section, point.row), onkeydown: (event) => event.key === "Enter" && provenance(section, point.row),
+        class: "point", "data-place": number, tabindex: many ? null : 0, role: many ? null : "button",
+        "aria-label": many ? null : `${point.row.recipe}: ${x.title} ${show(point.x.value)}, ${y.title} ${show(point.y.value)}`,
       });
       if (point.y.interval) {
-        const [a, b] = point.y.interval.map((end) => (ys.log && end <= 0 ? y0 : clamp(ys.at(end))));
-        node.append(svg("path", { d: `M${cx},${a}V${b}M${cx - 3},${a}h6M${cx - 3},${b}h6`, stroke: look.colour, "stroke-width": 1.1, opacity: .55, fill: "none" }));
+        const [a, b] = point.y.interval.map((end) => (ys.log && end <= 0 ? y0 : clamp(ys.at(end))).toFixed(1));
+        node.append(svg("path", { d: `M${cx},${a}V${b}M${cx - 3},${a}h6M${cx - 3},${b}h6`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
       }
       node.append(svg("path", {
         class: "mark", d: look.shape, transform: `translate(${cx},${cy})`, stroke: look.colour, "stroke-width": 1.5,
         fill: front.has(point) || point.row.dense ? look.colour : "var(--paper)",
       }));
-      hover(node, () => describe(point.row, [x, y]));
       drawing.append(node);
-    }
+    });
+    react(drawing, all, (point) => describe(point.row, [x, y]), (point) => provenance(section, point.row));
     // Names at the front, where they do not run into one another.
     const taken = all.map((p) => [xs.at(p.x.value) - 5, ys.at(p.y.value) - 5, 10, 10]);
+    const named = new Set();
     for (const point of [...line, ...all.filter((p) => p.row.dense)]) {
       const text = short(point.row.recipe);
+      if (named.has(text)) continue;
+      named.add(text);
       const [cx, cy, wide] = [xs.at(point.x.value), ys.at(point.y.value), text.length * 6.4];
       for (const [left, top] of [[cx + 9, cy - 7], [cx - 9 - wide, cy - 7], [cx - wide / 2, cy - 24], [cx - wide / 2, cy + 10]]) {
         const box = [left, top, wide, 14];
@@ -220,15 +238,17 @@
     for (const tick of ys.ticks.filter((_, i, all) => all.length < 6 || i % 2 === 0)) drawing.append(
       svg("line", { class: "grid", x1: left, x2: width - 8, y1: ys.at(tick), y2: ys.at(tick) }),
       svg("text", { class: "quiet", x: left - 5, y: ys.at(tick) + 4, "text-anchor": "end" }, axisText(tick)));
-    drawing.append(svg("path", { d: "M" + chart.values.map((v, i) => `${at(i)},${ys.at(v)}`).join("L"), stroke: "var(--c0)", fill: "none", "stroke-width": 1.3, opacity: numeric ? 1 : .25 }));
+    if (numeric) drawing.append(svg("path", { d: "M" + chart.values.map((v, i) => `${at(i)},${ys.at(v)}`).join("L"), stroke: "var(--c0)", fill: "none", "stroke-width": 1.3 }));
     chart.values.forEach((value, i) => {
       const mark = svg("circle", { cx: at(i), cy: ys.at(value), r: chart.values.length > 60 ? 1.8 : 3.2, fill: "var(--c0)" });
       mark.append(svg("title", {}, `${chart.across} ${chart.places[i]}: ${show(value)}`));
       drawing.append(mark);
     });
-    const every = Math.ceil(chart.places.length / (numeric ? 12 : 3));
+    const last = chart.places.length - 1;
+    const every = numeric ? Math.ceil(chart.places.length / 12) : last;
     chart.places.forEach((name, i) => i % every === 0 && drawing.append(
-      svg("text", { class: "quiet", x: at(i), y: height - bottom + 15, "text-anchor": numeric ? "middle" : "start" }, numeric ? axisText(name) : short(String(name)).slice(0, 22))));
+      svg("text", { class: "quiet", x: numeric ? at(i) : i ? width - 8 : left, y: height - bottom + 15, "text-anchor": numeric ? "middle" : i ? "end" : "start" },
+        numeric ? axisText(name) : String(name).replace(/^model\./, "").slice(0, 28))));
     if (chart.across) drawing.append(svg("text", { class: "quiet", x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, chart.across));
     return drawing;
   };
@@ -313,7 +333,7 @@
         cell: (row) => of(row) ? [show(of(row).value), of(row).interval && html("small", {}, `[${of(row).interval.map(show).join(", ")}]`)] : ["—"],
       });
       if (measure.scale) columns.push({
-        title: `${measure.name}, against dense`, unit: measure.scale === "points" ? "points, 95 %" : "%, 95 %", key: (row) => of(row)?.change?.value,
+        title: "against dense", full: `${measure.name}, against dense`, unit: measure.scale === "points" ? "points, 95 %" : "%, 95 %", key: (row) => of(row)?.change?.value,
         cell: (row) => {
           const change = of(row)?.change;
           if (!change) return ["—"];
@@ -322,7 +342,7 @@
         },
       });
     }
-    columns.push({ title: "status", words: true, key: (row) => row.status, cell: (row) => [row.status] });
+    columns.push({ title: "status", words: true, key: (row) => row.status, cell: (row) => [cut(row.status, 90)] });
     return [columns, same];
   };
 
@@ -354,7 +374,7 @@
     const count = html("p", { class: "quiet" });
     const more = html("button", { class: "more", onclick: () => { limit = Infinity; draw(); } });
     const heads = columns.map((column, i) => html("th", { class: column.words ? "words" : null, scope: "col", "aria-sort": "none" },
-      html("button", { onclick: () => { order = [i, order?.[0] === i ? -order[1] : 1]; draw(); } }, column.title, column.unit ? html("small", {}, column.unit) : null)));
+      html("button", { "aria-label": column.full, title: column.full, onclick: () => { order = [i, order?.[0] === i ? -order[1] : 1]; draw(); } }, column.title, column.unit ? html("small", {}, column.unit) : null)));
     let drawing = null;
     const draw = () => {
       const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -396,8 +416,9 @@
     return html("section", {},
       html("h2", {}, section.model),
       html("p", { class: "quiet" }, `${section.store}, ${section.rows.length} recipes and places; choose a point or a row to see where its numbers come from`),
-      html("div", { class: "controls" }, label("Filter", filter, "grow"), label("Across", xSelect), label("Up", ySelect), label("Front only", frontOnly),
-        html("button", { onclick: () => savePlot(drawing, "svg") }, "SVG"), html("button", { onclick: () => savePlot(drawing, "png") }, "PNG")),
+      html("div", { class: "controls" }, label("Filter", filter, "grow"), label("Across", xSelect), label("Up", ySelect), label("Front only", frontOnly, "check"),
+        html("span", { class: "saves" }, html("button", { onclick: () => savePlot(drawing, "svg"), title: "Save the plot" }, "SVG"),
+          html("button", { onclick: () => savePlot(drawing, "png"), title: "Save the plot" }, "PNG"))),
       figure, legend, count,
       html("div", { class: "scroll", tabindex: 0 }, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body)),
       more,
