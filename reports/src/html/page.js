@@ -70,9 +70,12 @@
     const [sx, sy] = [sign(x), sign(y)];
     const sorted = [...points].sort((a, b) => sx * (a.x.value - b.x.value) || sy * (a.y.value - b.y.value));
     const front = new Set();
-    let best = Infinity;
+    let last = null;
     for (const point of sorted) {
-      if (sy * point.y.value < best) { best = sy * point.y.value; front.add(point); }
+      const equal = last && point.x.value === last.x.value && point.y.value === last.y.value;
+      if (last && !equal && sy * point.y.value >= sy * last.y.value) continue;
+      front.add(point);
+      last = point;
     }
     return front;
   };
