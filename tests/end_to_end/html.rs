@@ -101,6 +101,6 @@ fn recipes_of_a_store_are_compared_item_by_item() {
             .all(|number| number["unchanged"] == true)
     );
 
-    compare(&[]).expect(2, &["--recipe"]);
+    compare(&[]).expect(2, &["STORE"]);
     compare(&["--recipe", "dense", "nothing"]).expect_error(1, &["`nothing`", "magnitude(ratio=0.3)"]);
 }
