@@ -384,18 +384,20 @@ impl Differences {
             .filter(|number| number.test.is_some() || !number.unchanged);
         let text = |text: String| Entry::Text(text);
         let rows = shown.map(|number| {
+            let value = |value: f64| match number.scale {
+                Scale::Points => Entry::Fraction {
+                    value,
+                    spread: None,
+                    nan_items: 0,
+                },
+                Scale::Relative => Entry::Number { value, spread: None },
+            };
             let p = |p: Option<f64>| p.map_or(Entry::Missing, |p| text(format!("{p:.2e}")));
             vec![
                 text(number.cell.clone()),
                 text(number.number.clone()),
-                Entry::Number {
-                    value: number.values[0],
-                    spread: None,
-                },
-                Entry::Number {
-                    value: number.values[1],
-                    spread: None,
-                },
+                value(number.values[0]),
+                value(number.values[1]),
                 text(number.scale.show(number.difference, number.interval)),
                 p(number.p),
                 p(number.p_adjusted),
