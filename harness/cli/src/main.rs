@@ -46,6 +46,7 @@ enum Command {
     Throughput(cmd::throughput::Throughput),
     Status(cmd::status::Status),
     Report(cmd::report::Report),
+    Compare(cmd::compare::Compare),
     Gate(cmd::gate::Gate),
     Paper(cmd::paper::Paper),
     Claims(cmd::claims::Claims),
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         Command::Throughput(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Gate(command) => match command.run() {
             Ok(code) => return code,
             Err(error) => Err(error),

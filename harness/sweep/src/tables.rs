@@ -240,16 +240,24 @@ pub(crate) fn ordered_keys(folder: &Path) -> Result<Vec<CellKey>, TablesError> {
 /// # Errors
 /// If the folder is none that a run made, or its records can't be read.
 pub fn ordered_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
+    let mut records = listed_records(folder)?;
+    for record in &mut records {
+        read_samples(&folder.join("records"), record)?;
+    }
+    Ok(records)
+}
+
+/// As [`ordered_records`], without the samples, which take the most memory.
+///
+/// # Errors
+/// As of [`ordered_records`].
+pub fn listed_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
     let keys = ordered_keys(folder)?;
     let places: HashMap<&CellKey, usize> = keys.iter().zip(0..).collect();
     let place = |record: &Record| places.get(&record.key);
-    let folder = folder.join("records");
-    let mut records = read_records(&folder)?;
+    let mut records = read_records(&folder.join("records"))?;
     records.retain(|record| place(record).is_some());
     records.sort_by_key(place);
-    for record in &mut records {
-        read_samples(&folder, record)?;
-    }
     Ok(records)
 }
 

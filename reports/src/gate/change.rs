@@ -24,6 +24,8 @@ pub struct Change {
     pub seeds: usize,
     /// The range that the difference plausibly lies in.
     pub interval: Option<Interval>,
+    /// How many answers became right and wrong, over all seeds; absent of what is no accuracy.
+    pub flips: Option<McNemar>,
     /// The test of no difference, and its p-value; absent of a number without noise.
     pub test: Option<(&'static str, f64)>,
     /// The difference with its error over items, given the seeds: of logarithms where `scale` is relative.
@@ -60,7 +62,6 @@ impl Change {
     /// If it can't be compared.
     pub fn of(metric: &str, pairs: &[(&Observed, &Observed)]) -> Result<Self, NoChange> {
         let incomparable = |text: String| NoChange::Incomparable(text);
-        let mut series = Vec::new();
         for (before, after) in pairs {
             let shared = before
                 .inputs
@@ -70,10 +71,21 @@ impl Change {
                 .into_iter()
                 .find(|(input, was, is)| !is_of_program(input) && was != is)
             {
-                return Err(incomparable(format!(
-                    "`{input}` was {was} and is {is}; accept a new baseline if that is meant to be"
-                )));
+                return Err(incomparable(format!("`{input}` was {was} and is {is}")));
             }
+        }
+        Self::of_numbers(metric, pairs)
+    }
+
+    /// Compares a number of cells that may differ in more than their seed, as pairs of before and after, by what it was
+    /// measured over alone.
+    ///
+    /// # Errors
+    /// If it can't be compared.
+    pub fn of_numbers(metric: &str, pairs: &[(&Observed, &Observed)]) -> Result<Self, NoChange> {
+        let incomparable = |text: String| NoChange::Incomparable(text);
+        let mut series = Vec::new();
+        for (before, after) in pairs {
             match (before.series.get(metric), after.series.get(metric)) {
                 (Some(before), Some(after)) => series.push((before, after)),
                 _ => {
@@ -105,6 +117,45 @@ impl Change {
     }
 }
 
+/// A number over some seeds, by itself, with its 95 % interval if it has noise.
+pub(crate) fn plain(seeds: &[&Series]) -> Option<(f64, Option<Interval>)> {
+    let nothing: Vec<Series> = seeds.iter().map(|series| series.nothing()).collect();
+    let series: Vec<(&Series, &Series)> = nothing.iter().zip(seeds.iter().copied()).collect();
+    match seeds.first()? {
+        // The perplexity of no loss is 1.
+        Series::Losses { .. } => of_losses(&series).ok().map(|change| {
+            let interval = change.interval.map(|Interval { low, high }| Interval {
+                low: 1.0 + low,
+                high: 1.0 + high,
+            });
+            (change.after, interval)
+        }),
+        Series::Answers { .. } => of_answers(&series).ok().map(|change| (change.after, change.interval)),
+        Series::Count { .. } | Series::Speed { .. } => {
+            let value = |series: &&Series| match series {
+                Series::Count { value } => Some(*value),
+                Series::Speed { rate, .. } => Some(*rate),
+                _ => None,
+            };
+            let values: Vec<f64> = seeds.iter().map(value).collect::<Option<_>>()?;
+            Some((mean(values.into_iter()), None))
+        }
+    }
+}
+
+impl Series {
+    /// The same items without loss or right answer.
+    fn nothing(&self) -> Self {
+        let mut nothing = self.clone();
+        match &mut nothing {
+            Self::Losses { nll, .. } => nll.fill(0.0),
+            Self::Answers { right, .. } => right.iter_mut().for_each(|task| task.fill(0)),
+            Self::Count { .. } | Self::Speed { .. } => {}
+        }
+        nothing
+    }
+}
+
 /// Whether an input is of the program and the machine, whose changes a gate is there to judge, and not of what is measured.
 pub(crate) fn is_of_program(input: &str) -> bool {
     let program = ["engine:", "method:", "prunebench", "threads", "model name"];
@@ -118,12 +169,12 @@ fn same_scope(before: &str, after: &str) -> Result<(), NoChange> {
         return Ok(());
     }
     Err(NoChange::Incomparable(format!(
-        "it was over {before}, and is over {after}; accept a new baseline if that is meant to be"
+        "it was over {before}, and is over {after}"
     )))
 }
 
 fn other_kind() -> NoChange {
-    NoChange::Incomparable("it was a number of another kind; accept a new baseline".to_owned())
+    NoChange::Incomparable("it was a number of another kind, or over other items".to_owned())
 }
 
 fn too_few() -> NoChange {
@@ -222,6 +273,7 @@ fn of_losses(series: &Pairs) -> Result<Change, NoChange> {
         samples: seeds.first().map_or(0, Vec::len),
         seeds: seeds.len(),
         interval: relative(difference.estimate.interval(COVERAGE)),
+        flips: None,
         test: Some(("paired t of losses", difference.estimate.p_value_if_skewed())),
         estimate: Some(difference.given_seeds),
         answers: None,
@@ -292,6 +344,7 @@ fn of_answers(series: &Pairs) -> Result<Change, NoChange> {
         samples: seeds.first().map_or(0, Vec::len),
         seeds: seeds.len(),
         interval: difference.estimate.interval(COVERAGE),
+        flips: Some(table),
         test: Some(if seeds.len() == 1 && alike {
             ("exact McNemar", table.exact())
         } else {
@@ -328,6 +381,7 @@ fn of_counts(series: &Pairs) -> Result<Change, NoChange> {
         samples: 1,
         seeds: series.len(),
         interval: None,
+        flips: None,
         test: None,
         estimate: None,
         answers: None,
@@ -377,6 +431,7 @@ fn of_speeds(pairs: &[(&Observed, &Observed)], series: &Pairs) -> Result<Change,
         samples: after.len(),
         seeds: 1,
         interval: relative(estimate.interval(COVERAGE)),
+        flips: None,
         test: Some(("Welch's t of log ratios", estimate.p_value())),
         estimate: Some(estimate),
         answers: None,

@@ -218,7 +218,9 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
                 }
                 Err(NoChange::Incomparable(reason)) => failures.push(CellFailure {
                     cell: finding.cell,
-                    problem: format!("{metric} can't be compared with the baseline: {reason}"),
+                    problem: format!(
+                        "{metric} can't be compared with the baseline: {reason}; accept a new baseline if that is meant to be"
+                    ),
                 }),
             }
         }

@@ -8,9 +8,11 @@ pub(crate) mod series;
 pub(crate) mod snapshot;
 mod tables;
 
+pub(crate) use change::plain;
 pub use change::{Change, NoChange, Scale};
 pub use judge::{CellFailure, FamilySize, Finding, POWER, Report, Verdict, judge};
 pub use rules::{Direction, Family, Rule, Rules};
+pub(crate) use snapshot::machine;
 pub use snapshot::{Observed, Origin, Series, Snapshot};
 
 use std::io;

@@ -234,7 +234,7 @@ impl Observed {
     }
 
     /// Its status, and why it is not ok.
-    pub(super) fn outcome(&self) -> String {
+    pub(crate) fn outcome(&self) -> String {
         match &self.error {
             Some(error) => format!("{}: {error}", self.status),
             None => self.status.to_string(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Scale;
 use super::judge::{Finding, POWER, Report, Verdict};
+use crate::statistics::Interval;
 use crate::table::{Alignment, Column, Entry, Table, grouped};
 
 impl Report {
@@ -70,8 +71,7 @@ impl Report {
                 number(change.map(|change| change.before)),
                 number(change.map(|change| change.after)),
                 change.map_or(Entry::Missing, |change| {
-                    let interval = change.interval.map(|interval| [interval.low, interval.high]);
-                    text(&difference(change.scale, change.difference, interval))
+                    text(&change.scale.show(change.difference, change.interval))
                 }),
                 change
                     .and_then(|change| change.p_adjusted)
@@ -119,9 +119,9 @@ impl Report {
                 count(&|finding| finding.verdict == Verdict::Inconclusive),
                 count(&|finding| finding.verdict == Verdict::NotJudged),
                 largest.map_or(Entry::Missing, |change| {
-                    text(&difference(change.scale, change.difference, None))
+                    text(&change.scale.show(change.difference, None))
                 }),
-                smallest.map_or(Entry::Missing, |(scale, value)| text(&difference(scale, value, None))),
+                smallest.map_or(Entry::Missing, |(scale, value)| text(&scale.show(value, None))),
             ]
         });
         Table {
@@ -196,15 +196,18 @@ fn is_of_note(finding: &Finding) -> bool {
     matches!(finding.verdict, Verdict::Regression | Verdict::Inconclusive)
 }
 
-/// `-2.00 points [-3.10, -0.90]`
-fn difference(scale: Scale, value: f64, interval: Option<[f64; 2]>) -> String {
-    let unit = match scale {
-        Scale::Points => "points",
-        Scale::Relative => "%",
-    };
-    let interval = interval.map(|ends| ends.map(|end| 100.0 * end));
-    let interval = interval.map_or_else(String::new, |[low, high]| format!(" [{low:+.2}, {high:+.2}]"));
-    format!("{:+.2} {unit}{interval}", 100.0 * value)
+impl Scale {
+    /// `-2.00 points [-3.10, -0.90]`
+    pub(crate) fn show(self, value: f64, interval: Option<Interval>) -> String {
+        let unit = match self {
+            Self::Points => "points",
+            Self::Relative => "%",
+        };
+        let interval = interval.map_or_else(String::new, |Interval { low, high }| {
+            format!(" [{:+.2}, {:+.2}]", 100.0 * low, 100.0 * high)
+        });
+        format!("{:+.2} {unit}{interval}", 100.0 * value)
+    }
 }
 
 fn text(text: &str) -> Entry {

@@ -1,11 +1,12 @@
 //! McNemar's test: two models right or wrong on the same items.
 
+use serde::Serialize;
 use statrs::distribution::{Binomial, Discrete, DiscreteCDF};
 
 use super::normal_quantile;
 
 /// How many items only one of two models gets right. Those that both get right, or neither, say nothing of which is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct McNemar {
     /// Items that only the model gets right.
     pub gained: u64,

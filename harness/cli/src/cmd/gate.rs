@@ -117,7 +117,7 @@ fn read_rules(path: &Path) -> anyhow::Result<Rules> {
     Rules::parse(&text).with_context(|| format!("the rules {} can't be used", path.display()))
 }
 
-fn snapshot(folders: &[PathBuf]) -> anyhow::Result<Snapshot> {
+pub fn snapshot(folders: &[PathBuf]) -> anyhow::Result<Snapshot> {
     let mut all = Vec::new();
     for folder in folders {
         all.extend(records(folder)?);

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod claims;
+pub mod compare;
 pub mod completions;
 pub mod compress;
 pub mod depth_map;

@@ -1,22 +1,38 @@
 //! `prunebench report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
-use prunebench_sweep::{Tables, ordered_records, write_depth_plot};
+use prunebench_reports::Page;
+use prunebench_results::{read_records, read_samples};
+use prunebench_sweep::{Tables, baseline, listed_records, ordered_records, write_depth_plot, write_whole};
+use rayon::prelude::*;
 
 use crate::Outcome;
 use crate::output::{listed, note, print, print_json, table};
 
-/// Make the tables of a results folder again from its records.
+/// Records whose samples are held together.
+const AT_ONCE: usize = 64;
+
+/// Make the tables of results folders again from their records, or one HTML page of them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench report results/runs/quick
   prunebench report results/runs/quick --json
+  prunebench report results/runs/quick results/runs/smol --html report.html
   prunebench report results/runs/quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
 pub struct Report {
-    /// Folder of an experiment's results, as `run` names it
-    folder: PathBuf,
+    /// Folders of experiments' results, as `run` names them
+    #[arg(value_name = "FOLDER", required = true)]
+    folders: Vec<PathBuf>,
+    /// Write one page with tables, plots and the provenance of each number, which needs nothing else and no network, instead of
+    /// the tables
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "depth_plot"])]
+    html: Option<PathBuf>,
+    /// Title of the page
+    #[arg(long, requires = "html", default_value = "prunebench: results")]
+    title: String,
     /// Also draw perplexity against effective depth into depth.svg, a line for each recipe given here, which has a `*` in
     /// place of what varies; may be given several times
     #[arg(long, value_name = "RECIPE")]
@@ -28,18 +44,55 @@ pub struct Report {
 
 impl Report {
     pub fn run(self) -> Outcome {
-        let Tables { tables, mut files } = Tables::of(&self.folder)?;
-        if !self.depth_plot.is_empty() {
-            let records = ordered_records(&self.folder)?;
-            files.push(write_depth_plot(&records, &self.depth_plot, &self.folder)?);
+        if let Some(path) = &self.html {
+            return self.page(path);
+        }
+        let (mut all, mut all_files) = (Vec::new(), Vec::new());
+        for folder in &self.folders {
+            let Tables { tables, files } = Tables::of(folder)?;
+            all.extend(tables);
+            all_files.extend(files);
+            if !self.depth_plot.is_empty() {
+                let records = ordered_records(folder)?;
+                all_files.push(write_depth_plot(&records, &self.depth_plot, folder)?);
+            }
         }
         if self.json {
-            print_json(&tables)?;
+            print_json(&all)?;
         } else {
-            let drawn: Vec<String> = tables.iter().map(table).collect();
+            let drawn: Vec<String> = all.iter().map(table).collect();
             print(&drawn.join("\n"))?;
         }
-        note(&format!("tables: {}", listed(&files)));
+        note(&format!("tables: {}", listed(&all_files)));
+        Ok(true)
+    }
+
+    fn page(&self, path: &Path) -> Outcome {
+        let baseline = baseline();
+        let mut page = Page::new(&baseline);
+        for folder in &self.folders {
+            let inside = folder.join("records");
+            let (mut records, inside) = if inside.is_dir() {
+                (listed_records(folder)?, inside)
+            } else {
+                (read_records(folder)?, folder.clone())
+            };
+            let name = folder.display().to_string();
+            // Samples take the most time and memory, so they are read by all cores, and never all held together.
+            for some in records.chunks_mut(AT_ONCE) {
+                some.par_iter_mut()
+                    .try_for_each(|record| read_samples(&inside, record))?;
+                for record in some {
+                    page.add(&name, record)?;
+                    record.metrics = None;
+                }
+            }
+        }
+        let html = page.to_html(&self.title)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        write_whole(folder.unwrap_or(Path::new(".")), path, html.as_bytes())
+            .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))?;
+        note(&format!("page: {}", path.display()));
         Ok(true)
     }
 }

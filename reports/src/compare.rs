@@ -1,0 +1,501 @@
+//! Two stores, or two parts of one, compared item by item, with nothing to be judged by.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use prunebench_results::{Cell, CellKey, Status};
+use serde::Serialize;
+
+use crate::gate::{Change, Observed, Origin, POWER, Scale, Series, Snapshot};
+use crate::statistics::{Interval, McNemar, benjamini_hochberg};
+use crate::table::{Alignment, Column, Entry, Table, grouped};
+
+/// The chance of a false find that the smallest differences are reported at, shared by all comparisons.
+const ALPHA: f64 = 0.05;
+
+/// A part of a cell that may tell two sides apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The model source.
+    Model,
+    /// The whole recipe, its methods joined by ` + `.
+    Recipe,
+    /// The tensor engine.
+    Engine,
+    /// The device.
+    Device,
+    /// The element type.
+    Dtype,
+}
+
+/// What tells the two sides apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Differing {
+    /// The part of the cells.
+    pub field: Field,
+    /// What it is on the first side, and on the second.
+    pub values: [String; 2],
+}
+
+/// Everything that differs between two sides, and what can't be said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Differences {
+    /// What the cells were not matched by; nothing if they are of the same cells.
+    pub between: Vec<Differing>,
+    /// Inputs of matched cells that both sides have with other values, the program's version among them.
+    pub inputs: BTreeSet<String>,
+    /// Every number that both sides have, in the order of the first side's cells.
+    pub numbers: Vec<Difference>,
+    /// Numbers and cells that can't be compared.
+    pub not_compared: Vec<NotCompared>,
+    /// Cells that only the first side has, and only the second.
+    pub unmatched: [Vec<String>; 2],
+    /// Differences that were tested, whose p-values are corrected together.
+    pub comparisons: usize,
+    /// Where the two sides come from.
+    pub origins: [Origin; 2],
+}
+
+/// A number on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// The cells, which differ in nothing but their seed and what the sides differ in.
+    pub cell: String,
+    /// The number.
+    pub number: String,
+    /// What `difference`, `interval` and `smallest` are in.
+    pub scale: Scale,
+    /// The first side's value, the mean over seeds, and the second's.
+    pub values: [f64; 2],
+    /// The second less the first.
+    pub difference: f64,
+    /// 95 %, of this difference alone.
+    pub interval: Option<Interval>,
+    /// Whether all samples are the same to the last digit.
+    pub unchanged: bool,
+    /// Windows, items or rounds in a seed.
+    pub samples: usize,
+    /// Seeds.
+    pub seeds: usize,
+    /// Answers that only the second side, and only the first, has right.
+    pub flips: Option<McNemar>,
+    /// The test of no difference; absent of a number without noise.
+    pub test: Option<&'static str>,
+    /// Its p-value.
+    pub p: Option<f64>,
+    /// Corrected by Benjamini and Hochberg over all comparisons.
+    pub p_adjusted: Option<f64>,
+    /// The smallest difference that would have been found with probability [`POWER`], if it were the only one.
+    pub smallest: Option<f64>,
+    /// The keys of the records that it rests on.
+    pub records: Vec<[CellKey; 2]>,
+}
+
+/// What can't be compared, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotCompared {
+    /// The cells.
+    pub cell: String,
+    /// The number; absent where it is the whole cell.
+    pub number: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Two sides that can't be compared at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// A value that no cell has.
+    #[error("no record has the {field} `{value}`; it is one of: {}", found.join(", "))]
+    NoSuch {
+        /// The part of a cell.
+        field: &'static str,
+        /// What was asked for.
+        value: String,
+        /// What there is.
+        found: Vec<String>,
+    },
+    /// Nothing on one side is on the other.
+    #[error(
+        "no cell is on both sides: the first has e.g. `{first}`, the second `{second}`; cells are matched by everything but what is \
+         given as an option, evaluation and seed included"
+    )]
+    NoneMatches {
+        /// A cell of the first side.
+        first: String,
+        /// A cell of the second.
+        second: String,
+    },
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Model, Self::Recipe, Self::Engine, Self::Device, Self::Dtype];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Recipe => "recipe",
+            Self::Engine => "engine",
+            Self::Device => "device",
+            Self::Dtype => "dtype",
+        }
+    }
+
+    fn value(self, cell: &Cell) -> String {
+        match self {
+            Self::Model => cell.model.clone(),
+            Self::Recipe => cell.recipe.join(" + "),
+            Self::Engine => cell.engine.clone(),
+            Self::Device => cell.device.clone(),
+            Self::Dtype => cell.dtype.clone(),
+        }
+    }
+
+    fn clear(self, cell: &mut Cell) {
+        match self {
+            Self::Model => cell.model.clear(),
+            Self::Recipe => cell.recipe.clear(),
+            Self::Engine => cell.engine.clear(),
+            Self::Device => cell.device.clear(),
+            Self::Dtype => cell.dtype.clear(),
+        }
+    }
+}
+
+impl Differing {
+    /// What tells two whole stores apart: each part of which either side has a single value, another than the other side's.
+    /// The recipe `dense`, which every store has, is not looked at.
+    pub fn found(sides: [&Snapshot; 2], dense: &[String]) -> Vec<Self> {
+        let single = |field: Field, side: &Snapshot| {
+            let cells = side.cells.iter().map(|cell| &cell.cell);
+            let values: BTreeSet<String> = cells
+                .filter(|cell| cell.recipe != dense)
+                .map(|cell| field.value(cell))
+                .collect();
+            values.into_iter().next().filter(|first| {
+                let mut cells = side.cells.iter().map(|cell| &cell.cell);
+                cells.all(|cell| cell.recipe == dense || field.value(cell) == *first)
+            })
+        };
+        let differing = |field| {
+            let [a, b] = sides.map(|side| single(field, side));
+            let values = [a?, b?];
+            (values[0] != values[1]).then_some(Self { field, values })
+        };
+        Field::ALL.into_iter().filter_map(differing).collect()
+    }
+}
+
+/// The cells of a store whose `field` is `value`.
+///
+/// # Errors
+/// If there is none.
+pub fn part(store: &Snapshot, field: Field, value: &str) -> Result<Snapshot, CompareError> {
+    let cells = store.cells.iter().filter(|cell| field.value(&cell.cell) == value);
+    let cells: Vec<Observed> = cells.cloned().collect();
+    if cells.is_empty() {
+        let found: BTreeSet<String> = store.cells.iter().map(|cell| field.value(&cell.cell)).collect();
+        return Err(CompareError::NoSuch {
+            field: field.name(),
+            value: value.to_owned(),
+            found: found.into_iter().collect(),
+        });
+    }
+    Ok(Snapshot { cells })
+}
+
+impl Differences {
+    /// Compares two sides, their cells matched by everything but `between`.
+    ///
+    /// # Errors
+    /// If no cell is on both sides.
+    pub fn of(sides: [&Snapshot; 2], between: Vec<Differing>) -> Result<Self, CompareError> {
+        let place = |cell: &Cell, side: usize| {
+            let mut place = cell.clone();
+            for differing in &between {
+                if differing.field.value(cell) == differing.values[side] {
+                    differing.field.clear(&mut place);
+                }
+            }
+            place
+        };
+        let mut second: HashMap<Cell, &Observed> =
+            sides[1].cells.iter().map(|cell| (place(&cell.cell, 1), cell)).collect();
+        let mut groups: Vec<Vec<(&Observed, &Observed)>> = Vec::new();
+        let mut group_of: HashMap<Cell, usize> = HashMap::new();
+        let mut only_first = Vec::new();
+        for cell in &sides[0].cells {
+            let mut place = place(&cell.cell, 0);
+            let Some(other) = second.remove(&place) else {
+                only_first.push(cell.name());
+                continue;
+            };
+            place.seed = 0;
+            let group = *group_of.entry(place).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[group].push((cell, other));
+        }
+        let left: BTreeSet<&CellKey> = second.values().map(|cell| &cell.key).collect();
+        let only_second = sides[1].cells.iter().filter(|cell| left.contains(&cell.key));
+        let only_second: Vec<String> = only_second.map(Observed::name).collect();
+        if groups.is_empty() {
+            let name = |side: &Snapshot| side.cells.first().map(Observed::name).unwrap_or_default();
+            return Err(CompareError::NoneMatches {
+                first: name(sides[0]),
+                second: name(sides[1]),
+            });
+        }
+        let mut all = Self {
+            between,
+            inputs: groups
+                .iter()
+                .flatten()
+                .flat_map(|(a, b)| other_inputs(a, b))
+                .cloned()
+                .collect(),
+            numbers: Vec::new(),
+            not_compared: Vec::new(),
+            unmatched: [only_first, only_second],
+            comparisons: 0,
+            origins: sides.map(Snapshot::origin),
+        };
+        let mut changes = Vec::new();
+        for group in &groups {
+            changes.extend(all.compare(group));
+        }
+        all.correct(changes);
+        Ok(all)
+    }
+
+    /// The numbers of cells that differ in nothing but their seed; what can't be compared goes to `not_compared`.
+    fn compare(&mut self, pairs: &[(&Observed, &Observed)]) -> Vec<(Difference, Change)> {
+        let name = |(a, b): &(&Observed, &Observed)| match (a.group(), b.group()) {
+            (a, b) if a == b => a,
+            (a, b) => format!("{a} → {b}"),
+        };
+        let mut ok = Vec::new();
+        for pair in pairs {
+            match [pair.0, pair.1].iter().find(|cell| cell.status != Status::Ok) {
+                None => ok.push(*pair),
+                Some(cell) => self.not_compared.push(NotCompared {
+                    cell: format!("{}, seed {}", name(pair), cell.cell.seed),
+                    number: None,
+                    reason: format!("{} is {}", cell.name(), cell.outcome()),
+                }),
+            }
+        }
+        let Some(first) = ok.first() else { return Vec::new() };
+        let metrics: BTreeSet<&String> = first.0.series.keys().chain(first.1.series.keys()).collect();
+        let mut changes = Vec::new();
+        for metric in metrics {
+            match self.change(metric, &ok) {
+                Ok(change) => changes.push((
+                    Difference {
+                        cell: name(first),
+                        number: metric.clone(),
+                        scale: change.scale,
+                        values: [change.before, change.after],
+                        difference: change.difference,
+                        interval: change.interval,
+                        unchanged: change.unchanged,
+                        samples: change.samples,
+                        seeds: change.seeds,
+                        flips: change.flips,
+                        test: change.test.map(|(test, _)| test),
+                        p: change.test.map(|(_, p)| p),
+                        p_adjusted: None,
+                        smallest: None,
+                        records: ok.iter().map(|(a, b)| [a.key.clone(), b.key.clone()]).collect(),
+                    },
+                    change,
+                )),
+                Err(reason) => self.not_compared.push(NotCompared {
+                    cell: name(first),
+                    number: Some(metric.clone()),
+                    reason,
+                }),
+            }
+        }
+        changes
+    }
+
+    fn change(&self, metric: &str, pairs: &[(&Observed, &Observed)]) -> Result<Change, String> {
+        let of_another_model = self.between.iter().any(|differing| differing.field == Field::Model);
+        for (a, b) in pairs {
+            let (Some(series), Some(_)) = (a.series.get(metric), b.series.get(metric)) else {
+                return Err("one side doesn't have it, or has items without a number".to_owned());
+            };
+            let is_of_items = |input: &&String| input.starts_with("data:") || input.starts_with("task:");
+            if let Some(input) = other_inputs(a, b).find(is_of_items) {
+                return Err(format!("the two sides have another `{input}`"));
+            }
+            if let Series::Losses { scope, .. } = series
+                && of_another_model
+                && scope.contains("tokens scored")
+                && !scope.ends_with("words")
+            {
+                return Err("it is per token of each model's own tokenizer; compare a perplexity per word".to_owned());
+            }
+        }
+        Change::of_numbers(metric, pairs).map_err(|error| error.to_string())
+    }
+
+    fn correct(&mut self, changes: Vec<(Difference, Change)>) {
+        let p_values: Vec<f64> = changes.iter().filter_map(|(difference, _)| difference.p).collect();
+        self.comparisons = p_values.len();
+        let level = ALPHA / self.comparisons as f64;
+        let mut adjusted = benjamini_hochberg(&p_values).into_iter();
+        for (mut difference, change) in changes {
+            if difference.p.is_some() {
+                difference.p_adjusted = adjusted.next();
+                difference.smallest = change.smallest(level, POWER);
+            }
+            self.numbers.push(difference);
+        }
+    }
+
+    /// What came out in a line.
+    pub fn headline(&self) -> String {
+        let found = self
+            .numbers
+            .iter()
+            .filter(|number| number.p_adjusted.is_some_and(|p| p < ALPHA))
+            .count();
+        let [first, second] = &self.unmatched;
+        format!(
+            "{} numbers compared, of which {} were tested and {found} differ (p < {ALPHA} after correction); {} not compared; cells on \
+             one side only: {} and {}",
+            grouped(self.numbers.len() as u64),
+            self.comparisons,
+            self.not_compared.len(),
+            first.len(),
+            second.len()
+        )
+    }
+
+    /// The differences as people read them: numbers with noise, and of those without it the ones that differ.
+    pub fn table(&self) -> Table {
+        let shown = self
+            .numbers
+            .iter()
+            .filter(|number| number.test.is_some() || !number.unchanged);
+        let text = |text: String| Entry::Text(text);
+        let rows = shown.map(|number| {
+            let value = |value: f64| match number.scale {
+                Scale::Points => Entry::Fraction {
+                    value,
+                    spread: None,
+                    nan_items: 0,
+                },
+                Scale::Relative => Entry::Number { value, spread: None },
+            };
+            let p = |p: Option<f64>| p.map_or(Entry::Missing, |p| text(format!("{p:.2e}")));
+            vec![
+                text(number.cell.clone()),
+                text(number.number.clone()),
+                value(number.values[0]),
+                value(number.values[1]),
+                text(number.scale.show(number.difference, number.interval)),
+                p(number.p),
+                p(number.p_adjusted),
+                number.flips.map_or(Entry::Missing, |flips| {
+                    text(format!("+{} −{}", flips.gained, flips.lost))
+                }),
+                number
+                    .smallest
+                    .map_or(Entry::Missing, |smallest| text(number.scale.show(smallest, None))),
+                Entry::Count((number.samples * number.seeds) as u64),
+            ]
+        });
+        let column = |header: &str, alignment| Column {
+            header: header.to_owned(),
+            unit: String::new(),
+            alignment,
+        };
+        Table {
+            caption: format!("Differences, second less first{}", self.sides()),
+            rows: rows.collect(),
+            columns: vec![
+                column("cell", Alignment::Left),
+                column("number", Alignment::Left),
+                column("first", Alignment::Right),
+                column("second", Alignment::Right),
+                column("difference [95 %]", Alignment::Right),
+                column("p", Alignment::Right),
+                column("p (BH)", Alignment::Right),
+                column("answers", Alignment::Right),
+                column("would have been seen", Alignment::Right),
+                column("samples", Alignment::Right),
+            ],
+            notes: self.notes(),
+        }
+    }
+
+    fn sides(&self) -> String {
+        let sides = self.between.iter().map(|differing| {
+            let [first, second] = &differing.values;
+            format!(": {} {first} → {second}", differing.field.name())
+        });
+        sides.collect()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            format!(
+                "p (BH): corrected by Benjamini and Hochberg for {} comparisons: of those below 0.05, one in twenty is expected to be \
+                 chance. Intervals are of each difference alone.",
+                self.comparisons
+            ),
+            "Answers: how many only the second side has right (+), and only the first (−), over all seeds.".to_owned(),
+            format!(
+                "Would have been seen: the smallest difference that is found with probability {POWER} at level {ALPHA}, shared by all \
+                 comparisons."
+            ),
+        ];
+        if !self.inputs.is_empty() {
+            let inputs: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
+            notes.push(format!("Inputs that differ in matched cells: {}.", inputs.join(", ")));
+        }
+        let unchanged = self
+            .numbers
+            .iter()
+            .filter(|number| number.test.is_none() && number.unchanged)
+            .count();
+        if unchanged > 0 {
+            notes.push(format!(
+                "Sizes, depths and ratios that are equal, and left out: {unchanged}."
+            ));
+        }
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        for not in &self.not_compared {
+            let what = not.number.as_ref().unwrap_or(&not.cell);
+            *reasons.entry(format!("{what}: {}", not.reason)).or_default() += 1;
+        }
+        notes.extend(reasons.iter().map(|(reason, count)| match count {
+            1 => format!("Not compared: {reason}."),
+            _ => format!("Not compared, {count} times: {reason}."),
+        }));
+        for (side, cells) in ["first", "second"].iter().zip(&self.unmatched) {
+            if !cells.is_empty() {
+                notes.push(format!("Only on the {side} side: {}.", cells.join("; ")));
+            }
+        }
+        notes
+    }
+}
+
+/// Inputs that both have, with other values.
+fn other_inputs<'a>(a: &'a Observed, b: &'a Observed) -> impl Iterator<Item = &'a String> {
+    let shared = a
+        .inputs
+        .iter()
+        .filter(|(input, value)| b.inputs.get(*input).is_some_and(|other| other != *value));
+    shared.map(|(input, _)| input)
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;
