@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 
 /// A system that runs arrays of jobs on the machines of a cluster, all of which see the same files.
 pub trait Scheduler {
-    /// Name, as its users write it.
-    fn name(&self) -> &'static str;
-
     /// The most tasks that an array may have.
     ///
     /// # Errors

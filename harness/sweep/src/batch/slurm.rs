@@ -15,10 +15,6 @@ use super::scheduler::{Active, Ending, JobArray, Scheduler, SchedulerError, Task
 pub struct Slurm;
 
 impl Scheduler for Slurm {
-    fn name(&self) -> &'static str {
-        "slurm"
-    }
-
     fn largest_array(&self) -> Result<usize, SchedulerError> {
         let config = output(Command::new("scontrol").args(["show", "config"]), &[])?;
         let size = config.lines().find_map(|line| {

@@ -17,10 +17,6 @@ struct Recorder {
 }
 
 impl Scheduler for Recorder {
-    fn name(&self) -> &'static str {
-        "recorder"
-    }
-
     fn largest_array(&self) -> Result<usize, SchedulerError> {
         Ok(self.largest)
     }
