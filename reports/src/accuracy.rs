@@ -3,8 +3,8 @@
 use prunebench_results::{MetricName, Record, SuiteRequest, TaskItem, TaskRequest, TaskResult, statistics};
 
 use crate::{
-    comparison::{Comparison, Group, Losses, RatioEstimate},
-    statistics::{Interval, Paired, mean_difference_interval, mean_ratio_interval},
+    comparison::{Comparison, Group, Losses, Number, RatioEstimate},
+    statistics::{Interval, MeanChange, Paired},
 };
 
 /// A number that tasks give.
@@ -103,6 +103,15 @@ impl<'a> Comparison<'a> {
 
     /// The score beside that of the baseline; `None` of the baseline itself, or if either is missing.
     pub(crate) fn change(&self, records: &[&Record], score: Score) -> Option<Change> {
+        let number = match score {
+            Score::Task { index, metric } => Number::Task(index, metric),
+            Score::Suite(suite) => Number::Suite(suite.suite.clone()),
+        };
+        self.changes
+            .get(records, number, || self.resampled_change(records, score))
+    }
+
+    fn resampled_change(&self, records: &[&Record], score: Score) -> Option<Change> {
         let baseline = self.baseline_beside(records)?;
         if let Score::Task {
             index,
@@ -140,12 +149,13 @@ impl<'a> Comparison<'a> {
             statistics::mean(&means.collect::<Option<Vec<f64>>>()?)
         };
         let (model, baseline) = (mean_of(0)?, mean_of(1)?);
+        let intervals = MeanChange::of(&strata);
         Some(Change::Difference {
             value: model - baseline,
-            interval: mean_difference_interval(&strata),
+            interval: intervals.map(|intervals| intervals.difference),
             retained: (baseline > 0.0).then(|| RatioEstimate {
                 value: model / baseline,
-                interval: mean_ratio_interval(&strata),
+                interval: intervals.and_then(|intervals| intervals.ratio),
             }),
         })
     }

@@ -15,6 +15,7 @@ impl Comparison<'_> {
     /// Everything: the comparison, then if there are tasks their accuracies, and if there is something beside the
     /// baseline its changes of them.
     pub fn tables(&self) -> Vec<Table> {
+        self.resample();
         let mut tables = vec![self.table()];
         tables.extend(self.accuracies());
         tables.extend(self.changes());

@@ -1,9 +1,14 @@
 //! Records of one model under several recipes, checked to be comparable and grouped over seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
-use prunebench_results::{Metrics, PerplexityResult, Record, Samples, ThroughputResult, statistics};
+use prunebench_results::{
+    CellKey, MetricName, Metrics, PerplexityResult, Record, Samples, ThroughputResult, statistics,
+};
+use rayon::prelude::*;
 
+use crate::accuracy::Change;
 use crate::statistics::{
     Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities, speed_ratio,
 };
@@ -14,6 +19,8 @@ pub struct Comparison<'a> {
     pub(crate) baseline: &'a [String],
     /// Groups of the baseline first, otherwise in the order of the records.
     pub(crate) groups: Vec<Group<'a>>,
+    ratios: Resampled<RatioEstimate>,
+    pub(crate) changes: Resampled<Change>,
 }
 
 /// The records that differ in nothing but their seed, in the order given.
@@ -60,7 +67,35 @@ impl<'a> Comparison<'a> {
             }
         }
         groups.sort_by_key(|group| group.first().cell.recipe != baseline);
-        Ok(Self { baseline, groups })
+        Ok(Self::of_groups(groups, baseline))
+    }
+
+    /// Of groups that are known to be comparable, those of the baseline first.
+    pub(crate) fn of_groups(groups: Vec<Group<'a>>, baseline: &'a [String]) -> Self {
+        Self {
+            baseline,
+            groups,
+            ratios: Resampled::default(),
+            changes: Resampled::default(),
+        }
+    }
+
+    /// Resamples what the tables and their files show of groups and of single records, on all cores, so that it lies ready.
+    pub(crate) fn resample(&self) {
+        let scores = self.scores();
+        let protocols = self.first().cell.evaluation.perplexity.len();
+        let all = |records: &[&Record]| {
+            for index in 0..protocols {
+                self.ratio(records, index);
+            }
+            for &score in &scores {
+                self.change(records, score);
+            }
+        };
+        self.groups.par_iter().for_each(|group| {
+            all(&group.records);
+            group.records.iter().for_each(|&record| all(&[record]));
+        });
     }
 
     /// All records, in the order of the rows.
@@ -94,10 +129,12 @@ impl<'a> Comparison<'a> {
 
     /// That perplexity over the baseline's; `None` if either is missing.
     pub(crate) fn ratio(&self, records: &[&Record], index: usize) -> Option<RatioEstimate> {
-        let first = records.first()?;
-        let model = Losses::of_protocol(records, index)?;
-        let baseline = Losses::of_protocol(&self.baseline_of(first)?.records, index)?;
-        model.ratio_to(&baseline, !self.is_baseline(first))
+        self.ratios.get(records, Number::Perplexity(index), || {
+            let first = records.first()?;
+            let model = Losses::of_protocol(records, index)?;
+            let baseline = Losses::of_protocol(&self.baseline_of(first)?.records, index)?;
+            model.ratio_to(&baseline, !self.is_baseline(first))
+        })
     }
 
     /// The rate over the baseline's, if both were timed in rounds, one of each a seed: where nothing but speed was measured.
@@ -128,6 +165,40 @@ impl<'a> Comparison<'a> {
     pub(crate) fn is_in_rounds(&self) -> bool {
         let evaluation = &self.first().cell.evaluation;
         evaluation.throughput.is_some() && evaluation.perplexity.is_empty() && evaluation.tasks.is_empty()
+    }
+}
+
+/// What is resampled for a group or a single record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Number {
+    /// Under the cell's protocol of this place.
+    Perplexity(usize),
+    /// A metric of the cell's task of this place.
+    Task(usize, MetricName),
+    /// The mean of the suite of this name.
+    Suite(String),
+}
+
+/// Numbers with intervals, each resampled once: several tables and files show it. Records are told apart by their keys.
+#[derive(Debug)]
+pub(crate) struct Resampled<T>(Mutex<HashMap<(Vec<CellKey>, Number), Option<T>>>);
+
+impl<T> Default for Resampled<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Copy> Resampled<T> {
+    pub(crate) fn get(&self, records: &[&Record], number: Number, make: impl FnOnce() -> Option<T>) -> Option<T> {
+        let key = (records.iter().map(|record| record.key.clone()).collect(), number);
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&made) = known().get(&key) {
+            return made;
+        }
+        let made = make();
+        known().insert(key, made);
+        made
     }
 }
 

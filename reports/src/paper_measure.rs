@@ -110,7 +110,7 @@ fn find<'a>(measure: &Measure, group: &[&'a Record], all: &'a [Record], baseline
             groups.insert(0, Group { records });
         }
     }
-    let comparison = Comparison { baseline, groups };
+    let comparison = Comparison::of_groups(groups, baseline);
     let figure = |value: f64| Found {
         value,
         interval: None,

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use wildmatch::WildMatch;
 
 use super::{
     definition::{Choice, Contrast, Definition, Samples, Scale, Term},
     observation::{Noise, Observation},
 };
-use crate::{
-    paper_mapping::matches,
-    statistics::{COVERAGE, Estimate, Interval, SeedNoise},
-};
+use crate::statistics::{COVERAGE, Estimate, Interval, SeedNoise};
 
 /// Observations that can be paired: by recipe, model and seed.
 pub(super) type Setting<'a> = BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<u64, &'a Observation>>>;
@@ -287,7 +285,9 @@ impl Term {
     fn resolve<'a>(&self, setting: &Setting<'a>) -> Result<&'a str, String> {
         let mut all: Vec<(f64, &'a str)> = Vec::new();
         for pattern in &self.of {
-            let mut fitting = setting.iter().filter(|(recipe, _)| matches(pattern, recipe));
+            let mut fitting = setting
+                .iter()
+                .filter(|(recipe, _)| WildMatch::new(pattern).matches(recipe));
             let (recipe, models) = fitting.next().ok_or_else(|| format!("no record of {pattern}"))?;
             if let Some((other, _)) = fitting.next() {
                 return Err(format!("several recipes are {pattern}: {recipe} and {other}"));

@@ -1,5 +1,7 @@
 //! Intervals by resampling. Draws are seeded: equal samples give equal intervals.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
@@ -75,6 +77,65 @@ impl Bootstrap {
     }
 }
 
+/// The interval of a number made of sums over samples, with [`Ends::Expanded`]: `number` is given the sum of each of
+/// `columns` over the places drawn, the same places for all. `None` as in [`Bootstrap::interval`].
+///
+/// Which places are drawn depends on how many there are and on nothing else, so thousands of intervals share their draws.
+pub fn interval_of_sums(columns: &[&[f64]], number: impl Fn(&[f64]) -> f64) -> Option<Interval> {
+    let n = columns.iter().map(|column| column.len()).min()?;
+    if n < FEWEST_WINDOWS {
+        return None;
+    }
+    let mut sums = vec![0.0; columns.len()];
+    let mut resampled = Vec::with_capacity(RESAMPLES);
+    each_draw(n, |times| {
+        for (sum, column) in sums.iter_mut().zip(columns) {
+            let drawn = column.iter().zip(times);
+            *sum = drawn.map(|(value, &times)| value * f64::from(times)).sum();
+        }
+        resampled.push(number(&sums));
+    });
+    expanded_percentiles(resampled, n)
+}
+
+/// Gives `take` how often each of `n` places is drawn, resample by resample.
+fn each_draw(n: usize, mut take: impl FnMut(&[u16])) {
+    /// The most places whose draws are kept: 20 MB.
+    const MOST: usize = 1000;
+    /// Draws of the last few sizes: a table has few.
+    static LAST: Mutex<Vec<(usize, Arc<[u16]>)>> = Mutex::new(Vec::new());
+    const KEPT: usize = 4;
+    let Bootstrap { resamples, seed, .. } = Bootstrap::default();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut draw = |times: &mut [u16]| {
+        times.fill(0);
+        for _ in 0..n {
+            let place = &mut times[rng.random_range(0..n)];
+            *place = place.saturating_add(1);
+        }
+    };
+    if n > MOST {
+        let mut times = vec![0; n];
+        for _ in 0..resamples {
+            draw(&mut times);
+            take(&times);
+        }
+        return;
+    }
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = last.iter().find(|(size, _)| *size == n);
+    let all = known.map(|(_, times)| times.clone()).unwrap_or_else(|| {
+        let mut times = vec![0; resamples * n];
+        times.chunks_exact_mut(n).for_each(draw);
+        let times: Arc<[u16]> = times.into();
+        last.insert(0, (n, times.clone()));
+        last.truncate(KEPT);
+        times
+    });
+    drop(last);
+    all.chunks_exact(n).for_each(take);
+}
+
 /// The percentiles of [`Ends::Bca`]: `Φ(z0 + (z0 + z) / (1 - acceleration · (z0 + z)))` at both `z`.
 fn corrected_tails(resampled: &[f64], n: usize, statistic: impl Fn(&[usize]) -> f64) -> [f64; 2] {
     let all: Vec<usize> = (0..n).collect();
@@ -104,43 +165,36 @@ fn corrected_tails(resampled: &[f64], n: usize, statistic: impl Fn(&[usize]) -> 
     })
 }
 
-/// The interval of a mean difference between two models by a paired bootstrap over items, with [`Ends::Expanded`].
-///
-/// `strata` has the samples of every item, task by task: each task is resampled apart, and the mean is the unweighted
-/// one over tasks. A resample's mean depends only on how often each different pair is drawn, which is binomial given the
-/// draws of the others, so 10,000 resamples of thousands of right and wrong answers take milliseconds. `None` if there is
-/// no task, or one with fewer than [`FEWEST_WINDOWS`] items.
-pub fn mean_difference_interval(strata: &[Paired]) -> Option<Interval> {
-    interval_of_means(strata, |[model, baseline]| model - baseline)
-}
-
-/// The interval of a mean of the model over that of the baseline, resampled as in [`mean_difference_interval`]. `None` also
-/// if the baseline's mean may be 0.
-pub fn mean_ratio_interval(strata: &[Paired]) -> Option<Interval> {
-    let interval = interval_of_means(strata, |[model, baseline]| {
-        if baseline > 0.0 {
-            model / baseline
-        } else {
-            f64::INFINITY
-        }
-    })?;
-    interval.high.is_finite().then_some(interval)
+/// What a paired bootstrap over items says of the mean of a model and that of the baseline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeanChange {
+    /// Of the model's mean less the baseline's.
+    pub difference: Interval,
+    /// Of the model's mean over the baseline's; absent if the baseline's may be 0.
+    pub ratio: Option<Interval>,
 }
 
 /// The samples of a model and of the baseline for the same item.
 pub type Paired = Vec<[f64; 2]>;
 
-/// The percentiles of a number made of the two resampled means over tasks.
-fn interval_of_means(strata: &[Paired], number: impl Fn([f64; 2]) -> f64) -> Option<Interval> {
-    let fewest = strata.iter().map(Vec::len).min()?;
-    if fewest < FEWEST_WINDOWS {
-        return None;
-    }
-    let counted: Vec<Vec<([f64; 2], u64)>> = strata.iter().map(|items| count(items)).collect();
-    let Bootstrap { resamples, seed, .. } = Bootstrap::default();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let numbers = (0..resamples)
-        .map(|_| {
+impl MeanChange {
+    /// Both intervals, with [`Ends::Expanded`].
+    ///
+    /// `strata` has the samples of every item, task by task: each task is resampled apart, and the mean is the unweighted
+    /// one over tasks. A resample's mean depends only on how often each different pair is drawn, which is binomial given the
+    /// draws of the others, so 10,000 resamples of thousands of right and wrong answers take milliseconds. `None` if there is
+    /// no task, or one with fewer than [`FEWEST_WINDOWS`] items.
+    pub fn of(strata: &[Paired]) -> Option<Self> {
+        let fewest = strata.iter().map(Vec::len).min()?;
+        if fewest < FEWEST_WINDOWS {
+            return None;
+        }
+        let counted: Vec<Vec<([f64; 2], u64)>> = strata.iter().map(|items| count(items)).collect();
+        let Bootstrap { resamples, seed, .. } = Bootstrap::default();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut differences = Vec::with_capacity(resamples);
+        let mut ratios = Vec::with_capacity(resamples);
+        for _ in 0..resamples {
             let mut means = [0.0; 2];
             for values in &counted {
                 let task = resampled_means(values, &mut rng)?;
@@ -148,10 +202,19 @@ fn interval_of_means(strata: &[Paired], number: impl Fn([f64; 2]) -> f64) -> Opt
                     *mean += task / counted.len() as f64;
                 }
             }
-            Some(number(means))
+            let [model, baseline] = means;
+            differences.push(model - baseline);
+            ratios.push(if baseline > 0.0 {
+                model / baseline
+            } else {
+                f64::INFINITY
+            });
+        }
+        Some(Self {
+            difference: expanded_percentiles(differences, fewest)?,
+            ratio: expanded_percentiles(ratios, fewest).filter(|interval| interval.high.is_finite()),
         })
-        .collect::<Option<_>>()?;
-    expanded_percentiles(numbers, fewest)
+    }
 }
 
 /// The different pairs in rising order, each with its number.
@@ -220,6 +283,14 @@ mod tests {
     use super::*;
     use crate::statistics::perplexity_ratio_interval;
 
+    fn difference(strata: &[Paired]) -> Option<Interval> {
+        MeanChange::of(strata).map(|change| change.difference)
+    }
+
+    fn ratio(strata: &[Paired]) -> Option<Interval> {
+        MeanChange::of(strata)?.ratio
+    }
+
     const LOSSES: [f64; 8] = [2.0, 2.5, 3.0, 2.2, 2.8, 2.4, 2.6, 3.1];
 
     #[test]
@@ -246,13 +317,13 @@ mod tests {
             .collect();
         let plain = expanded_percentiles(plain, 200).unwrap();
         let paired: Paired = items.iter().map(|&difference| [difference, 0.0]).collect();
-        let interval = mean_difference_interval(std::slice::from_ref(&paired)).unwrap();
+        let interval = difference(std::slice::from_ref(&paired)).unwrap();
         assert!((interval.low - plain.low).abs() < 0.0051, "{interval:?} {plain:?}");
         assert!((interval.high - plain.high).abs() < 0.0051, "{interval:?} {plain:?}");
         // The normal approximation: -0.09 ± 1.96 · sd / sqrt(200).
         let half = 1.96 * standard_error(&items).unwrap();
         assert!((interval.low + 0.09 + half).abs() < 0.01 && (interval.high + 0.09 - half).abs() < 0.01);
-        assert_eq!(mean_difference_interval(&[paired]), Some(interval));
+        assert_eq!(difference(&[paired]), Some(interval));
     }
 
     #[test]
@@ -265,7 +336,7 @@ mod tests {
             ]
         };
         let items: Paired = (0..200).map(pair).collect();
-        let interval = mean_ratio_interval(std::slice::from_ref(&items)).unwrap();
+        let interval = ratio(std::slice::from_ref(&items)).unwrap();
         // The shares r with |mean(m - r b)| <= 1.96 · standard error(m - r b).
         let inside = |share: f64| {
             let rest: Vec<f64> = items.iter().map(|[model, baseline]| model - share * baseline).collect();
@@ -280,7 +351,7 @@ mod tests {
         assert!((interval.high - high).abs() < 0.01, "{interval:?} [{low}, {high}]");
         assert!(low < 102.0 / 120.0 && 102.0 / 120.0 < high);
         // A baseline that is right nowhere leaves nothing to retain.
-        assert_eq!(mean_ratio_interval(&[vec![[1.0, 0.0]; 20]]), None);
+        assert_eq!(ratio(&[vec![[1.0, 0.0]; 20]]), None);
     }
 
     #[test]
@@ -288,10 +359,10 @@ mod tests {
         let alternating =
             |n: usize, size: f64| -> Paired { (0..n).map(|i| [if i % 2 == 0 { size } else { 0.0 }, 0.0]).collect() };
         let (few, many) = (alternating(100, 1.0), alternating(1000, -1.0));
-        let both = mean_difference_interval(&[few.clone(), many]).unwrap();
+        let both = difference(&[few.clone(), many]).unwrap();
         let centre = (both.low + both.high) / 2.0;
         assert!(centre.abs() < 0.01, "{both:?}");
-        let one = mean_difference_interval(&[few]).unwrap();
+        let one = difference(&[few]).unwrap();
         assert!(both.high - both.low < 0.6 * (one.high - one.low));
     }
 
@@ -299,11 +370,24 @@ mod tests {
     fn equal_answers_have_an_interval_of_nothing_and_too_few_have_none() {
         let same = vec![[1.0, 1.0]; 50];
         assert_eq!(
-            mean_difference_interval(std::slice::from_ref(&same)),
+            difference(std::slice::from_ref(&same)),
             Some(Interval { low: 0.0, high: 0.0 })
         );
-        assert_eq!(mean_difference_interval(&[same.clone(), same[..5].to_vec()]), None);
-        assert_eq!(mean_difference_interval(&[]), None);
+        assert_eq!(difference(&[same.clone(), same[..5].to_vec()]), None);
+        assert_eq!(difference(&[]), None);
+    }
+
+    #[test]
+    fn sums_have_the_interval_of_the_places_drawn_one_by_one() {
+        let squares = LOSSES.map(|x| x * x);
+        let one_by_one = Bootstrap::default().interval(8, |draw| {
+            let sum = |values: &[f64]| draw.iter().map(|&place| values[place]).sum::<f64>();
+            sum(&squares) / sum(&LOSSES)
+        });
+        let of_sums = interval_of_sums(&[&squares, &LOSSES], |sums| sums[0] / sums[1]);
+        let (one_by_one, of_sums) = (one_by_one.unwrap(), of_sums.unwrap());
+        assert!((one_by_one.low - of_sums.low).abs() < 1e-12 && (one_by_one.high - of_sums.high).abs() < 1e-12);
+        assert_eq!(interval_of_sums(&[&LOSSES[..5]], |sums| sums[0]), None);
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn intervals_of_accuracy_differences_cover_95_percent() {
             rest => [f64::from(rest < 60); 2],
         };
         let tasks = [200, 300].map(|n| (0..n).map(|_| pair(rng)).collect());
-        mean_difference_interval(&tasks)
+        MeanChange::of(&tasks).map(|change| change.difference)
     });
 }
 

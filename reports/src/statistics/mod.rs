@@ -15,9 +15,7 @@ mod rank_and_sign;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-pub use bootstrap::{
-    Bootstrap, Ends, FEWEST_WINDOWS, Paired, RESAMPLES, mean_difference_interval, mean_ratio_interval,
-};
+pub use bootstrap::{Bootstrap, Ends, FEWEST_WINDOWS, MeanChange, Paired, RESAMPLES, interval_of_sums};
 pub use estimate::{Estimate, SeedNoise, speed_ratio};
 pub use families::{benjamini_hochberg, holm};
 pub use mcnemar::{McNemar, smallest_difference};

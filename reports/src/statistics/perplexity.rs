@@ -6,7 +6,7 @@
 
 use prunebench_results::statistics::{mean, ratio_of_sums};
 
-use super::{Bootstrap, Interval};
+use super::{Interval, interval_of_sums};
 
 /// Perplexity, averaged over seeds: `mean_s exp(Σ_w nll[s][w] / Σ_w units[w])`. `None` without losses.
 pub fn perplexity(seeds: &[&[f64]], units: &[f64]) -> Option<f64> {
@@ -40,19 +40,21 @@ pub fn perplexity_stderr(seeds: &[&[f64]], units: &[f64]) -> Option<f64> {
     ratio_of_sums(&gradient, units)?.1
 }
 
-/// The interval of `perplexity(model) / perplexity(baseline)` by a paired [`Bootstrap`] over windows: each resample draws
+/// The interval of `perplexity(model) / perplexity(baseline)` by a paired [`super::Bootstrap`] over windows: each resample draws
 /// windows with replacement, the same for both models and all seeds. `None` below [`super::FEWEST_WINDOWS`], or if the
 /// lengths differ.
 pub fn perplexity_ratio_interval(model: &[&[f64]], baseline: &[&[f64]], units: &[f64]) -> Option<Interval> {
-    let windows = common_length(model, units)?;
+    common_length(model, units)?;
     common_length(baseline, units)?;
-    let resampled = |seeds: &[&[f64]], draw: &[usize], units: f64| {
-        let sum = |nll: &[f64]| draw.iter().map(|&w| nll[w]).sum::<f64>();
-        seeds.iter().map(|nll| (sum(nll) / units).exp()).sum::<f64>() / seeds.len() as f64
-    };
-    Bootstrap::default().interval(windows, |draw| {
-        let units = draw.iter().map(|&w| units[w]).sum();
-        resampled(model, draw, units) / resampled(baseline, draw, units)
+    let columns: Vec<&[f64]> = std::iter::once(units)
+        .chain(model.iter().copied())
+        .chain(baseline.iter().copied())
+        .collect();
+    interval_of_sums(&columns, |sums| {
+        let (units, sums) = (sums[0], &sums[1..]);
+        let (model, baseline) = sums.split_at(model.len());
+        let perplexity = |sums: &[f64]| sums.iter().map(|sum| (sum / units).exp()).sum::<f64>() / sums.len() as f64;
+        perplexity(model) / perplexity(baseline)
     })
 }
 
