@@ -6,8 +6,10 @@ use prunebench_results::MetricName;
 use crate::{
     accuracy::{Change, Mean, Score, ScoreEstimate},
     comparison::{Comparison, Group, RatioEstimate, method, place},
+    gate::{suite_name, task_name},
     notes,
-    table::{Alignment, Column, Entry, Table},
+    quantity::{Quantity, Subject},
+    table::{Column, Entry, Table},
     task_notes,
 };
 
@@ -24,26 +26,30 @@ impl Comparison<'_> {
 
     /// A row per recipe, engine, device and dtype, as in [`Self::table`]; a column per task and suite.
     fn accuracies(&self) -> Option<Table> {
-        let scores = self.scores();
-        let names = scores.iter().map(|&score| self.score_name(score));
+        let scores = self.score_quantities();
         let mut columns = identity();
-        columns.push(right("seeds", ""));
-        columns.extend(names.map(|name| right(&name, "± stderr")));
+        columns.push(Column::number("seeds", ""));
+        columns.extend(scores.iter().map(|score| score.column.clone()));
         let row = |group: &Group| {
             let mut row = identity_of(group);
             row.push(Entry::Count(group.metrics().count() as u64));
             row.extend(
                 scores
                     .iter()
-                    .map(|&score| entry(self.score(&group.records, score), |number| estimate(score, number))),
+                    .map(|score| (score.entry)(group).unwrap_or(Entry::Missing)),
             );
             row
         };
         (!scores.is_empty()).then(|| Table {
             caption: notes::caption_of(self, "accuracy"),
             rows: self.groups.iter().map(row).collect(),
+            sources: (0..)
+                .zip(&self.groups)
+                .map(|(row, group)| self.source(row, group))
+                .collect(),
             notes: task_notes::tasks(self),
             columns,
+            ..Table::default()
         })
     }
 
@@ -54,68 +60,116 @@ impl Comparison<'_> {
             .iter()
             .filter(|group| !self.is_baseline(group.first()) && group.metrics().next().is_some())
             .collect();
-        let baseline = self.baseline.join(" + ");
         let mut columns = identity();
-        columns.push(Column {
-            alignment: Alignment::Left,
-            ..right("score", "")
-        });
-        columns.extend([
-            right(&format!("Δ to {baseline}"), "95 % interval"),
-            right("retained", "95 % interval"),
-            right("flips", "± stderr"),
-            right("KL", "nats ± stderr"),
-            right("seed sd", ""),
-        ]);
-        let mut rows = Vec::new();
+        columns.push(Column::text("score"));
+        let (mut rows, mut sources) = (Vec::new(), Vec::new());
+        let scores: Vec<(String, Vec<Quantity>)> = self
+            .scores()
+            .into_iter()
+            .map(|score| (self.score_name(score), self.change_quantities(score)))
+            .collect();
+        let changes = scores.first().into_iter().flat_map(|(_, changes)| changes);
+        columns.extend(changes.map(|change| change.column.clone()));
         for group in &others {
-            for score in self.scores() {
-                let records = &group.records;
-                let seed_sd = self.score(records, score).and_then(|estimate| estimate.seed_sd);
-                let change = self.change(records, score);
+            for (name, changes) in &scores {
                 let mut row = identity_of(group);
-                row.extend([
-                    Entry::Text(self.score_name(score)),
-                    entry(change, difference),
-                    entry(change.and_then(retained), ratio),
-                    entry(self.flips(records, score), mean),
-                    entry(self.divergence(records, score), mean),
-                    entry(seed_sd, |sd| sized(score, sd, None, 0)),
-                ]);
+                row.push(Entry::Text(name.clone()));
+                row.extend(
+                    changes
+                        .iter()
+                        .map(|change| (change.entry)(group).unwrap_or(Entry::Missing)),
+                );
+                sources.push(self.source(rows.len(), group));
                 rows.push(row);
             }
         }
+        let baseline = self.baseline.join(" + ");
         (!rows.is_empty()).then(|| Table {
             caption: notes::caption_of(self, &format!("change of accuracy against {baseline}")),
             columns,
             rows,
+            sources,
             notes: task_notes::changes(self),
+            ..Table::default()
         })
+    }
+
+    /// Each score.
+    pub(crate) fn score_quantities(&self) -> Vec<Quantity<'_>> {
+        let quantity = |score| {
+            let column = Column::number(self.score_name(score), "± stderr");
+            let entry = move |group: &Group| Some(estimate(score, self.score(&group.records, score)?));
+            let name = self.series_name(score);
+            Quantity::new(column, Subject::Score, entry)
+                .named(&name)
+                .of_series(name)
+        };
+        self.scores().into_iter().map(quantity).collect()
+    }
+
+    /// A score against the baseline's.
+    pub(crate) fn change_quantities<'a>(&'a self, score: Score<'a>) -> Vec<Quantity<'a>> {
+        let name = self.series_name(score);
+        let header = format!("Δ to {}", self.baseline.join(" + "));
+        let quantity = |what: &str, column, entry: Box<dyn Fn(&Group) -> Option<Entry> + Send + Sync + 'a>| {
+            let name = format!("{what} {name}");
+            Quantity::new(column, Subject::ScoreChange, entry)
+                .named(name)
+                .relative()
+        };
+        let change = move |group: &Group| self.change(&group.records, score);
+        vec![
+            quantity(
+                "change of",
+                Column::number(header, "95 % interval"),
+                Box::new(move |group| change(group).map(difference)),
+            )
+            .of_series(&name),
+            quantity(
+                "retained of",
+                Column::number("retained", "95 % interval"),
+                Box::new(move |group| change(group).and_then(retained).map(ratio)),
+            )
+            .of_series(&name),
+            quantity(
+                "flips of",
+                Column::number("flips", "± stderr"),
+                Box::new(move |group| self.flips(&group.records, score).map(mean)),
+            )
+            .over(&name),
+            quantity(
+                "KL of",
+                Column::number("KL", "nats ± stderr"),
+                Box::new(move |group| self.divergence(&group.records, score).map(mean)),
+            )
+            .over(&name),
+            quantity(
+                "seed sd of",
+                Column::number("seed sd", ""),
+                Box::new(move |group| {
+                    let sd = self.score(&group.records, score)?.seed_sd?;
+                    Some(sized(score, sd, None, 0))
+                }),
+            )
+            .over(&name),
+        ]
+    }
+
+    /// The name of a score's samples.
+    fn series_name(&self, score: Score) -> String {
+        match score {
+            Score::Task { index, metric } => task_name(metric, &self.first().cell.evaluation.tasks[index]),
+            Score::Suite(suite) => suite_name(suite),
+        }
     }
 }
 
 fn identity() -> Vec<Column> {
-    let left = |header: &str| Column {
-        alignment: Alignment::Left,
-        ..right(header, "")
-    };
-    vec![left("method"), left("engine")]
+    vec![Column::text("method"), Column::text("engine")]
 }
 
 fn identity_of(group: &Group) -> Vec<Entry> {
     vec![Entry::Text(method(group.first())), Entry::Text(place(group.first()))]
-}
-
-fn right(header: &str, unit: &str) -> Column {
-    Column {
-        header: header.into(),
-        unit: unit.into(),
-        alignment: Alignment::Right,
-    }
-}
-
-fn entry<T>(number: Option<T>, entry: impl FnOnce(T) -> Entry) -> Entry {
-    number.map_or(Entry::Missing, entry)
 }
 
 fn estimate(score: Score, estimate: ScoreEstimate) -> Entry {

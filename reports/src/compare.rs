@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use prunebench_results::{Cell, CellKey, Status};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::gate::{Change, Observed, Origin, POWER, Scale, Series, Snapshot};
 use crate::statistics::{Interval, McNemar, benjamini_hochberg};
-use crate::table::{Alignment, Column, Entry, Table, grouped};
+use crate::table::{Column, Entry, Table, grouped};
 
 /// The chance of a false find that the smallest differences are reported at, shared by all comparisons.
 const ALPHA: f64 = 0.05;
 
 /// A part of a cell that may tell two sides apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
     /// The model source.
@@ -132,7 +132,7 @@ impl Field {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Model, Self::Recipe, Self::Engine, Self::Device, Self::Dtype];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::Recipe => "recipe",
@@ -142,7 +142,7 @@ impl Field {
         }
     }
 
-    fn value(self, cell: &Cell) -> String {
+    pub(crate) fn value(self, cell: &Cell) -> String {
         match self {
             Self::Model => cell.model.clone(),
             Self::Recipe => cell.recipe.join(" + "),
@@ -410,27 +410,23 @@ impl Differences {
                 Entry::Count((number.samples * number.seeds) as u64),
             ]
         });
-        let column = |header: &str, alignment| Column {
-            header: header.to_owned(),
-            unit: String::new(),
-            alignment,
-        };
         Table {
             caption: format!("Differences, second less first{}", self.sides()),
             rows: rows.collect(),
             columns: vec![
-                column("cell", Alignment::Left),
-                column("number", Alignment::Left),
-                column("first", Alignment::Right),
-                column("second", Alignment::Right),
-                column("difference [95 %]", Alignment::Right),
-                column("p", Alignment::Right),
-                column("p (BH)", Alignment::Right),
-                column("answers", Alignment::Right),
-                column("would have been seen", Alignment::Right),
-                column("samples", Alignment::Right),
+                Column::text("cell"),
+                Column::text("number"),
+                Column::number("first", ""),
+                Column::number("second", ""),
+                Column::number("difference [95 %]", ""),
+                Column::number("p", ""),
+                Column::number("p (BH)", ""),
+                Column::number("answers", ""),
+                Column::number("would have been seen", ""),
+                Column::number("samples", ""),
             ],
             notes: self.notes(),
+            ..Table::default()
         }
     }
 

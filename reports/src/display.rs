@@ -4,88 +4,106 @@ use prunebench_results::{Samples, Status, ThroughputResult};
 
 use crate::{
     comparison::{Comparison, Group, method, place},
+    gate::{perplexity_name, speed_name},
     notes,
-    table::{Alignment, Column, Entry, Table},
+    quantity::{Quantity, Subject},
+    table::{Column, Entry, Table},
 };
 
 impl Comparison<'_> {
     /// One row per recipe, engine, device and dtype. A row whose cells all failed has their status
     /// and no number; one of which some failed has the numbers of the rest and says so.
     pub fn table(&self) -> Table {
-        let columns = self.columns();
-        let rows = self.groups.iter().map(|group| {
-            columns
-                .iter()
-                .map(|(_, entry)| entry(group).unwrap_or(Entry::Missing))
+        let quantities = self.quantities();
+        let row = |group: &Group| {
+            let entries = quantities.iter();
+            entries
+                .map(|quantity| (quantity.entry)(group).unwrap_or(Entry::Missing))
                 .collect()
-        });
+        };
+        let subjects = quantities.iter().map(|quantity| quantity.subject).collect();
         Table {
             caption: notes::caption(self),
-            rows: rows.collect(),
-            notes: notes::notes(self),
-            columns: columns.into_iter().map(|(column, _)| column).collect(),
+            rows: self.groups.iter().map(row).collect(),
+            sources: (0..)
+                .zip(&self.groups)
+                .map(|(row, group)| self.source(row, group))
+                .collect(),
+            notes: notes::notes(self, &subjects),
+            columns: quantities.into_iter().map(|quantity| quantity.column).collect(),
+            ..Table::default()
         }
     }
 
-    /// Each column with what it shows of a group.
-    fn columns(&self) -> Vec<ColumnOf<'_>> {
+    /// Everything but accuracies, in the order of the table.
+    pub(crate) fn quantities(&self) -> Vec<Quantity<'_>> {
         let evaluation = &self.first().cell.evaluation;
-        let mut columns = vec![
+        let baseline = self.baseline.join(" + ");
+        let mut all = vec![
             text("method", |group| method(group.first())),
             text("engine", |group| place(group.first())),
-            number("seeds", "", |group| Some(Entry::Count(group.metrics().count() as u64))),
-            number("nominal ratio", "", |group| {
+            number("seeds", "", Subject::Identity, |group| {
+                Some(Entry::Count(group.metrics().count() as u64))
+            }),
+            number("nominal ratio", "", Subject::Compression, |group| {
                 group.metrics().next()?.compression.nominal_ratio.map(Entry::Share)
             }),
-            number("achieved ratio", "", |group| {
+            number("achieved ratio", "", Subject::Compression, |group| {
                 group
                     .mean(|metrics| metrics.compression.achieved_ratio)
                     .map(Entry::Share)
-            }),
-            number("mask sparsity", "", |group| {
+            })
+            .of_series("achieved ratio"),
+            number("mask sparsity", "", Subject::Compression, |group| {
                 group
                     .mean(|metrics| metrics.compression.mask_sparsity)
                     .map(Entry::Share)
-            }),
-            number("stored parameters", "", |group| {
+            })
+            .of_series("mask sparsity"),
+            number("stored parameters", "", Subject::Compression, |group| {
                 let mean = group.mean(|metrics| metrics.accounting.stored_parameters as f64)?;
                 Some(Entry::Count(mean.round() as u64))
-            }),
+            })
+            .of_series("stored parameters"),
         ];
         let depths = |group: &Group| group.mean(|metrics| metrics.accounting.effective_depth as f64);
         let mut all_depths = self.groups.iter().filter_map(depths);
         let first_depth = all_depths.next();
         if all_depths.any(|depth| Some(depth) != first_depth) {
-            columns.push(number("effective depth", "", move |group| {
+            let depth = number("effective depth", "", Subject::Compression, move |group| {
                 Some(Entry::Count(depths(group)?.round() as u64))
-            }));
+            });
+            all.push(depth.of_series("effective depth"));
         }
         let several_seeds = self.groups.iter().any(|group| group.metrics().count() > 1);
         for (index, request) in evaluation.perplexity.iter().enumerate() {
-            let protocol = &request.protocol;
-            columns.push(number(&format!("perplexity {protocol}"), "± stderr", move |group| {
+            let name = perplexity_name(&request.protocol);
+            let perplexity = number(&name, "± stderr", Subject::Perplexity, move |group| {
                 let estimate = self.perplexity(&group.records, index)?;
                 Some(Entry::Number {
                     value: estimate.value,
                     spread: estimate.stderr,
                 })
-            }));
+            });
+            all.push(perplexity.of_series(&name));
             if several_seeds {
-                columns.push(number("seed sd", "", move |group| {
+                let sd = number("seed sd", "", Subject::Perplexity, move |group| {
                     let value = self.perplexity(&group.records, index)?.seed_sd?;
                     Some(Entry::Number { value, spread: None })
-                }));
+                });
+                all.push(sd.named(format!("seed sd of {name}")).over(&name));
             }
-            let header = format!("ratio to {}", self.baseline.join(" + "));
-            columns.push(number(&header, "95 % interval", move |group| {
+            let header = format!("ratio to {baseline}");
+            let ratio = number(&header, "95 % interval", Subject::PerplexityRatio, move |group| {
                 let ratio = self.ratio(&group.records, index)?;
                 Some(Entry::Ratio {
                     value: ratio.value,
                     interval: ratio.interval,
                 })
-            }));
+            });
+            all.push(ratio.named(format!("ratio of {name}")).of_series(name).relative());
         }
-        if evaluation.throughput.is_some() {
+        if let Some(request) = &evaluation.throughput {
             let rate = |(value, mad)| Entry::Number {
                 value,
                 spread: Some(mad),
@@ -95,86 +113,80 @@ impl Comparison<'_> {
                 ("decode", |result| &result.decode),
             ];
             for (phase, samples) in phases {
-                columns.push(number(phase, "tokens/s ± MAD", move |group| {
+                let name = speed_name(phase, request);
+                let speed = number(phase, "tokens/s ± MAD", Subject::Speed, move |group| {
                     group.rate(samples).map(rate)
-                }));
+                });
+                all.push(speed.named(&name).of_series(&name));
                 if self.is_in_rounds() {
-                    let header = format!("{phase}, ratio to {}", self.baseline.join(" + "));
-                    columns.push(number(&header, "95 % interval", move |group| {
+                    let header = format!("{phase}, ratio to {baseline}");
+                    let ratio = number(&header, "95 % interval", Subject::SpeedRatio, move |group| {
                         let ratio = self.speed_ratio(&group.records, samples)?;
                         Some(Entry::Ratio {
                             value: ratio.value,
                             interval: ratio.interval,
                         })
-                    }));
+                    });
+                    all.push(ratio.named(format!("ratio of {name}")).of_series(name).relative());
                 }
             }
+            if request.tensor_parallel.is_some() {
+                all.push(number("all-reduces", "per token", Subject::Speed, |group| {
+                    let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+                    Some(Entry::Count(
+                        results.filter_map(|result| result.all_reduces_per_token).max()?,
+                    ))
+                }));
+            }
         }
-        if evaluation
-            .throughput
-            .is_some_and(|request| request.tensor_parallel.is_some())
-        {
-            columns.push(number("all-reduces", "per token", |group| {
-                let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
-                Some(Entry::Count(
-                    results.filter_map(|result| result.all_reduces_per_token).max()?,
-                ))
-            }));
-        }
-        columns.extend([
-            number("peak memory", "MiB", |group| {
+        all.extend([
+            number("peak memory", "MiB", Subject::Memory, |group| {
                 let ok = group.records.iter().filter(|record| record.status == Status::Ok);
                 let peaks = ok.filter_map(|record| record.memory.as_ref());
                 Some(Entry::Count(
                     peaks.map(|memory| memory.peak_resident_bytes).max()? >> 20,
                 ))
             }),
-            number("method cost", "CPU s", |group| {
+            number("method cost", "CPU s", Subject::Cost, |group| {
                 let value = group.mean(|metrics| metrics.budget.cpu_seconds)?;
                 Some(Entry::Number { value, spread: None })
             }),
-            number("calibration", "tokens", |group| {
+            number("calibration", "tokens", Subject::Cost, |group| {
                 let mean = group.mean(|metrics| metrics.budget.calibration_tokens as f64)?;
                 Some(Entry::Count(mean.round() as u64))
             }),
         ]);
         let mut metrics = self.groups.iter().flat_map(|group| group.metrics());
         if metrics.any(|metrics| metrics.budget.training_tokens > 0) {
-            columns.push(number("training", "tokens", |group| {
+            all.push(number("training", "tokens", Subject::Cost, |group| {
                 let mean = group.mean(|metrics| metrics.budget.training_tokens as f64)?;
                 Some(Entry::Count(mean.round() as u64))
             }));
         }
-        columns.push(text("status", status));
-        columns
+        all.push(text("status", status));
+        all
     }
 }
 
 /// A name with the part of a timing that it names.
 type Phase = (&'static str, fn(&ThroughputResult) -> &Samples);
 
-type ColumnOf<'a> = (Column, Box<dyn Fn(&Group) -> Option<Entry> + 'a>);
-
-fn number<'a>(header: &str, unit: &str, entry: impl Fn(&Group) -> Option<Entry> + 'a) -> ColumnOf<'a> {
-    let column = Column {
-        header: header.into(),
-        unit: unit.into(),
-        alignment: Alignment::Right,
-    };
-    (column, Box::new(entry))
+fn number<'a>(
+    header: &str,
+    unit: &str,
+    subject: Subject,
+    entry: impl Fn(&Group) -> Option<Entry> + Send + Sync + 'a,
+) -> Quantity<'a> {
+    Quantity::new(Column::number(header, unit), subject, entry)
 }
 
-fn text<'a>(header: &str, entry: impl Fn(&Group) -> String + 'a) -> ColumnOf<'a> {
-    let column = Column {
-        header: header.into(),
-        unit: String::new(),
-        alignment: Alignment::Left,
-    };
-    (column, Box::new(move |group| Some(Entry::Text(entry(group)))))
+fn text<'a>(header: &str, entry: impl Fn(&Group) -> String + Send + Sync + 'a) -> Quantity<'a> {
+    let entry = move |group: &Group| Some(Entry::Text(entry(group)));
+    Quantity::new(Column::text(header), Subject::Identity, entry)
 }
 
 /// `ok`, or every failure with the first line of its error.
-fn status(group: &Group) -> String {
+pub(crate) fn status(group: &Group) -> String {
     let failures = group.records.iter().filter(|record| record.status != Status::Ok);
     let mut failures: Vec<String> = failures
         .map(|record| {

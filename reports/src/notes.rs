@@ -7,8 +7,10 @@ use prunebench_results::{MODEL_INPUT, PerplexityResult, Record};
 
 use crate::{
     comparison::{Comparison, method, place},
+    quantity::Subject,
     statistics::{COVERAGE, FEWEST_WINDOWS, RESAMPLES},
     table::grouped,
+    task_notes,
 };
 
 pub(crate) fn caption(comparison: &Comparison) -> String {
@@ -21,19 +23,27 @@ pub(crate) fn caption_of(comparison: &Comparison, what: &str) -> String {
     format!("{model}, {what}; experiment {experiments}")
 }
 
-pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
+/// The notes that numbers about these subjects want.
+pub(crate) fn notes(comparison: &Comparison, subjects: &BTreeSet<Subject>) -> Vec<String> {
     let mut notes = vec![model(comparison)];
-    notes.extend(perplexity(comparison));
-    notes.extend(ratio(comparison));
-    notes.extend(throughput(comparison));
-    notes.extend(rounds(comparison));
-    notes.extend(compression(comparison));
-    notes.extend(memory(comparison));
-    notes.push(
-        "Method cost: CPU time of all threads and tokens of calibration text that the recipe took, \
-         its forward passes included and evaluation excluded."
-            .into(),
-    );
+    for subject in subjects {
+        match subject {
+            Subject::Identity => {}
+            Subject::Compression => notes.extend(compression(comparison)),
+            Subject::Perplexity => notes.extend(perplexity(comparison)),
+            Subject::PerplexityRatio => notes.extend(ratio(comparison)),
+            Subject::Speed => notes.extend(throughput(comparison)),
+            Subject::SpeedRatio => notes.extend(rounds(comparison)),
+            Subject::Memory => notes.extend(memory(comparison)),
+            Subject::Cost => notes.push(
+                "Method cost: CPU time of all threads and tokens of calibration text that the recipe took, \
+                 its forward passes included and evaluation excluded."
+                    .into(),
+            ),
+            Subject::Score => notes.extend(task_notes::tasks(comparison)),
+            Subject::ScoreChange => notes.extend(task_notes::changes(comparison)),
+        }
+    }
     notes.push(seeds(comparison));
     notes.extend(provenance(comparison));
     notes

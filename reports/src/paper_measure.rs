@@ -1,6 +1,6 @@
 //! The number that records give for a column of a paper's table.
 
-use prunebench_results::{Record, Status, TaskRequest, TaskResult};
+use prunebench_results::{CellKey, Record, Status, TaskRequest, TaskResult};
 use serde::Serialize;
 
 use crate::{
@@ -26,7 +26,7 @@ pub struct Measured {
     /// How many seeds.
     pub seeds: usize,
     /// Keys of the records.
-    pub records: Vec<String>,
+    pub records: Vec<CellKey>,
     /// As many as the paper prints.
     #[serde(skip)]
     pub(crate) decimals: usize,
@@ -77,7 +77,7 @@ impl Measured {
             interval: found.interval,
             seed_sd: found.seed_sd,
             seeds: group.len(),
-            records: group.iter().map(|record| record.key.to_string()).collect(),
+            records: group.iter().map(|record| record.key.clone()).collect(),
             decimals,
         };
         Some((measured, found.part))

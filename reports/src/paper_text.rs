@@ -7,7 +7,7 @@ use prunebench_results::Trust;
 use crate::{
     paper::{MeasuredCell, MeasuredRow, PaperRow, PaperTable, PublishedCell},
     paper_measure::Measured,
-    table::{Alignment, Column, Entry, Table},
+    table::{Column, Entry, Source, Table},
 };
 
 impl PaperTable {
@@ -15,16 +15,11 @@ impl PaperTable {
     /// that is comparable; the reasons are numbered in the notes.
     pub fn to_table(&self) -> Table {
         let mut notes = Notes::default();
-        let column = |header: &str, alignment| Column {
-            header: header.to_owned(),
-            unit: String::new(),
-            alignment,
-        };
-        let mut columns: Vec<Column> = self.labels.iter().map(|label| column(label, Alignment::Left)).collect();
-        columns.push(column("value", Alignment::Left));
-        columns.extend(self.columns.iter().map(|name| column(name, Alignment::Right)));
-        columns.push(column("comparable", Alignment::Left));
-        let mut rows = Vec::new();
+        let mut columns: Vec<Column> = self.labels.iter().map(|label| Column::text(label)).collect();
+        columns.push(Column::text("value"));
+        columns.extend(self.columns.iter().map(|name| Column::number(name, "")));
+        columns.push(Column::text("comparable"));
+        let (mut rows, mut sources) = (Vec::new(), Vec::new());
         for row in &self.rows {
             let labels = || row.labels.iter().cloned();
             let values = row.published.iter().map(PublishedCell::shown);
@@ -41,6 +36,15 @@ impl PaperTable {
                     .cells
                     .iter()
                     .map(|cell| cell.as_ref().map_or_else(dash, |cell| cell.shown()));
+                let cells = (labels().count() + 1..).zip(&measured.cells);
+                sources.extend(cells.filter_map(|(column, cell)| {
+                    Some(Source {
+                        row: rows.len(),
+                        column: Some(column),
+                        records: cell.as_ref()?.measured.records.clone(),
+                        baseline: Vec::new(),
+                    })
+                }));
                 rows.push(texts(
                     labels().chain([place]).chain(values),
                     measured.comparable(&mut notes),
@@ -67,6 +71,8 @@ impl PaperTable {
             columns,
             rows,
             notes: all,
+            sources,
+            ..Table::default()
         }
     }
 

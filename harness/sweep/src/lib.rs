@@ -44,4 +44,6 @@ pub use recovery::Recovery;
 pub use run::{Error, Executor, Local, Observer, Outcome};
 pub use schema::experiment_schema;
 pub use standing::{Standing, Unsuccessful};
-pub use tables::{Tables, TablesError, listed_records, ordered_records, write_depth_plot, write_whole};
+pub use tables::{
+    Tables, TablesError, comparable_parts, listed_records, ordered_records, write_depth_plot, write_whole,
+};

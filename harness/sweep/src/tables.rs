@@ -117,7 +117,11 @@ impl Tables {
 /// Tables, and the names and contents of their files.
 type Contents = (Vec<Table>, Vec<(&'static str, Vec<u8>)>);
 
-fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
+/// The records of each model and setting of throughput, which may stand side by side, in the order of the first of each.
+///
+/// # Errors
+/// If there is none.
+pub fn comparable_parts(records: Vec<Record>) -> Result<Vec<Vec<Record>>, ComparisonError> {
     let mut parts: Vec<Vec<Record>> = Vec::new();
     for record in records {
         let beside = |part: &&mut Vec<Record>| {
@@ -130,8 +134,13 @@ fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
         }
     }
     if parts.is_empty() {
-        return Err(ComparisonError::Empty.into());
+        return Err(ComparisonError::Empty);
     }
+    Ok(parts)
+}
+
+fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
+    let parts = comparable_parts(records)?;
     let baseline = baseline();
     let (mut tables, mut csv, mut tasks_csv) = (Vec::new(), Vec::new(), Vec::new());
     for records in parts {

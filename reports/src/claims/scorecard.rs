@@ -168,9 +168,8 @@ impl Scorecard {
             columns: columns
                 .into_iter()
                 .map(|(header, alignment)| Column {
-                    header: header.to_owned(),
-                    unit: String::new(),
                     alignment,
+                    ..Column::text(header)
                 })
                 .collect(),
             rows: rows.collect(),
@@ -181,6 +180,7 @@ impl Scorecard {
                 "effect: of the contrast that decides; of perplexities and speeds in logarithms".to_owned(),
                 "p: by Benjamini and Hochberg over the paper's claims; the verdict is the interval's".to_owned(),
             ],
+            ..Table::default()
         }
     }
 }

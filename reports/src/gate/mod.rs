@@ -12,6 +12,7 @@ pub(crate) use change::plain;
 pub use change::{Change, NoChange, Scale};
 pub use judge::{CellFailure, FamilySize, Finding, POWER, Report, Verdict, judge};
 pub use rules::{Direction, Family, Rule, Rules};
+pub(crate) use series::{perplexity_name, speed_name, suite_name, task_name};
 pub(crate) use snapshot::machine;
 pub use snapshot::{Observed, Origin, Series, Snapshot};
 

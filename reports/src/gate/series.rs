@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use prunebench_results::{MetricName, Metrics, PerplexityResult, Record, SuiteRequest, TaskResult, ThroughputResult};
+use prunebench_results::{
+    MetricName, Metrics, PerplexityResult, Record, SuiteRequest, TaskRequest, TaskResult, ThroughputRequest,
+    ThroughputResult,
+};
 use sha2::{Digest, Sha256};
 
 use super::snapshot::Series;
@@ -17,16 +20,19 @@ pub(crate) fn series(
 ) -> BTreeMap<String, Series> {
     let perplexities = metrics.perplexity.iter().enumerate().map(|(index, result)| {
         let scope = windows(record, index);
-        (format!("perplexity {}", result.protocol), losses(scope, result))
+        (perplexity_name(&result.protocol), losses(scope, result))
     });
     let tasks = metrics.tasks.iter().enumerate().flat_map(|(index, result)| {
-        let of =
-            move |metric: MetricName| Some((task_metric(metric, result), task_series(record, index, result, metric)?));
+        let of = move |metric: MetricName| {
+            Some((
+                task_name(metric, &result.request),
+                task_series(record, index, result, metric)?,
+            ))
+        };
         result.own().iter().filter_map(move |metric| of(metric.name))
     });
     let suites = record.cell.evaluation.suites.iter();
-    let suites =
-        suites.filter_map(|suite| Some((format!("mean {}", suite.suite), suite_series(record, metrics, suite)?)));
+    let suites = suites.filter_map(|suite| Some((suite_name(suite), suite_series(record, metrics, suite)?)));
     let (compression, accounting) = (&metrics.compression, &metrics.accounting);
     let counts = [
         ("achieved ratio", compression.achieved_ratio),
@@ -65,13 +71,36 @@ fn losses(scope: String, result: &PerplexityResult) -> Series {
     }
 }
 
+/// What a perplexity is called.
+pub(crate) fn perplexity_name(protocol: &str) -> String {
+    format!("perplexity {protocol}")
+}
+
 /// `acc world_facts@1`, with the shots if there are any.
-fn task_metric(metric: MetricName, result: &TaskResult) -> String {
-    let name = format!("{metric} {}", result.request.task);
-    match result.request.shots {
+pub(crate) fn task_name(metric: MetricName, request: &TaskRequest) -> String {
+    let name = format!("{metric} {}", request.task);
+    match request.shots {
         0 => name,
         shots => format!("{name} {shots} shots"),
     }
+}
+
+/// What the mean of a suite is called.
+pub(crate) fn suite_name(suite: &SuiteRequest) -> String {
+    format!("mean {}", suite.suite)
+}
+
+/// What the speed of a phase is called.
+pub(crate) fn speed_name(phase: &str, request: &ThroughputRequest) -> String {
+    let ThroughputRequest {
+        prompt_tokens,
+        generated_tokens,
+        batch,
+        tensor_parallel,
+        ..
+    } = request;
+    let ranks = tensor_parallel.map_or_else(String::new, |ranks| format!(", {ranks}"));
+    format!("{phase} speed, prompt {prompt_tokens}, generated {generated_tokens}, batch {batch}{ranks}")
 }
 
 /// `None` if an item has no number.
@@ -141,23 +170,15 @@ fn speeds(
     let beside = beside
         .filter(|_| interleaved)
         .and_then(|record| record.metrics.as_ref()?.throughput.as_ref());
-    let speed = |what: &str, rate: fn(&ThroughputResult) -> f64| {
-        let ThroughputResult {
-            prompt_tokens,
-            generated_tokens,
-            batch,
-            tensor_parallel,
-            ..
-        } = throughput;
-        let ranks = tensor_parallel.map_or_else(String::new, |ranks| format!(", {ranks}"));
+    let Some(request) = &cell.evaluation.throughput else {
+        return Vec::new();
+    };
+    let speed = |phase: &str, rate: fn(&ThroughputResult) -> f64| {
         let series = Series::Speed {
             rate: rate(throughput),
             ratio: beside.map(|beside| rate(throughput) / rate(beside)),
         };
-        (
-            format!("{what} speed, prompt {prompt_tokens}, generated {generated_tokens}, batch {batch}{ranks}"),
-            series,
-        )
+        (speed_name(phase, request), series)
     };
     vec![
         speed("prefill", |throughput| throughput.prefill.median),

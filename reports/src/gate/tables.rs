@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::Scale;
 use super::judge::{Finding, POWER, Report, Verdict};
 use crate::statistics::Interval;
-use crate::table::{Alignment, Column, Entry, Table, grouped};
+use crate::table::{Column, Entry, Table, grouped};
 
 impl Report {
     /// The verdict in a line.
@@ -83,18 +83,18 @@ impl Report {
         Table {
             caption: "Worse, or too little to say".to_owned(),
             columns: vec![
-                column("verdict", Alignment::Left),
-                column("cell", Alignment::Left),
-                column("number", Alignment::Left),
-                column("baseline", Alignment::Right),
-                column("now", Alignment::Right),
-                column("difference [95 %]", Alignment::Right),
-                column("p (Holm)", Alignment::Right),
-                column("samples", Alignment::Right),
-                column("why", Alignment::Left),
+                Column::text("verdict"),
+                Column::text("cell"),
+                Column::text("number"),
+                Column::number("baseline", ""),
+                Column::number("now", ""),
+                Column::number("difference [95 %]", ""),
+                Column::number("p (Holm)", ""),
+                Column::number("samples", ""),
+                Column::text("why"),
             ],
             rows: failures.chain(findings).collect(),
-            notes: Vec::new(),
+            ..Table::default()
         }
     }
 
@@ -127,17 +127,18 @@ impl Report {
         Table {
             caption: "All numbers that a rule names".to_owned(),
             columns: vec![
-                column("number", Alignment::Left),
-                column("cells", Alignment::Right),
-                column("unchanged", Alignment::Right),
-                column("worse", Alignment::Right),
-                column("inconclusive", Alignment::Right),
-                column("not judged", Alignment::Right),
-                column("largest difference", Alignment::Right),
-                column("would have been seen", Alignment::Right),
+                Column::text("number"),
+                Column::number("cells", ""),
+                Column::number("unchanged", ""),
+                Column::number("worse", ""),
+                Column::number("inconclusive", ""),
+                Column::number("not judged", ""),
+                Column::number("largest difference", ""),
+                Column::number("would have been seen", ""),
             ],
             rows: rows.collect(),
             notes: self.notes(),
+            ..Table::default()
         }
     }
 
@@ -212,12 +213,4 @@ impl Scale {
 
 fn text(text: &str) -> Entry {
     Entry::Text(text.to_owned())
-}
-
-fn column(header: &str, alignment: Alignment) -> Column {
-    Column {
-        header: header.to_owned(),
-        unit: String::new(),
-        alignment,
-    }
 }

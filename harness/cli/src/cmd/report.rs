@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
-use prunebench_reports::Page;
-use prunebench_results::{read_records, read_samples};
-use prunebench_sweep::{Tables, baseline, listed_records, ordered_records, write_depth_plot, write_whole};
+use clap::{Args, ValueEnum};
+use prunebench_reports::{Comparison, Definition, Page, Table};
+use prunebench_results::{Record, read_records, read_samples};
+use prunebench_sweep::{
+    Tables, baseline, comparable_parts, listed_records, ordered_records, write_depth_plot, write_whole,
+};
 use rayon::prelude::*;
 
 use crate::Outcome;
@@ -15,17 +17,28 @@ use crate::output::{listed, note, print, print_json, table};
 /// Records whose samples are held together.
 const AT_ONCE: usize = 64;
 
-/// Make the tables of results folders again from their records, or one HTML page of them.
+/// Make the tables of results folders again from their records, a table of one's own, or one HTML page.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench report results/runs/quick
-  prunebench report results/runs/quick --json
+  prunebench report results/runs/quick --format latex > quick.tex
+  prunebench report results/runs/quick --columns
+  prunebench report results/runs/quick --table mine.toml --format csv
   prunebench report results/runs/quick results/runs/smol --html report.html
   prunebench report results/runs/quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
 pub struct Report {
-    /// Folders of experiments' results, as `run` names them
-    #[arg(value_name = "FOLDER", required = true)]
+    /// Folders of experiments' results, as `run` names them; with --table those that the definition names if none is given
+    #[arg(value_name = "FOLDER", required_unless_present = "table")]
     folders: Vec<PathBuf>,
+    /// Make the table that this TOML file defines: its rows, columns, parts and decimals; FORMAT.md says how
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["html", "depth_plot"])]
+    table: Option<PathBuf>,
+    /// List the names of all numbers that a column of such a table can show
+    #[arg(long, conflicts_with_all = ["table", "html", "depth_plot", "json", "format"])]
+    columns: bool,
+    /// What to print tables as, instead of a drawing on a terminal and Markdown elsewhere
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["html", "json"])]
+    format: Option<Format>,
     /// Write one page with tables, plots and the provenance of each number, which needs nothing else and no network, instead of
     /// the tables
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "depth_plot"])]
@@ -42,10 +55,30 @@ pub struct Report {
     json: bool,
 }
 
+/// A text that a table can be.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// GitHub-flavoured Markdown
+    Markdown,
+    /// For programs: unrounded, every number in a column of its own
+    Csv,
+    /// With the rules of booktabs
+    Latex,
+    /// To be put into a page
+    Html,
+}
+
 impl Report {
     pub fn run(self) -> Outcome {
         if let Some(path) = &self.html {
             return self.page(path);
+        }
+        if self.columns {
+            return self.list_columns();
+        }
+        if let Some(path) = &self.table {
+            self.show(&[self.defined(path)?])?;
+            return Ok(true);
         }
         let (mut all, mut all_files) = (Vec::new(), Vec::new());
         for folder in &self.folders {
@@ -57,13 +90,58 @@ impl Report {
                 all_files.push(write_depth_plot(&records, &self.depth_plot, folder)?);
             }
         }
-        if self.json {
-            print_json(&all)?;
-        } else {
-            let drawn: Vec<String> = all.iter().map(table).collect();
-            print(&drawn.join("\n"))?;
-        }
+        self.show(&all)?;
         note(&format!("tables: {}", listed(&all_files)));
+        Ok(true)
+    }
+
+    fn show(&self, tables: &[Table]) -> anyhow::Result<()> {
+        if self.json {
+            return print_json(&tables);
+        }
+        let text = |shown: &Table| {
+            Ok(match self.format {
+                None => table(shown),
+                Some(Format::Markdown) => shown.to_markdown(),
+                Some(Format::Csv) => shown.to_csv()?,
+                Some(Format::Latex) => shown.to_latex(),
+                Some(Format::Html) => shown.to_html()?,
+            })
+        };
+        let texts: Vec<String> = tables.iter().map(text).collect::<anyhow::Result<_>>()?;
+        print(&texts.join("\n"))
+    }
+
+    fn defined(&self, path: &Path) -> anyhow::Result<Table> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+        let of_file = || path.display().to_string();
+        let definition = Definition::parse(&text).with_context(of_file)?;
+        let stores = match self.folders.as_slice() {
+            [] => &definition.stores,
+            folders => folders,
+        };
+        anyhow::ensure!(
+            !stores.is_empty(),
+            "{}: it names no `stores`; name folders of results on the command line",
+            path.display()
+        );
+        let (parts, baseline) = (comparable(stores)?, baseline());
+        let comparisons = parts.iter().map(|part| Comparison::new(part, &baseline));
+        let comparisons: Vec<Comparison> = comparisons.collect::<Result<_, _>>()?;
+        definition.table(&comparisons).with_context(of_file)
+    }
+
+    fn list_columns(&self) -> Outcome {
+        let baseline = baseline();
+        let mut names: Vec<String> = Vec::new();
+        for part in comparable(&self.folders)? {
+            for name in Comparison::new(&part, &baseline)?.number_names() {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        print(&(names.join("\n") + "\n"))?;
         Ok(true)
     }
 
@@ -95,4 +173,13 @@ impl Report {
         note(&format!("page: {}", path.display()));
         Ok(true)
     }
+}
+
+/// The records of folders, those together that may stand side by side.
+fn comparable(folders: &[PathBuf]) -> anyhow::Result<Vec<Vec<Record>>> {
+    let mut parts = Vec::new();
+    for folder in folders {
+        parts.extend(comparable_parts(ordered_records(folder)?)?);
+    }
+    Ok(parts)
 }

@@ -1,13 +1,19 @@
-//! A table of typed entries, and its Markdown.
+//! A table of typed entries, and the texts that it is written as.
+
+mod csv;
+mod html;
+mod latex;
+mod markdown;
 
 use std::fmt;
 
+use prunebench_results::CellKey;
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::Interval;
 
 /// A table with everything a reader needs to judge it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// What is compared.
     pub caption: String,
@@ -15,8 +21,53 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The rows, top to bottom, each as long as `columns`.
     pub rows: Vec<Vec<Entry>>,
+    /// What the rows from some row on have in common, if the table is in parts: that row, and the words above it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headings: Vec<(usize, String)>,
+    /// Entries that stand out among those of their column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// The records that rows or single entries rest on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
     /// Protocols, sample counts, definitions and provenance.
     pub notes: Vec<String>,
+}
+
+/// An entry that is surely better than all others, or than all others but the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The entry's row.
+    pub row: usize,
+    /// The entry's column.
+    pub column: usize,
+    /// How good it is.
+    pub rank: Rank,
+}
+
+/// The place of an entry among those of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rank {
+    /// The best.
+    Best,
+    /// The second best.
+    Second,
+}
+
+/// The records behind entries of a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The row.
+    pub row: usize,
+    /// The column; absent if it is of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// Of what was measured.
+    pub records: Vec<CellKey>,
+    /// Of the baseline, where an entry is relative to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<CellKey>,
 }
 
 /// A column of a [`Table`].
@@ -28,6 +79,29 @@ pub struct Column {
     pub unit: String,
     /// The side that its entries lean to.
     pub alignment: Alignment,
+    /// Decimals of its numbers; as many as suit each if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimals: Option<usize>,
+}
+
+impl Column {
+    /// A column of numbers.
+    pub(crate) fn number(header: impl Into<String>, unit: impl Into<String>) -> Self {
+        Self {
+            header: header.into(),
+            unit: unit.into(),
+            alignment: Alignment::Right,
+            decimals: None,
+        }
+    }
+
+    /// A column of words.
+    pub(crate) fn text(header: impl Into<String>) -> Self {
+        Self {
+            alignment: Alignment::Left,
+            ..Self::number(header, "")
+        }
+    }
 }
 
 impl fmt::Display for Column {
@@ -97,50 +171,58 @@ pub enum Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rounded(None))
+    }
+}
+
+impl Entry {
+    /// With so many decimals, or as many as suit the number.
+    pub fn rounded(&self, places: Option<usize>) -> String {
         match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Share(share) => write!(f, "{:.1} %", 100.0 * share),
-            Self::Count(count) => f.write_str(&grouped(*count)),
+            Self::Text(text) => text.clone(),
+            Self::Share(share) => format!("{:.*} %", places.unwrap_or(1), 100.0 * share),
+            Self::Count(count) => grouped(*count),
             Self::Number { value, spread } => {
-                f.write_str(&rounded(*value, decimals(*value)))?;
-                match spread {
-                    Some(spread) => write!(f, " ± {}", rounded_spread(*spread, decimals(*value))),
-                    None => Ok(()),
-                }
+                let places = places.or_else(|| decimals(*value));
+                with_spread(rounded(*value, places), *spread, places)
             }
             Self::Ratio { value, interval } => {
-                let ratio = |ratio: f64| rounded(ratio, decimals(ratio).map(|n| n + 1));
-                f.write_str(&ratio(*value))?;
-                match interval {
-                    Some(Interval { low, high }) => {
-                        write!(f, " [{}, {}]", ratio(*low), ratio(*high))
-                    }
-                    None => Ok(()),
-                }
+                let ratio = |ratio: f64| rounded(ratio, places.or_else(|| decimals(ratio).map(|n| n + 1)));
+                with_interval(ratio(*value), *interval, ratio)
             }
             Self::Fraction {
                 value,
                 spread,
                 nan_items,
             } => {
-                write!(f, "{value:.4}")?;
-                if let Some(spread) = spread {
-                    write!(f, " ± {}", rounded_spread(*spread, Some(4)))?;
-                }
+                let places = places.unwrap_or(4);
+                let text = with_spread(format!("{value:.places$}"), *spread, Some(places));
                 match nan_items {
-                    0 => Ok(()),
-                    items => write!(f, " ({items} NaN)"),
+                    0 => text,
+                    items => format!("{text} ({items} NaN)"),
                 }
             }
             Self::Difference { value, interval } => {
-                write!(f, "{value:+.4}")?;
-                match interval {
-                    Some(Interval { low, high }) => write!(f, " [{low:+.4}, {high:+.4}]"),
-                    None => Ok(()),
-                }
+                let places = places.unwrap_or(4);
+                let signed = |value: f64| format!("{value:+.places$}");
+                with_interval(signed(*value), *interval, signed)
             }
-            Self::Missing => f.write_str("—"),
+            Self::Missing => "—".to_owned(),
         }
+    }
+}
+
+fn with_spread(value: String, spread: Option<f64>, places: Option<usize>) -> String {
+    match spread {
+        Some(spread) => format!("{value} ± {}", rounded_spread(spread, places)),
+        None => value,
+    }
+}
+
+fn with_interval(value: String, interval: Option<Interval>, end: impl Fn(f64) -> String) -> String {
+    match interval {
+        Some(Interval { low, high }) => format!("{value} [{}, {}]", end(low), end(high)),
+        None => value,
     }
 }
 
@@ -188,43 +270,70 @@ pub(crate) fn grouped(count: u64) -> String {
 }
 
 impl Table {
-    /// The table as GitHub-flavoured Markdown: caption, table, notes.
-    pub fn to_markdown(&self) -> String {
-        let mut text = format!("**{}**\n\n", escaped(&self.caption));
-        let mut row = |entries: &mut dyn Iterator<Item = String>| {
-            text.push_str(&format!("| {} |\n", entries.collect::<Vec<_>>().join(" | ")));
-        };
-        row(&mut self.columns.iter().map(|column| escaped(&column.to_string())));
-        row(&mut self.columns.iter().map(|column| match column.alignment {
-            Alignment::Left => ":--".into(),
-            Alignment::Right => "--:".into(),
-        }));
-        for entries in &self.rows {
-            row(&mut entries.iter().map(|entry| escaped(&entry.to_string())));
-        }
-        text.push('\n');
-        for note in &self.notes {
-            text.push_str(&format!("- {}\n", escaped(note)));
-        }
-        text
+    /// How an entry is written, without its mark.
+    pub fn text(&self, row: usize, column: usize) -> String {
+        self.rows[row][column].rounded(self.columns[column].decimals)
     }
-}
 
-/// Text that means itself in a Markdown table: paths, errors and method names may hold anything.
-fn escaped(text: &str) -> String {
-    let mut plain = String::new();
-    for c in text.chars() {
-        if matches!(c, '\\' | '|' | '*' | '_' | '`' | '<' | '~') {
-            plain.push('\\');
-        }
-        plain.push(if c.is_control() { ' ' } else { c });
+    fn rank(&self, row: usize, column: usize) -> Option<Rank> {
+        let mut marks = self.marks.iter();
+        let mark = marks.find(|mark| (mark.row, mark.column) == (row, column));
+        mark.map(|mark| mark.rank)
     }
-    plain
+
+    /// The keys of all records that a row rests on, those of the baseline last.
+    fn keys(&self, row: usize) -> Vec<&CellKey> {
+        let of = || self.sources.iter().filter(|source| source.row == row);
+        let mut keys: Vec<&CellKey> = Vec::new();
+        for key in of()
+            .flat_map(|source| &source.records)
+            .chain(of().flat_map(|source| &source.baseline))
+        {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// The words above a row, if a part begins there.
+    fn heading(&self, row: usize) -> Option<&str> {
+        let mut headings = self.headings.iter();
+        headings
+            .find(|(first, _)| *first == row)
+            .map(|(_, words)| words.as_str())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table in two parts with marks and sources.
+    pub(super) fn marked() -> Table {
+        let number = |value, spread| Entry::Number { value, spread };
+        let key = |digit: &str| CellKey::try_from(digit.repeat(64)).unwrap();
+        let row = |name: &str, entry| vec![Entry::Text(name.into()), entry];
+        let mark = |row, rank| Mark { row, column: 1, rank };
+        Table {
+            caption: "50 % of _x".into(),
+            columns: vec![Column::text("method"), Column::number("perplexity", "± stderr")],
+            rows: vec![
+                row("wanda", number(2.5, Some(0.1))),
+                row("random & <b>", number(3.0, None)),
+                row("dense", Entry::Missing),
+            ],
+            headings: vec![(0, "tiny".into()), (2, "100 %_large".into())],
+            marks: vec![mark(0, Rank::Best), mark(1, Rank::Second)],
+            sources: vec![Source {
+                row: 0,
+                column: None,
+                records: vec![key("a")],
+                baseline: vec![key("b")],
+            }],
+            notes: vec!["one $ note".into(), "two".into()],
+        }
+    }
 
     fn number(value: f64, spread: f64) -> String {
         Entry::Number {
@@ -288,22 +397,5 @@ mod tests {
         let difference = |value, interval| Entry::Difference { value, interval }.to_string();
         assert_eq!(difference(-0.02, interval), "-0.0200 [-0.0500, +0.0100]");
         assert_eq!(difference(0.0, None), "+0.0000");
-    }
-
-    #[test]
-    fn markup_and_line_breaks_in_text_do_not_break_the_table() {
-        let column = |header: &str, unit: &str, alignment| Column {
-            header: header.into(),
-            unit: unit.into(),
-            alignment,
-        };
-        let table = Table {
-            caption: "a|b".into(),
-            columns: vec![column("x", "", Alignment::Left), column("y", "s", Alignment::Right)],
-            rows: vec![vec![Entry::Text("p|q\nr_s".into()), Entry::Count(1)]],
-            notes: vec!["note".into()],
-        };
-        let expected = "**a\\|b**\n\n| x | y (s) |\n| :-- | --: |\n| p\\|q r\\_s | 1 |\n\n- note\n";
-        assert_eq!(table.to_markdown(), expected);
     }
 }
