@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo weight-evolution layer-parallelism test bench lint
+.PHONY: help setup model demo weight-evolution layer-parallelism readme readme-check readme-records test bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -59,6 +59,26 @@ layer-parallelism: model ## study layer parallelism on SmolLM2-135M (two hours o
 	mv $(LP_RESULTS)/claims.md.partial $(LP_RESULTS)/claims.md
 	python3 $(LP_RESULTS)/tables.py > $(LP_RESULTS)/README.md.partial
 	mv $(LP_RESULTS)/README.md.partial $(LP_RESULTS)/README.md
+
+# cog runs what stands in the README's comments and puts the output below.
+COG_HOME = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/prunebench/cogapp-3.6.0
+COG = PYTHONPATH='$(COG_HOME)' python3 -m cogapp -I reports -p 'from readme import *'
+
+$(COG_HOME):
+	PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps --target '$@.partial' cogapp==3.6.0
+	mv '$@.partial' '$@'
+
+readme-records: setup ## measure again what the README's tables of records show (some minutes on 2 cores)
+	cargo run -- run harness/experiments/quick.toml --results results/readme
+	cargo run -- run harness/experiments/tiny.toml --results results/readme
+
+readme: setup $(COG_HOME) ## put the tables into README.md again, from the committed records
+	cargo build --quiet
+	$(COG) -r README.md
+
+readme-check: setup $(COG_HOME) ## fail if a table of README.md is not that of its records
+	cargo build --quiet
+	$(COG) --check --diff README.md
 
 # Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
 test: setup $(if $(wildcard ../shared/golden),model) ## run every test
