@@ -65,7 +65,7 @@ COG_HOME = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/prunebench/cogapp-3.6.0
 COG = PYTHONPATH='$(COG_HOME)' python3 -m cogapp -I reports -p 'from readme import *'
 
 $(COG_HOME):
-	PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps --target '$@.partial' cogapp==3.6.0
+	PIP_USER=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps --target '$@.partial' cogapp==3.6.0
 	mv '$@.partial' '$@'
 
 readme-records: setup ## measure again what the README's tables of records show (some minutes on 2 cores)
@@ -76,9 +76,11 @@ readme: setup $(COG_HOME) ## put the tables into README.md again, from the commi
 	cargo build --quiet
 	$(COG) -r README.md
 
-readme-check: setup $(COG_HOME) ## fail if a table of README.md is not that of its records
+readme-check: setup $(COG_HOME) ## fail if a table of a README is not that of its records
 	cargo build --quiet
 	$(COG) --check --diff README.md
+	python3 $(WE_RESULTS)/tables.py $(WE_RESULTS)/records.csv | diff $(WE_RESULTS)/README.md -
+	python3 $(LP_RESULTS)/tables.py | diff $(LP_RESULTS)/README.md -
 
 # Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
 test: setup $(if $(wildcard ../shared/golden),model) ## run every test

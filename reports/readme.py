@@ -17,8 +17,8 @@ def table(definition):
     """A table of records, its notes folded away."""
     text = subprocess.run([BINARY, "report", "--table", definition, "--format", "markdown"], check=True, stdout=subprocess.PIPE,
                           text=True).stdout
-    caption, rows, notes = text.strip().split("\n\n")
-    cog.outl(f"{rows}\n\n<details><summary>{caption.strip('*')}: how it was measured</summary>\n\n{notes}\n\n</details>")
+    _, rows, notes = text.strip().split("\n\n")
+    cog.outl(f"{rows}\n\n<details><summary>How this was measured</summary>\n\n{notes}\n\n</details>")
 
 
 def print_rows(header, rows):

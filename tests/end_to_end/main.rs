@@ -18,5 +18,6 @@ mod status;
 mod store;
 mod support;
 mod sweep;
+mod tables;
 mod tasks;
 mod tiny;
