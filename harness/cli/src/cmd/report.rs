@@ -1,14 +1,16 @@
 //! `prunebench report`.
 
+use std::fs::create_dir_all;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use prunebench_reports::Page;
+use prunebench_reports::{Page, Plot, PlotError};
 use prunebench_results::{read_records, read_samples};
 use prunebench_sweep::{Tables, baseline, listed_records, ordered_records, write_depth_plot, write_whole};
 use rayon::prelude::*;
 
+use super::claims::scorecards;
 use crate::Outcome;
 use crate::output::{listed, note, print, print_json, table};
 
@@ -21,6 +23,8 @@ const AT_ONCE: usize = 64;
   prunebench report results/runs/quick
   prunebench report results/runs/quick --json
   prunebench report results/runs/quick results/runs/smol --html report.html
+  prunebench report results/runs/layer-parallelism-* --html report.html --claims layer_parallelism
+  prunebench report results/runs/quick --plots plots
   prunebench report results/runs/quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
 pub struct Report {
     /// Folders of experiments' results, as `run` names them
@@ -30,6 +34,13 @@ pub struct Report {
     /// the tables
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "depth_plot"])]
     html: Option<PathBuf>,
+    /// Draw quality against size and speed, and the scores and losses that methods report, into SVG and PNG files of this folder,
+    /// instead of the tables
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["json", "depth_plot"])]
+    plots: Option<PathBuf>,
+    /// Show on the page what becomes of this paper's claims by these records; may be given several times
+    #[arg(long, value_name = "PAPER", requires = "html")]
+    claims: Vec<String>,
     /// Title of the page
     #[arg(long, requires = "html", default_value = "prunebench: results")]
     title: String,
@@ -44,8 +55,8 @@ pub struct Report {
 
 impl Report {
     pub fn run(self) -> Outcome {
-        if let Some(path) = &self.html {
-            return self.page(path);
+        if self.html.is_some() || self.plots.is_some() {
+            return self.page();
         }
         let (mut all, mut all_files) = (Vec::new(), Vec::new());
         for folder in &self.folders {
@@ -67,9 +78,10 @@ impl Report {
         Ok(true)
     }
 
-    fn page(&self, path: &Path) -> Outcome {
+    fn page(&self) -> Outcome {
         let baseline = baseline();
         let mut page = Page::new(&baseline);
+        let mut stores = Vec::new();
         for folder in &self.folders {
             let inside = folder.join("records");
             let (mut records, inside) = if inside.is_dir() {
@@ -87,12 +99,44 @@ impl Report {
                     record.metrics = None;
                 }
             }
+            stores.push(inside);
         }
-        let html = page.to_html(&self.title)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        write_whole(folder.unwrap_or(Path::new(".")), path, html.as_bytes())
-            .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))?;
-        note(&format!("page: {}", path.display()));
+        if !self.claims.is_empty() {
+            for scorecard in scorecards(&self.claims, &stores)? {
+                page.add_scorecard(scorecard);
+            }
+        }
+        // All is made before anything is written.
+        let html = self.html.as_ref().map(|_| page.to_html(&self.title)).transpose()?;
+        let pictures = self.plots.as_ref().map(|_| pictures(&page)).transpose()?;
+        if let (Some(path), Some(html)) = (&self.html, html) {
+            write(path, html.as_bytes())?;
+            note(&format!("page: {}", path.display()));
+        }
+        if let (Some(folder), Some(pictures)) = (&self.plots, pictures) {
+            create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
+            for (name, content) in pictures {
+                let path = folder.join(name);
+                write(&path, &content)?;
+                print(&format!("{}\n", path.display()))?;
+            }
+        }
         Ok(true)
     }
+}
+
+/// The page's plots as files: name and content.
+fn pictures(page: &Page) -> Result<Vec<(String, Vec<u8>)>, PlotError> {
+    let both = page.plots()?.into_par_iter().map(|plot| {
+        let png = plot.to_png()?;
+        let Plot { name, svg } = plot;
+        Ok([(format!("{name}.svg"), svg.into_bytes()), (format!("{name}.png"), png)])
+    });
+    Ok(both.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    write_whole(folder.unwrap_or(Path::new(".")), path, content)
+        .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))
 }
