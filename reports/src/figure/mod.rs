@@ -174,7 +174,7 @@ impl Figure {
         let titles = [axis(&self.across, &across, width), axis(&self.up, &up, height)];
         let text = |size: i32, colour: RGBColor| ("sans-serif", size).into_font().color(&colour);
         let names = |x: &f64| match self.across.names.get(*x as usize) {
-            Some(name) => cut(name, LETTERS),
+            Some(name) => cut(name.strip_prefix("model.").unwrap_or(name), LETTERS),
             None => String::new(),
         };
         let numbers = |value: &f64| <Scale as plotters::coord::ranged1d::ValueFormatter<f64>>::format(value);

@@ -15,11 +15,11 @@ use crate::figure::{Axis, Better, Dot, Dots, Figure, Look};
 use crate::plot::{Plot, PlotError};
 
 /// What quality is drawn against, where it is not the same for all.
-const COSTS: [&str; 4] = ["nonzero parameters", "effective depth", "decode speed", "prefill speed"];
-/// Stands for quality where none was measured.
-const SPEED: &str = "decode speed";
+const SIZES: [&str; 2] = ["nonzero parameters", "effective depth"];
+/// So are these, which are drawn against sizes where no quality was measured.
+const SPEEDS: [&str; 2] = ["decode speed", "prefill speed"];
 /// Letters of a file's name.
-const LONGEST: usize = 150;
+const LONGEST: usize = 200;
 
 pub(super) fn plots(sections: &[Section], dense: &[String]) -> Result<Vec<Plot>, PlotError> {
     let mut taken = HashSet::new();
@@ -91,15 +91,15 @@ fn scatters<'m>(measures: &'m [Measure], rows: &[Row]) -> Vec<(&'m Measure, &'m 
         values.next().is_some_and(|first| values.any(|value| value != first))
     };
     let named = |name: &str| measures.iter().find(|measure| measure.name == name).filter(varies);
-    let mut heights: Vec<&Measure> = measures.iter().filter(|measure| measure.quality).collect();
-    if heights.is_empty() {
-        heights.extend(named(SPEED));
-    }
-    let costs = || COSTS.into_iter().filter_map(named);
-    let pairs = heights.into_iter().flat_map(|y| costs().map(move |x| (x, y)));
-    pairs
-        .filter(|(x, y)| x.name != y.name && (y.quality || !COSTS[2..].contains(&x.name.as_str())))
-        .collect()
+    let sizes = SIZES.into_iter().filter_map(named);
+    let speeds = SPEEDS.into_iter().filter_map(named);
+    let quality: Vec<&Measure> = measures.iter().filter(|measure| measure.quality).collect();
+    let (across, up): (Vec<&Measure>, Vec<&Measure>) = match quality.is_empty() {
+        true => (sizes.collect(), speeds.collect()),
+        false => (sizes.chain(speeds).collect(), quality),
+    };
+    let against = |y| across.iter().map(move |x| (*x, y));
+    up.into_iter().flat_map(against).collect()
 }
 
 fn scatter(model: &str, place: &str, (x, y): (&Measure, &Measure), rows: &[Row]) -> Figure {
