@@ -112,7 +112,7 @@ fn plots_are_files_and_claims_are_on_the_page_by_command() {
     let claims_shown = scorecard["claims"].as_array().unwrap();
     assert_eq!(scorecard["totals"]["not_run"], claims_shown.len());
     assert!(claims_shown[0]["statement"].is_string() && claims_shown[0]["verdict"] == "not_run");
-    claims("no_paper").expect_error(1, &["no_paper"]);
+    claims("no_paper").expect_error(2, &["no_paper", "layer_parallelism"]);
     sandbox
         .run(&["report", STORE, "--claims", "layer_parallelism"])
         .expect(2, &["--html"]);

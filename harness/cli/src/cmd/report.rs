@@ -81,29 +81,30 @@ impl Report {
     fn page(&self) -> Outcome {
         let baseline = baseline();
         let mut page = Page::new(&baseline);
-        let mut stores = Vec::new();
-        for folder in &self.folders {
-            let inside = folder.join("records");
-            let (mut records, inside) = if inside.is_dir() {
-                (listed_records(folder)?, inside)
-            } else {
-                (read_records(folder)?, folder.clone())
+        let inside = self.folders.iter().map(|folder| folder.join("records"));
+        let inside = inside.zip(&self.folders);
+        let stores: Vec<PathBuf> = inside
+            .map(|(inside, folder)| if inside.is_dir() { inside } else { folder.clone() })
+            .collect();
+        if !self.claims.is_empty() {
+            for scorecard in scorecards(&self.claims, &stores)? {
+                page.add_scorecard(scorecard);
+            }
+        }
+        for (folder, inside) in self.folders.iter().zip(&stores) {
+            let mut records = match inside == folder {
+                true => read_records(folder)?,
+                false => listed_records(folder)?,
             };
             let name = folder.display().to_string();
             // Samples take the most time and memory, so they are read by all cores, and never all held together.
             for some in records.chunks_mut(AT_ONCE) {
                 some.par_iter_mut()
-                    .try_for_each(|record| read_samples(&inside, record))?;
+                    .try_for_each(|record| read_samples(inside, record))?;
                 for record in some {
                     page.add(&name, record)?;
                     record.metrics = None;
                 }
-            }
-            stores.push(inside);
-        }
-        if !self.claims.is_empty() {
-            for scorecard in scorecards(&self.claims, &stores)? {
-                page.add_scorecard(scorecard);
             }
         }
         // All is made before anything is written.
