@@ -195,6 +195,7 @@ impl Figure {
             .light_line_style(TRANSPARENT)
             .draw()?;
         let pixels = |x: f64, y: f64| chart.backend_coord(&(x, y));
+        let heights = chart.y_range();
         for pair in self.front.windows(2) {
             let ends = [pixels(pair[0].0, pair[0].1), pixels(pair[1].0, pair[1].1)];
             root.draw(&DashedPathElement::new(ends, 5, 4, INK.mix(0.65)))?;
@@ -210,14 +211,13 @@ impl Figure {
                 root.draw(&PathElement::new(places, colour.stroke_width(2)))?;
             }
             for (dot, (x, y)) in placed {
-                if let Some([low, high]) = dot.interval {
-                    let [low, high] = [low, high].map(|end| pixels(dot.at.0, end).1);
-                    for line in [
-                        [(x, low), (x, high)],
-                        [(x - 3, low), (x + 3, low)],
-                        [(x - 3, high), (x + 3, high)],
-                    ] {
-                        root.draw(&PathElement::new(line, colour.mix(0.55)))?;
+                if let Some(ends) = dot.interval {
+                    let [low, high] = ends.map(|end| pixels(dot.at.0, end).1);
+                    root.draw(&PathElement::new([(x, low), (x, high)], colour.mix(0.55)))?;
+                    // A whisker that is cut at the frame has no end there.
+                    for end in ends.into_iter().filter(|end| heights.contains(end)) {
+                        let y = pixels(dot.at.0, end).1;
+                        root.draw(&PathElement::new([(x - 3, y), (x + 3, y)], colour.mix(0.55)))?;
                     }
                 }
                 taken.push([x - 6, y - 6, x + 6, y + 6]);
@@ -250,7 +250,7 @@ impl Figure {
         for (line, series) in (0..).zip(&self.series) {
             let y = MARGIN[0] as i32 + 8 + line * LINE;
             series.look.draw(root, (left, y), true)?;
-            write(root, &cut(&series.name, 34), (left + 14, y), SMALL, INK, HPos::Left)?;
+            write(root, &cut(&series.name, 31), (left + 14, y), SMALL, INK, HPos::Left)?;
         }
         Ok(())
     }
@@ -356,6 +356,21 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 4, "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert_eq!(figure(vec![dot(1.0, f64::NAN, "")]).to_svg(), Ok(None));
+    }
+
+    #[test]
+    fn a_whisker_has_an_end_where_its_interval_has_one_within_the_frame() {
+        let strokes = |low: f64| {
+            let mut dots = vec![dot(1.0, 2.0, ""), dot(2.0, 4.0, "")];
+            dots[0].interval = Some([low, 2.5]);
+            figure(dots)
+                .to_svg()
+                .unwrap()
+                .unwrap()
+                .matches("opacity=\"0.55\"")
+                .count()
+        };
+        assert_eq!((strokes(1.5), strokes(-100.0), strokes(f64::NEG_INFINITY)), (6, 5, 5));
     }
 
     #[test]

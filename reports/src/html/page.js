@@ -207,8 +207,10 @@
         "aria-label": many ? null : `${point.row.recipe}: ${x.title} ${show(point.x.value)}, ${y.title} ${show(point.y.value)}`,
       });
       if (point.y.interval) {
-        const [a, b] = point.y.interval.map((end) => (ys.log && end <= 0 ? y0 : clamp(ys.at(end))).toFixed(1));
-        node.append(svg("path", { d: `M${cx},${a}V${b}M${cx - 3},${a}h6M${cx - 3},${b}h6`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
+        const [a, b] = point.y.interval.map((end) => (end === null ? -Infinity : ys.log && end <= 0 ? Infinity : ys.at(end)));
+        // A whisker that is cut at the frame has no end there.
+        const cap = (end) => (clamp(end) === end ? `M${cx - 3},${end.toFixed(1)}h6` : "");
+        node.append(svg("path", { d: `M${cx},${clamp(a).toFixed(1)}V${clamp(b).toFixed(1)}${cap(a)}${cap(b)}`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
       }
       node.append(svg("path", {
         class: "mark", d: look.shape, transform: `translate(${cx},${cy})`, stroke: look.colour, "stroke-width": 1.5,
@@ -277,7 +279,7 @@
   const provenance = (section, row) => {
     const numbers = section.measures.filter((m) => row.numbers[m.name]).map((m) => {
       const { value, interval, change } = row.numbers[m.name];
-      const against = change ? `; against dense ${changeText(change, m.scale).join("")}${change.p === undefined ? "" : `, p = ${change.p.toPrecision(2)}, uncorrected`}` : "";
+      const against = change ? `; against dense ${changeText(change, m.scale).join("")}${change.p === undefined ? "" : `, p ${change.p > 0 ? `= ${change.p.toPrecision(2)}` : "under 1e-300"}, uncorrected`}` : "";
       return [m.name, `${show(value)}${m.unit ? ` ${m.unit}` : ""}${interval ? ` [${interval.map(show).join(", ")}]` : ""}${against}`];
     });
     open(
