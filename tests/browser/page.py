@@ -17,7 +17,7 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 def numbers(page, column):
     """The sorted column's numbers of the first table, where a row has one."""
-    cells = page.locator("section:not(.plain)").first.locator(f"tbody tr td:nth-child({column})").all_inner_texts()
+    cells = page.locator("section:not(.claims)").first.locator(f"tbody tr td:nth-child({column})").all_inner_texts()
     first = [text.split("\n")[0].replace(",", "").replace("−", "-") for text in cells]
     return [float(text) for text in first if text != "—"]
 
@@ -27,7 +27,7 @@ def check(page, address):
     page.goto(address)
     page.wait_for_selector("tbody tr")
     opened = time.monotonic() - begin
-    section = page.locator("section:not(.plain)").first
+    section = page.locator("section:not(.claims)").first
 
     headers = section.locator("thead button").all_inner_texts()
     sortable = next(i for i, text in enumerate(headers) if text.startswith(("perplexity", "acc", "decode")))
@@ -60,6 +60,12 @@ def check(page, address):
     section.locator("tbody tr").first.click()
     assert page.locator("#details").is_visible()
     page.keyboard.press("Escape")
+
+    claims = page.locator("section.claims tbody tr")
+    if claims.count():
+        claims.first.click()
+        assert claims.first.locator("td").first.inner_text().split("\n")[0] in page.locator("#details").inner_text()
+        page.keyboard.press("Escape")
 
     for kind in ["SVG", "PNG"]:
         with page.expect_download() as download:

@@ -71,6 +71,57 @@ fn a_report_is_one_html_file_that_fetches_nothing_and_shows_hostile_names_as_tex
 }
 
 #[test]
+fn plots_are_files_and_claims_are_on_the_page_by_command() {
+    let sandbox = measured();
+    let made = sandbox.run(&["report", STORE, "--plots", "new/plots"]);
+    made.expect(0, &[]);
+    let named: Vec<&str> = made.out.lines().collect();
+    let mut there: Vec<String> = fs::read_dir(sandbox.path("new/plots"))
+        .unwrap()
+        .map(|entry| format!("new/plots/{}", entry.unwrap().file_name().display()))
+        .collect();
+    there.sort();
+    let mut told = named.clone();
+    told.sort_unstable();
+    assert_eq!(told, there);
+    let name = "new/plots/page-tiny-perplexity-world-stream-128-1-by-nonzero-parameters";
+    let svg = fs::read_to_string(sandbox.path(&format!("{name}.svg"))).unwrap();
+    for words in [
+        "perplexity world/stream-128@1",
+        "magnitude(ratio=0.3)",
+        "16 windows of world/stream-128@1",
+    ] {
+        assert!(svg.contains(words), "{words}: {svg}");
+    }
+    let png = fs::read(sandbox.path(&format!("{name}.png"))).unwrap();
+    assert_eq!(png[..8], *b"\x89PNG\r\n\x1a\n");
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert_eq!((side(16), side(20)), (2000, 1200));
+    assert!(
+        named.contains(&"new/plots/page-tiny-magnitude-sparsity.svg"),
+        "{named:?}"
+    );
+
+    let claims = |paper: &str| sandbox.run(&["report", STORE, "--html", "page.html", "--claims", paper]);
+    claims("layer_parallelism").expect(0, &["page: page.html"]);
+    let html = fs::read_to_string(sandbox.path("page.html")).unwrap();
+    let (_, rest) = html.split_once("id=\"data\">").unwrap();
+    let data: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
+    let scorecard = &data["scorecards"][0];
+    assert_eq!(scorecard["paper"], "layer_parallelism");
+    let claims_shown = scorecard["claims"].as_array().unwrap();
+    assert_eq!(scorecard["totals"]["not_run"], claims_shown.len());
+    assert!(claims_shown[0]["statement"].is_string() && claims_shown[0]["verdict"] == "not_run");
+    claims("no_paper").expect_error(2, &["no_paper", "layer_parallelism"]);
+    sandbox
+        .run(&["report", STORE, "--claims", "layer_parallelism"])
+        .expect(2, &["--html"]);
+    sandbox
+        .run(&["report", STORE, "--plots", "page.html"])
+        .expect_error(1, &["page.html", "can't be made"]);
+}
+
+#[test]
 fn recipes_of_a_store_are_compared_item_by_item() {
     let sandbox = measured();
     let recipes = ["--recipe", "magnitude(ratio=0.3)", "magnitude(ratio=0.6)"];

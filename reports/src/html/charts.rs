@@ -10,13 +10,22 @@ const MOST: usize = 256;
 /// Numbers with what each is of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Chart {
-    method: String,
-    name: String,
+    pub(super) method: String,
+    pub(super) name: String,
     /// The horizontal axis.
-    across: String,
+    pub(super) across: String,
     /// The place of each number: a name, or a number.
-    places: Vec<Value>,
-    values: Vec<f64>,
+    pub(super) places: Vec<Value>,
+    pub(super) values: Vec<f64>,
+}
+
+impl Chart {
+    /// Whether both have the same numbers of different recipes, so that one picture can have them.
+    pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
+        let numeric = |chart: &Self| chart.places.iter().all(Value::is_number);
+        (&self.method, &self.name, &self.across, numeric(self))
+            == (&other.method, &other.name, &other.across, numeric(other))
+    }
 }
 
 /// Every list and map of two to 256 numbers, and every list of objects with the same numbers in each, against the first.

@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::claims::{Scored, Totals, Verdict};
 use crate::comparison::tests::{baseline, dense, failed, record};
 
 fn page(records: &[Record]) -> String {
@@ -31,6 +32,10 @@ fn every_number_has_its_interval_its_change_and_its_record() {
     assert_eq!(
         (section["model"].as_str(), section["rows"].as_array().unwrap().len()),
         (Some("tiny"), 3)
+    );
+    assert_eq!(
+        section["setting"],
+        "10 windows of wiki/stream-3@1; prompt 100, generated 11, batch 1"
     );
     let row = &section["rows"][1];
     assert_eq!(
@@ -86,6 +91,130 @@ fn lists_of_scores_and_losses_of_a_training_are_charts_and_lists_of_blocks_are_n
         (&"step".into(), &serde_json::json!([10.0, 20.0]))
     );
     assert_eq!(charts[2]["values"], serde_json::json!([2.0, 1.5]));
+}
+
+fn shallow(recipe: &str, depth: usize, nll: f64) -> Record {
+    let mut record = record(recipe, "candle", 1, nll);
+    record.metrics.as_mut().unwrap().accounting.effective_depth = depth as _;
+    record
+}
+
+fn plots(records: &[Record]) -> Result<Vec<Plot>, PlotError> {
+    let dense = baseline();
+    let mut page = Page::new(&dense);
+    for record in records {
+        page.add("runs/smol", record).unwrap();
+    }
+    page.plots()
+}
+
+#[test]
+fn plots_are_of_quality_against_what_differs_and_of_each_list_that_a_method_reports() {
+    let scored = |recipe: &str, depth, scores: [f64; 3]| {
+        let mut record = shallow(recipe, depth, 3.2);
+        record.metrics.as_mut().unwrap().compression.method_reports[0].details =
+            serde_json::json!({ "block_influence": scores });
+        record
+    };
+    let records = [
+        dense("candle"),
+        scored("a(ratio=1)", 3, [0.5, 0.25, 1.0]),
+        scored("a(ratio=2)", 2, [0.5, 0.25, 1.0]),
+        scored("b", 1, [0.5, 0.25, 0.75]),
+    ];
+    let plots = plots(&records).unwrap();
+    let of = |part: &str| plots.iter().filter(|plot| plot.name.contains(part)).collect::<Vec<_>>();
+    let [scatter] = of("perplexity-wiki-stream-3-1-by-effective-depth")[..] else {
+        panic!("{plots:?}")
+    };
+    assert!(scatter.name.starts_with("smol-tiny-"), "{}", scatter.name);
+    for words in [
+        "perplexity wiki/stream-3@1, ← better",
+        "filled and joined: Pareto front",
+        "whiskers: 95 %",
+        "runs/smol",
+        ">\na\n<",
+        ">\ndense\n<",
+    ] {
+        assert!(scatter.svg.contains(words), "{words}: {}", scatter.svg);
+    }
+    // Nothing is drawn against a size that is the same for all.
+    assert!(of("nonzero-parameters").is_empty(), "{plots:?}");
+    let [curve] = of("block-influence")[..] else {
+        panic!("{plots:?}")
+    };
+    assert!(
+        curve.svg.contains("+1: a(ratio=1)\n") && !curve.svg.contains("a(ratio=2)"),
+        "{}",
+        curve.svg
+    );
+    assert_eq!(curve.svg.matches("<circle").count() % 2, 0);
+}
+
+#[test]
+fn names_that_look_like_markup_are_text_in_plots_and_nothing_to_plot_is_an_error() {
+    let hostile = "</svg><script>alert(\"1\")</script>' onload=";
+    let mut records = [dense("candle"), shallow(hostile, 1, 3.2)];
+    for record in &mut records {
+        record.cell.model = "../<img src=x>".into();
+    }
+    for plot in plots(&records).unwrap() {
+        assert!(
+            plot.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
+            "{}",
+            plot.name
+        );
+        assert!(
+            !plot.svg.contains("<script") && !plot.svg.contains("<img"),
+            "{}",
+            plot.svg
+        );
+        assert_eq!(plot.svg.matches("</svg>").count(), 1);
+        plot.to_png().unwrap();
+    }
+    let nothing = plots(&[dense("candle")]).unwrap_err().to_string();
+    assert!(nothing.contains("nothing to plot"), "{nothing}");
+}
+
+#[test]
+fn a_scorecard_is_on_the_page_with_its_verdicts_and_records() {
+    let claim = Scored {
+        id: "1a".into(),
+        statement: "<b>fewer</b> is better".into(),
+        source: "section 3".into(),
+        trust: "paper".into(),
+        verdict: Verdict::NotReproduced,
+        effect: None,
+        p: Some(0.25),
+        p_adjusted: Some(0.5),
+        holding: 0,
+        parts: Vec::new(),
+        records: [dense("candle").key.to_string()].into(),
+        missing: Vec::new(),
+    };
+    let scorecard = Scorecard {
+        paper: "flexigpt".into(),
+        claims: vec![claim],
+        totals: Totals {
+            not_reproduced: 1,
+            ..Totals::default()
+        },
+    };
+    let baseline = baseline();
+    let mut page = Page::new(&baseline);
+    page.add("s", &dense("candle")).unwrap();
+    page.add_scorecard(scorecard);
+    let html = page.to_html("x").unwrap();
+    assert!(!html.contains("<b>fewer"));
+    let claim = &data(&html)["scorecards"][0]["claims"][0];
+    assert_eq!(
+        (&claim["verdict"], &claim["p_adjusted"]),
+        (&"not_reproduced".into(), &0.5.into())
+    );
+    assert_eq!(
+        claim["records"][0],
+        data(&html)["sections"][0]["rows"][0]["origins"][0]["key"]
+    );
 }
 
 #[test]

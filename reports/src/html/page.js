@@ -5,6 +5,8 @@
   const tip = document.getElementById("tip");
   const details = document.getElementById("details");
   const FIRST_ROWS = 100;
+  // A table with more columns is no table on paper.
+  const MOST_PRINTED = 9;
   const SVG = document.getElementById("blank").namespaceURI;
 
   // Text is only ever set as text, so that no value can be markup.
@@ -20,6 +22,8 @@
   const svg = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
   const show = (x) => {
+    // What is not finite has no number in JSON.
+    if (x === null) return "∞";
     const size = Math.abs(x);
     if (Number.isInteger(x) && size < 1e15) return x.toLocaleString("en");
     if (size >= 1e6 || (size > 0 && size < 1e-3)) return x.toExponential(2);
@@ -93,7 +97,7 @@
       for (let power = Math.floor(low); power <= high; power++)
         for (const step of steps) if (Math.log10(step) + power >= low && Math.log10(step) + power <= high) ticks.push(step * 10 ** power);
     } else {
-      const rough = (high - low) / Math.max(2, Math.abs(to - from) / 85);
+      const rough = (high - low) / Math.min(9, Math.max(2, Math.abs(to - from) / 60));
       const power = 10 ** Math.floor(Math.log10(rough));
       const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
       for (let n = Math.ceil(low / step); n * step <= high; n++) ticks.push(n * step);
@@ -153,7 +157,7 @@
   };
 
   const plot = (section, rows, x, y, width) => {
-    const all = rows.map((row) => ({ row, x: x.of(row), y: y.of(row) })).filter((point) => point.x && point.y);
+    const all = rows.map((row) => ({ row, x: x.of(row), y: y.of(row) })).filter((point) => Number.isFinite(point.x?.value) && Number.isFinite(point.y?.value));
     const compact = width < 560;
     const height = Math.round(Math.max(300, Math.min(440, width * 0.55)));
     const margin = { left: 66, right: compact ? 16 : 26, top: 16, bottom: 52 };
@@ -191,7 +195,10 @@
     const legend = new Map();
     const clamp = (value) => Math.min(y0, Math.max(y1, value));
     const many = all.length > 300;
-    all.forEach((point, number) => {
+    // The front last, so that nothing covers it.
+    const order = all.map((_, number) => number).sort((a, b) => front.has(all[a]) - front.has(all[b]));
+    order.forEach((number) => {
+      const point = all[number];
       const look = style(point.row);
       legend.set(look.name, look);
       const [cx, cy] = [xs.at(point.x.value), ys.at(point.y.value)].map((at) => at.toFixed(1));
@@ -200,8 +207,10 @@
         "aria-label": many ? null : `${point.row.recipe}: ${x.title} ${show(point.x.value)}, ${y.title} ${show(point.y.value)}`,
       });
       if (point.y.interval) {
-        const [a, b] = point.y.interval.map((end) => (ys.log && end <= 0 ? y0 : clamp(ys.at(end))).toFixed(1));
-        node.append(svg("path", { d: `M${cx},${a}V${b}M${cx - 3},${a}h6M${cx - 3},${b}h6`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
+        const [a, b] = point.y.interval.map((end) => (end === null ? -Infinity : ys.log && end <= 0 ? Infinity : ys.at(end)));
+        // A whisker that is cut at the frame has no end there.
+        const cap = (end) => (clamp(end) === end ? `M${cx - 3},${end.toFixed(1)}h6` : "");
+        node.append(svg("path", { d: `M${cx},${clamp(a).toFixed(1)}V${clamp(b).toFixed(1)}${cap(a)}${cap(b)}`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
       }
       node.append(svg("path", {
         class: "mark", d: look.shape, transform: `translate(${cx},${cy})`, stroke: look.colour, "stroke-width": 1.5,
@@ -259,18 +268,23 @@
   const list = (pairs) => html("dl", {}, ...pairs.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, String(value))]));
   let opener = null;
   const close = () => { details.hidden = true; opener?.focus?.(); };
-  const provenance = (section, row) => {
-    opener = document.activeElement;
+  const open = (...nodes) => {
+    if (details.hidden) opener = document.activeElement;
     tip.hidden = true;
+    details.replaceChildren(html("button", { class: "close", onclick: close }, "Close"), ...nodes);
+    details.hidden = false;
+    details.scrollTop = 0;
+    details.querySelector(".close").focus();
+  };
+  const provenance = (section, row) => {
     const numbers = section.measures.filter((m) => row.numbers[m.name]).map((m) => {
       const { value, interval, change } = row.numbers[m.name];
-      const against = change ? `; against dense ${changeText(change, m.scale).join("")}${change.p === undefined ? "" : `, p = ${change.p.toPrecision(2)}, uncorrected`}` : "";
+      const against = change ? `; against dense ${changeText(change, m.scale).join("")}${change.p === undefined ? "" : `, p ${change.p > 0 ? `= ${change.p.toPrecision(2)}` : "under 1e-300"}, uncorrected`}` : "";
       return [m.name, `${show(value)}${m.unit ? ` ${m.unit}` : ""}${interval ? ` [${interval.map(show).join(", ")}]` : ""}${against}`];
     });
-    details.replaceChildren(
-      html("button", { class: "close", onclick: close }, "Close"),
+    open(
       html("h2", {}, row.recipe),
-      html("p", { class: "quiet" }, `${section.model}, ${row.place}`),
+      html("p", { class: "quiet" }, `${section.model}, ${row.place}${section.setting && `; ${section.setting}`}`),
       list(numbers),
       ...(row.charts ?? []).flatMap((chart) => [html("h3", {}, `${chart.method}: ${chart.name}`), bars(chart)]),
       ...row.origins.flatMap((origin) => {
@@ -282,8 +296,6 @@
           ["machine", where.machine], ["system", where.os],
         ])];
       }));
-    details.hidden = false;
-    details.querySelector(".close").focus();
   };
   document.addEventListener("keydown", (event) => event.key === "Escape" && !details.hidden && close());
 
@@ -407,8 +419,8 @@
       heads.forEach((head, i) => head.setAttribute("aria-sort", order?.[0] === i ? (order[1] > 0 ? "ascending" : "descending") : "none"));
       body.replaceChildren(...rows.slice(0, limit).map((row) => html("tr", {
         tabindex: 0, onclick: () => provenance(section, row), onkeydown: (event) => event.key === "Enter" && provenance(section, row),
-      }, ...columns.map((column) => html("td", { class: column.words ? "words" : null }, ...column.cell(row))))));
-      count.textContent = `${rows.length} of ${section.rows.length} rows`;
+      }, ...columns.map((column) => html("td", { class: column.words ? "words" : null, "data-title": column.full ?? column.title }, ...column.cell(row))))));
+      count.textContent = `${rows.length} of ${section.rows.length} rows${rows.length > limit ? `, the first ${limit} shown` : ""}`;
       more.hidden = rows.length <= limit;
       more.textContent = `Show all ${rows.length} rows`;
     };
@@ -418,23 +430,62 @@
     const label = (text, node, extra) => html("label", { class: extra ?? null }, text, node);
     return html("section", {},
       html("h2", {}, section.model),
-      html("p", { class: "quiet" }, `${section.store}, ${section.rows.length} recipes and places; choose a point or a row to see where its numbers come from`),
+      html("p", { class: "quiet" }, `${section.store}${section.setting && `; ${section.setting}`}; ${section.rows.length} recipes and places; choose a point or a row to see where its numbers come from`),
       html("div", { class: "controls" }, label("Filter", filter, "grow"), label("Across", xSelect), label("Up", ySelect), label("Front only", frontOnly, "check"),
         html("span", { class: "saves" }, html("button", { onclick: () => savePlot(drawing, "svg"), title: "Save the plot" }, "SVG"),
           html("button", { onclick: () => savePlot(drawing, "png"), title: "Save the plot" }, "PNG"))),
       figure, legend, count,
-      html("div", { class: "scroll", tabindex: 0 }, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body)),
+      html("div", { class: "scroll", tabindex: 0 }, html("table", { class: columns.length > MOST_PRINTED ? "wide" : null }, html("thead", {}, html("tr", {}, ...heads)), body)),
       more,
       same.length ? html("p", { class: "quiet" }, `The same in all rows: ${same.join("; ")}.`) : null);
   };
 
-  const plainTable = (table) => html("section", { class: "plain" },
-    html("h2", {}, table.caption),
+  const VERDICTS = { reproduced: "✓ reproduced", not_reproduced: "✗ not reproduced", inconclusive: "? inconclusive", not_run: "– not run" };
+  const verdict = (name) => html("span", { class: `verdict ${name}` }, VERDICTS[name]);
+  const figures = (x) => (x === null ? "∞" : x !== 0 && Math.abs(x) < 0.001 ? x.toExponential(2) : x.toFixed(3));
+  const ends = (interval) => (interval ? `[${figures(interval.low)}, ${figures(interval.high)}]` : "[too few samples]");
+  const probability = (p) => (p < 0.0001 ? "under 0.0001" : p.toFixed(4));
+  const rowOf = new Map();
+  for (const section of data.sections) for (const row of section.rows) for (const origin of row.origins)
+    if (!rowOf.has(origin.key)) rowOf.set(origin.key, { section, row, seed: origin.seed });
+  const recordNode = (key) => {
+    const known = rowOf.get(key);
+    if (!known) return html("span", { class: "quiet" }, key.slice(0, 16));
+    return html("button", { onclick: () => provenance(known.section, known.row) }, `${known.row.recipe}, seed ${known.seed}`);
+  };
+  const claimed = ({ above, below }) => {
+    const known = [above, below].map((end) => end !== null && Number.isFinite(end));
+    if (known[0] && known[1]) return `between ${above} and ${below}`;
+    return known[0] ? `above ${above}` : `below ${below}`;
+  };
+  const grounds = (paper, claim) => open(
+    html("h2", {}, claim.statement),
+    html("p", { class: "quiet" }, `${paper}, ${claim.id}; ${claim.source}; ${claim.trust}`),
+    html("p", {}, verdict(claim.verdict)),
+    ...claim.missing.map((what) => html("p", { class: "quiet" }, `Missing: ${what}`)),
+    ...claim.parts.flatMap((part) => [
+      html("h3", {}, part.of),
+      list([["effect", `${figures(part.value)} ${ends(part.interval)}`], ["claimed", claimed(part)],
+        ...(part.p === null ? [] : [["p, uncorrected", probability(part.p)]]), ["measured by", part.setting]]),
+      html("p", { class: "records" }, ...part.records.map(recordNode)),
+    ]));
+  const scorecardNode = (scorecard) => html("section", { class: "claims" },
+    html("h2", {}, `Claims of ${scorecard.paper}`),
+    html("p", { class: "legend" }, ...Object.keys(VERDICTS).map((name) => html("span", {}, html("b", {}, String(scorecard.totals[name])), verdict(name)))),
+    html("p", { class: "quiet" }, "Effects are of the contrast that decides, of perplexities and speeds in logarithms; intervals are 95 %, and give the verdict; p is by Benjamini and Hochberg over the paper's claims. Choose a claim to see every contrast and its records."),
     html("div", { class: "scroll", tabindex: 0 }, html("table", {},
-      html("thead", {}, html("tr", {}, ...table.columns.map((column) => html("th", { scope: "col", class: "words" }, html("button", { disabled: "" }, column))))),
-      html("tbody", {}, ...table.rows.map((row) => html("tr", {}, ...row.map((entry) => html("td", { class: "words" }, entry))))))),
-    ...table.notes.map((note) => html("p", { class: "quiet" }, note)));
+      html("thead", {}, html("tr", {}, ...["claim", "verdict", "effect [95 %]", "holding", "p", "records"].map((title, i) =>
+        html("th", { scope: "col", class: i < 3 ? "words" : null }, html("span", {}, title))))),
+      html("tbody", {}, ...scorecard.claims.map((claim) => html("tr", {
+        tabindex: 0, onclick: () => grounds(scorecard.paper, claim), onkeydown: (event) => event.key === "Enter" && grounds(scorecard.paper, claim),
+      },
+      html("td", { class: "words" }, claim.statement, html("small", {}, `${claim.id}; ${claim.source}; ${claim.trust}`)),
+      html("td", { class: "words" }, verdict(claim.verdict), claim.missing.length ? html("small", {}, claim.missing[0], claim.missing.length > 1 ? `; and ${claim.missing.length - 1} more` : null) : null),
+      html("td", { class: "words" }, ...(claim.effect ? [`${figures(claim.effect.value)} ${ends(claim.effect.interval)}`, html("small", {}, `claimed ${claim.effect.wanted}: ${claim.effect.of}`)] : ["—"])),
+      html("td", {}, claim.parts.length ? `${claim.holding} of ${claim.parts.length}` : "—"),
+      html("td", {}, claim.p_adjusted === null ? "—" : probability(claim.p_adjusted)),
+      html("td", {}, claim.records.length ? String(claim.records.length) : "—")))))));
 
   document.getElementById("summary").textContent = `${data.records.toLocaleString("en")} records; intervals are 95 %, over windows or items and seeds; changes are paired item by item with the dense model`;
-  main.replaceChildren(...data.tables.map(plainTable), ...data.sections.map(sectionNode));
+  main.replaceChildren(...data.scorecards.map(scorecardNode), ...data.sections.map(sectionNode));
 }

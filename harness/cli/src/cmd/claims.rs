@@ -30,25 +30,7 @@ pub struct Claims {
 
 impl Claims {
     pub fn run(self) -> Outcome {
-        if let Some(id) = &self.paper {
-            Paper::find(id)?;
-        }
-        let mut papers = Definitions::all()?;
-        papers.retain(|claims| self.paper.as_ref().is_none_or(|id| claims.paper == *id));
-        let (mut observations, baseline) = (Vec::new(), baseline());
-        for folder in stores(self.results.as_deref())? {
-            let mut records = read_records(&folder)?;
-            for record in &mut records {
-                read_samples(&folder, record)?;
-            }
-            // A store at a time, since samples are large and what is kept of them is not.
-            let found = Observation::of(&records, &baseline).into_iter();
-            observations.extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));
-        }
-        let scorecards: Vec<Scorecard> = papers
-            .iter()
-            .map(|claims| Scorecard::new(claims, &observations))
-            .collect();
+        let scorecards = scorecards(self.paper.as_slice(), &stores(self.results.as_deref())?)?;
         if self.json {
             print_json(&scorecards)?;
         } else {
@@ -60,4 +42,25 @@ impl Claims {
         }
         Ok(true)
     }
+}
+
+/// What became of the claims of these papers, or of all if none is named, by the records in these folders.
+pub fn scorecards(ids: &[String], folders: &[PathBuf]) -> anyhow::Result<Vec<Scorecard>> {
+    for id in ids {
+        Paper::find(id)?;
+    }
+    let mut papers = Definitions::all()?;
+    papers.retain(|claims| ids.is_empty() || ids.contains(&claims.paper));
+    let (mut observations, baseline) = (Vec::new(), baseline());
+    for folder in folders {
+        let mut records = read_records(folder)?;
+        for record in &mut records {
+            read_samples(folder, record)?;
+        }
+        // A store at a time, since samples are large and what is kept of them is not.
+        let found = Observation::of(&records, &baseline).into_iter();
+        observations.extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));
+    }
+    let scorecards = papers.iter().map(|claims| Scorecard::new(claims, &observations));
+    Ok(scorecards.collect())
 }

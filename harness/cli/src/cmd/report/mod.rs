@@ -1,21 +1,16 @@
 //! `prunebench report`.
 
-use std::path::{Path, PathBuf};
+mod page;
+mod table;
 
-use anyhow::Context;
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
-use prunebench_reports::{Comparison, Definition, Page, Table};
-use prunebench_results::{Record, read_records, read_samples};
-use prunebench_sweep::{
-    Tables, baseline, comparable_parts, listed_records, ordered_records, write_depth_plot, write_whole,
-};
-use rayon::prelude::*;
+use prunebench_reports::Table;
+use prunebench_sweep::{Tables, ordered_records, write_depth_plot};
 
 use crate::Outcome;
 use crate::output::{listed, note, print, print_json, table};
-
-/// Records whose samples are held together.
-const AT_ONCE: usize = 64;
 
 /// Make the tables of results folders again from their records, a table of one's own, or one HTML page.
 #[derive(Debug, Args)]
@@ -25,6 +20,8 @@ const AT_ONCE: usize = 64;
   prunebench report results/runs/quick --columns
   prunebench report results/runs/quick --table mine.toml --format csv
   prunebench report results/runs/quick results/runs/smol --html report.html
+  prunebench report results/runs/layer-parallelism-* --html report.html --claims layer_parallelism
+  prunebench report results/runs/quick --plots plots
   prunebench report results/runs/quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
 pub struct Report {
     /// Folders of experiments' results, as `run` names them; with --table those that the definition names if none is given
@@ -43,6 +40,13 @@ pub struct Report {
     /// the tables
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "depth_plot"])]
     html: Option<PathBuf>,
+    /// Draw quality against size and speed, and the scores and losses that methods report, into SVG and PNG files of this folder,
+    /// instead of the tables
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["json", "depth_plot"])]
+    plots: Option<PathBuf>,
+    /// Show on the page what becomes of this paper's claims by these records; may be given several times
+    #[arg(long, value_name = "PAPER", requires = "html")]
+    claims: Vec<String>,
     /// Title of the page
     #[arg(long, requires = "html", default_value = "prunebench: results")]
     title: String,
@@ -70,8 +74,8 @@ enum Format {
 
 impl Report {
     pub fn run(self) -> Outcome {
-        if let Some(path) = &self.html {
-            return self.page(path);
+        if self.html.is_some() || self.plots.is_some() {
+            return self.page();
         }
         if self.columns {
             return self.list_columns();
@@ -111,75 +115,4 @@ impl Report {
         let texts: Vec<String> = tables.iter().map(text).collect::<anyhow::Result<_>>()?;
         print(&texts.join("\n"))
     }
-
-    fn defined(&self, path: &Path) -> anyhow::Result<Table> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
-        let of_file = || path.display().to_string();
-        let definition = Definition::parse(&text).with_context(of_file)?;
-        let stores = match self.folders.as_slice() {
-            [] => &definition.stores,
-            folders => folders,
-        };
-        anyhow::ensure!(
-            !stores.is_empty(),
-            "{}: it names no `stores`; name folders of results on the command line",
-            path.display()
-        );
-        let (parts, baseline) = (comparable(stores)?, baseline());
-        let comparisons = parts.iter().map(|part| Comparison::new(part, &baseline));
-        let comparisons: Vec<Comparison> = comparisons.collect::<Result<_, _>>()?;
-        definition.table(&comparisons).with_context(of_file)
-    }
-
-    fn list_columns(&self) -> Outcome {
-        let baseline = baseline();
-        let mut names: Vec<String> = Vec::new();
-        for part in comparable(&self.folders)? {
-            for name in Comparison::new(&part, &baseline)?.number_names() {
-                if !names.contains(&name) {
-                    names.push(name);
-                }
-            }
-        }
-        print(&(names.join("\n") + "\n"))?;
-        Ok(true)
-    }
-
-    fn page(&self, path: &Path) -> Outcome {
-        let baseline = baseline();
-        let mut page = Page::new(&baseline);
-        for folder in &self.folders {
-            let inside = folder.join("records");
-            let (mut records, inside) = if inside.is_dir() {
-                (listed_records(folder)?, inside)
-            } else {
-                (read_records(folder)?, folder.clone())
-            };
-            let name = folder.display().to_string();
-            // Samples take the most time and memory, so they are read by all cores, and never all held together.
-            for some in records.chunks_mut(AT_ONCE) {
-                some.par_iter_mut()
-                    .try_for_each(|record| read_samples(&inside, record))?;
-                for record in some {
-                    page.add(&name, record)?;
-                    record.metrics = None;
-                }
-            }
-        }
-        let html = page.to_html(&self.title)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        write_whole(folder.unwrap_or(Path::new(".")), path, html.as_bytes())
-            .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))?;
-        note(&format!("page: {}", path.display()));
-        Ok(true)
-    }
-}
-
-/// The records of folders, those together that may stand side by side.
-fn comparable(folders: &[PathBuf]) -> anyhow::Result<Vec<Vec<Record>>> {
-    let mut parts = Vec::new();
-    for folder in folders {
-        parts.extend(comparable_parts(ordered_records(folder)?)?);
-    }
-    Ok(parts)
 }

@@ -1,0 +1,83 @@
+//! The HTML page, and its plots as files.
+
+use std::fs::create_dir_all;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use prunebench_reports::{Page, Plot, PlotError};
+use prunebench_results::{read_records, read_samples};
+use prunebench_sweep::{baseline, listed_records, write_whole};
+use rayon::prelude::*;
+
+use super::Report;
+use crate::Outcome;
+use crate::cmd::claims::scorecards;
+use crate::output::{note, print};
+
+/// Records whose samples are held together.
+const AT_ONCE: usize = 64;
+
+impl Report {
+    pub(super) fn page(&self) -> Outcome {
+        let baseline = baseline();
+        let mut page = Page::new(&baseline);
+        let inside = self.folders.iter().map(|folder| folder.join("records"));
+        let inside = inside.zip(&self.folders);
+        let stores: Vec<PathBuf> = inside
+            .map(|(inside, folder)| if inside.is_dir() { inside } else { folder.clone() })
+            .collect();
+        if !self.claims.is_empty() {
+            for scorecard in scorecards(&self.claims, &stores)? {
+                page.add_scorecard(scorecard);
+            }
+        }
+        for (folder, inside) in self.folders.iter().zip(&stores) {
+            let mut records = match inside == folder {
+                true => read_records(folder)?,
+                false => listed_records(folder)?,
+            };
+            let name = folder.display().to_string();
+            // Samples take the most time and memory, so they are read by all cores, and never all held together.
+            for some in records.chunks_mut(AT_ONCE) {
+                some.par_iter_mut()
+                    .try_for_each(|record| read_samples(inside, record))?;
+                for record in some {
+                    page.add(&name, record)?;
+                    record.metrics = None;
+                }
+            }
+        }
+        // All is made before anything is written.
+        let html = self.html.as_ref().map(|_| page.to_html(&self.title)).transpose()?;
+        let pictures = self.plots.as_ref().map(|_| pictures(&page)).transpose()?;
+        if let (Some(path), Some(html)) = (&self.html, html) {
+            write(path, html.as_bytes())?;
+            note(&format!("page: {}", path.display()));
+        }
+        if let (Some(folder), Some(pictures)) = (&self.plots, pictures) {
+            create_dir_all(folder).with_context(|| format!("{} can't be made", folder.display()))?;
+            for (name, content) in pictures {
+                let path = folder.join(name);
+                write(&path, &content)?;
+                print(&format!("{}\n", path.display()))?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The page's plots as files: name and content.
+fn pictures(page: &Page) -> Result<Vec<(String, Vec<u8>)>, PlotError> {
+    let both = page.plots()?.into_par_iter().map(|plot| {
+        let png = plot.to_png()?;
+        let Plot { name, svg } = plot;
+        Ok([(format!("{name}.svg"), svg.into_bytes()), (format!("{name}.png"), png)])
+    });
+    Ok(both.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    write_whole(folder.unwrap_or(Path::new(".")), path, content)
+        .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))
+}

@@ -1,0 +1,233 @@
+//! The numbers of a page: a row for the records that differ in nothing but their seed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use prunebench_results::Status;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{
+    Origin,
+    charts::Chart,
+    measure::{Measure, plain_measure},
+};
+use crate::figure::Better;
+use crate::gate::{Change, Observed, Series, plain};
+use crate::statistics::Interval;
+
+/// The records of a store that have one model and one evaluation.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) store: String,
+    pub(super) model: String,
+    /// What of the evaluation its numbers' names leave open.
+    pub(super) setting: String,
+    pub(super) groups: Vec<Group>,
+    /// By recipe, engine, device and dtype.
+    pub(super) group_of: HashMap<[String; 4], usize>,
+}
+
+/// The records that differ in nothing but their seed.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) cells: Vec<Observed>,
+    pub(super) origins: Vec<Origin>,
+    /// Numbers that are not compared item by item, of each seed.
+    pub(super) plain: Vec<BTreeMap<String, f64>>,
+    pub(super) charts: Vec<Chart>,
+}
+
+/// A number as the page has it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Number {
+    pub(super) value: f64,
+    /// 95 %.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interval: Option<[f64; 2]>,
+    /// The same items of the dense model beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) change: Option<Beside>,
+}
+
+/// A difference to the dense model, in points or as a share of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Beside {
+    value: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Row<'a> {
+    pub(super) recipe: String,
+    pub(super) place: String,
+    pub(super) dense: bool,
+    pub(super) seeds: usize,
+    pub(super) ok: usize,
+    pub(super) status: String,
+    pub(super) numbers: BTreeMap<&'a str, Number>,
+    pub(super) origins: &'a [Origin],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) charts: &'a [Chart],
+}
+
+impl Section {
+    /// The section's measures, those of quality first, and its rows, the dense model's first.
+    pub(super) fn rows(&self, dense: &[String]) -> (Vec<Measure>, Vec<Row<'_>>) {
+        let uncompressed: Vec<&Group> = self.groups.iter().filter(|group| group.is_of(dense)).collect();
+        let made: Vec<_> = self
+            .groups
+            .par_iter()
+            .filter_map(|group| group.row(&uncompressed))
+            .collect();
+        let (mut rows, mut measures) = (Vec::with_capacity(made.len()), Vec::<Measure>::new());
+        for (row, found) in made {
+            rows.push(row);
+            for measure in found {
+                match measures.iter_mut().find(|other| other.name == measure.name) {
+                    Some(other) => other.scale = other.scale.or(measure.scale),
+                    None => measures.push(measure),
+                }
+            }
+        }
+        measures.sort_by_key(|measure| {
+            (
+                !measure.quality,
+                measure.quality && matches!(measure.better, Some(Better::Higher)),
+            )
+        });
+        rows.sort_by_key(|row| !row.dense);
+        (measures, rows)
+    }
+}
+
+impl Group {
+    fn is_of(&self, recipe: &[String]) -> bool {
+        self.cells.first().is_some_and(|cell| cell.cell.recipe == recipe)
+    }
+
+    /// The group's row and what is in it; `uncompressed` are the dense model's.
+    fn row(&self, uncompressed: &[&Group]) -> Option<(Row<'_>, Vec<Measure>)> {
+        let cell = &self.cells.first()?.cell;
+        let is_dense = uncompressed.iter().any(|other| std::ptr::eq(*other, self));
+        let beside = uncompressed.iter().copied().filter(|_| !is_dense).find(|other| {
+            other.cells.first().is_some_and(|other| {
+                let other = &other.cell;
+                (&other.engine, &other.device, &other.dtype) == (&cell.engine, &cell.device, &cell.dtype)
+            })
+        });
+        let (mut numbers, mut measures) = (BTreeMap::new(), Vec::new());
+        let names = self.cells.iter().zip(&self.plain);
+        for name in names.flat_map(|(cell, plain)| cell.series.keys().chain(plain.keys())) {
+            if numbers.contains_key(name.as_str()) {
+                continue;
+            }
+            if let Some((number, measure)) = self.number(name, beside) {
+                measures.push(measure);
+                numbers.insert(name.as_str(), number);
+            }
+        }
+        let failed = self.cells.iter().find(|cell| cell.status != Status::Ok);
+        let row = Row {
+            recipe: cell.recipe.join(" + "),
+            place: format!("{} {} {}", cell.engine, cell.device, cell.dtype),
+            dense: is_dense,
+            seeds: self.cells.len(),
+            ok: self.cells.iter().filter(|cell| cell.status == Status::Ok).count(),
+            status: failed.map_or_else(|| Status::Ok.to_string(), Observed::outcome),
+            numbers,
+            origins: &self.origins,
+            charts: &self.charts,
+        };
+        Some((row, measures))
+    }
+
+    /// A number over the seeds that have it, and what it is.
+    fn number(&self, name: &str, dense: Option<&Group>) -> Option<(Number, Measure)> {
+        let measure = |unit, better, quality, scale| Measure {
+            name: name.to_owned(),
+            unit,
+            better,
+            quality,
+            scale,
+        };
+        let series: Vec<&Series> = self.cells.iter().filter_map(|cell| cell.series.get(name)).collect();
+        let Some(first) = series.first() else {
+            let values: Vec<f64> = self.plain.iter().filter_map(|plain| plain.get(name).copied()).collect();
+            let value = prunebench_results::statistics::mean(&values)?;
+            let (unit, better) = plain_measure(name);
+            let number = Number {
+                value: short(value),
+                ..Number::default()
+            };
+            return Some((number, measure(unit, better, false, None)));
+        };
+        let (value, interval) = plain(&series)?;
+        // Of answers that are all alike nothing is known of how they might vary, and no share is beyond all.
+        let interval = interval.filter(|ends| ends.low < ends.high).map(|ends| match first {
+            Series::Answers { .. } => Interval {
+                low: ends.low.max(0.0),
+                high: ends.high.min(1.0),
+            },
+            _ => ends,
+        });
+        let change = dense.and_then(|dense| self.beside(name, dense));
+        let scale = change.as_ref().map(|change| change.scale);
+        let ends = |interval: Option<Interval>| interval.map(|ends| [short(ends.low), short(ends.high)]);
+        let number = Number {
+            value: match first {
+                Series::Count { .. } => value,
+                _ => short(value),
+            },
+            interval: ends(interval),
+            change: change.map(|change| Beside {
+                value: short(change.difference),
+                interval: ends(change.interval),
+                p: change.test.map(|(_, p)| short(p)),
+            }),
+        };
+        Some((
+            number,
+            match first {
+                Series::Losses { .. } => measure("", Some(Better::Lower), true, scale),
+                Series::Answers { .. } => measure("share right", Some(Better::Higher), true, scale),
+                Series::Speed { .. } => return None,
+                Series::Count { .. } => {
+                    let (unit, better) = plain_measure(name);
+                    measure(unit, better, false, None)
+                }
+            },
+        ))
+    }
+
+    /// The change against the dense model, each seed with its own, or with the first where the dense model has no such seed.
+    fn beside(&self, name: &str, dense: &Group) -> Option<Change> {
+        let has = |cell: &&Observed| {
+            matches!(
+                cell.series.get(name),
+                Some(Series::Losses { .. } | Series::Answers { .. })
+            )
+        };
+        let pairs: Vec<(&Observed, &Observed)> = self
+            .cells
+            .iter()
+            .filter(has)
+            .filter_map(|cell| {
+                let same_seed = dense
+                    .cells
+                    .iter()
+                    .filter(has)
+                    .find(|other| other.cell.seed == cell.cell.seed);
+                Some((same_seed.or_else(|| dense.cells.iter().find(has))?, cell))
+            })
+            .collect();
+        Change::of_numbers(name, &pairs).ok()
+    }
+}
+
+/// To seven digits, which is more than a page shows.
+fn short(value: f64) -> f64 {
+    format!("{value:.6e}").parse().unwrap_or(value)
+}
