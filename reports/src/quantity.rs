@@ -30,8 +30,6 @@ pub(crate) struct Quantity<'a> {
 pub(crate) enum Subject {
     /// Which model and recipe.
     Identity,
-    /// What was removed.
-    Compression,
     /// A perplexity.
     Perplexity,
     /// A perplexity over the baseline's.
@@ -40,6 +38,8 @@ pub(crate) enum Subject {
     Speed,
     /// That over the baseline's.
     SpeedRatio,
+    /// What was removed.
+    Compression,
     /// Memory.
     Memory,
     /// What the recipe took.
