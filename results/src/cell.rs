@@ -93,6 +93,9 @@ pub struct ThroughputRequest {
     /// The ranks that the model is split over; one whole model if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor_parallel: Option<TensorParallel>,
+    /// Whether a large copy and a large matrix product are timed beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ceilings: bool,
 }
 
 /// A model split over ranks by heads and FFN columns.
