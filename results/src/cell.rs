@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_ranks_reads_and_writes_as_before_there_were_any() {
+    fn a_request_without_ranks_and_ceilings_reads_and_writes_as_before_there_were_any() {
         let text = r#"{"prompt_tokens":8,"generated_tokens":4,"batch":1,"repeats":3,"warmup":1}"#;
         let mut request: ThroughputRequest = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
@@ -355,6 +355,7 @@ mod tests {
             ranks: 2,
             all_reduce_latency_us: 50,
         });
+        request.ceilings = true;
         let again: ThroughputRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
         assert_eq!(again, request);
     }
