@@ -1,6 +1,6 @@
 //! The comparison as people read it: one row per recipe and engine, over all seeds.
 
-use prunebench_results::{Samples, Status, ThroughputResult};
+use prunebench_results::{Record, Samples, Status, ThroughputResult, statistics};
 
 use crate::{
     comparison::{Comparison, Group, method, place},
@@ -8,6 +8,7 @@ use crate::{
     notes,
     quantity::{Quantity, Subject},
     table::{Column, Entry, Table},
+    utilisation,
 };
 
 impl Comparison<'_> {
@@ -138,6 +139,49 @@ impl Comparison<'_> {
                     ))
                 }));
             }
+        }
+        if evaluation.throughput.is_some_and(|request| request.ceilings) {
+            let of = |group: &Group, value: fn(&Record) -> Option<f64>| {
+                let values: Vec<f64> = group.records.iter().filter_map(|record| value(record)).collect();
+                statistics::median(&values)
+            };
+            let milliseconds = move |group: &Group, value| {
+                Some(Entry::Number {
+                    value: of(group, value)? * 1e3,
+                    spread: None,
+                })
+            };
+            all.extend([
+                number("first token", "ms", Subject::Utilisation, move |group| {
+                    milliseconds(group, utilisation::time_to_first_token)
+                }),
+                number("time per token", "ms", Subject::Utilisation, move |group| {
+                    milliseconds(group, utilisation::time_per_token)
+                }),
+                number("decode of copy bandwidth", "", Subject::Utilisation, move |group| {
+                    of(group, utilisation::bandwidth).map(Entry::Share)
+                }),
+                number("prefill of matmul FLOP/s", "", Subject::Utilisation, move |group| {
+                    of(group, utilisation::flops).map(Entry::Share)
+                }),
+            ]);
+        }
+        if self.first().cell.device.starts_with("cuda") && evaluation.throughput.is_some() {
+            all.extend([
+                number("peak GPU memory", "MiB", Subject::Gpu, |group| {
+                    let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+                    let peaks = results.filter_map(|result| result.gpu.as_ref()?.peak_memory_bytes);
+                    Some(Entry::Count(peaks.max()? >> 20))
+                }),
+                number("GPU energy", "J", Subject::Gpu, |group| {
+                    let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+                    let joules: Vec<f64> = results
+                        .filter_map(|result| result.gpu.as_ref()?.energy_joules)
+                        .collect();
+                    let value = statistics::median(&joules)?;
+                    Some(Entry::Number { value, spread: None })
+                }),
+            ]);
         }
         all.extend([
             number("peak memory", "MiB", Subject::Memory, |group| {

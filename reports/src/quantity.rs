@@ -36,7 +36,11 @@ pub(crate) enum Subject {
     PerplexityRatio,
     /// Tokens a second.
     Speed,
-    /// That over the baseline's.
+    /// Its share of what the device can do at most.
+    Utilisation,
+    /// What the driver of a GPU tells.
+    Gpu,
+    /// Tokens a second over the baseline's.
     SpeedRatio,
     /// What was removed.
     Compression,
