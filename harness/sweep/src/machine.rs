@@ -1,12 +1,12 @@
 //! Where a record comes from: program, machine, and time.
 
-use std::process::Command;
-
 use prunebench_results::{Cell, Provenance};
 use prunebench_tensor::{DeviceKind, Engine};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::gpu::Gpu;
 
 /// The version of an engine in this build, e.g. `candle 0.11.1`.
 pub fn engine_version(engine: Engine) -> String {
@@ -70,8 +70,8 @@ pub(crate) fn hardware(kind: DeviceKind) -> String {
     let cpu = cpu(&System::new_with_specifics(wanted));
     match kind {
         DeviceKind::Cuda(index) => {
-            let (gpu, driver) = gpu(index).unwrap_or_default();
-            format!("{cpu}, {gpu}, driver {driver}")
+            let gpu = Gpu::look(index).map(|gpu| format!(", {}, driver {}", gpu.name, gpu.driver));
+            cpu + &gpu.unwrap_or_default()
         }
         _ => cpu,
     }
@@ -97,10 +97,10 @@ impl Machine {
     pub(crate) fn provenance(&self, cell: &Cell, threads: usize, started_at: String) -> Provenance {
         let revision = env!("PRUNEBENCH_GIT_REVISION");
         let gpu = match cell.device.parse() {
-            Ok(DeviceKind::Cuda(index)) => gpu(index),
+            Ok(DeviceKind::Cuda(index)) => Gpu::look(index),
             _ => None,
         };
-        let (gpu, driver) = gpu.unzip();
+        let (gpu, driver) = gpu.map(|gpu| (gpu.name, gpu.driver)).unzip();
         Provenance {
             git_revision: (!revision.is_empty()).then(|| revision.to_owned()),
             git_dirty: env!("PRUNEBENCH_GIT_DIRTY") == "true",
@@ -118,17 +118,4 @@ impl Machine {
             finished_at: now(),
         }
     }
-}
-
-/// Model and driver of a GPU, as its driver's own tool tells.
-fn gpu(index: usize) -> Option<(String, String)> {
-    let query = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
-    let output = Command::new("nvidia-smi")
-        .args(query)
-        .arg(format!("--id={index}"))
-        .output()
-        .ok()?;
-    let line = String::from_utf8(output.stdout).ok()?;
-    let (name, driver) = line.trim().split_once(", ")?;
-    Some((name.to_owned(), driver.to_owned()))
 }
