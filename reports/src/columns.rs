@@ -8,6 +8,7 @@ use prunebench_results::{
 };
 
 use crate::comparison::{RatioEstimate, method};
+use crate::utilisation;
 
 /// What a line is about: a record, and one of its results if it has several.
 pub(crate) struct Line<'a> {
@@ -193,6 +194,26 @@ pub(crate) const RUN: &[Column] = &[
     ("prefill_mad", Number(|l| Some(l.throughput()?.prefill.mad))),
     ("decode_tokens_per_s", Number(|l| Some(l.throughput()?.decode.median))),
     ("decode_mad", Number(|l| Some(l.throughput()?.decode.mad))),
+    (
+        "time_to_first_token_s",
+        Number(|l| utilisation::time_to_first_token(l.record)),
+    ),
+    ("time_per_token_s", Number(|l| utilisation::time_per_token(l.record))),
+    ("bandwidth_utilisation", Number(|l| utilisation::bandwidth(l.record))),
+    ("flop_utilisation", Number(|l| utilisation::flops(l.record))),
+    (
+        "copy_bytes_per_s",
+        Number(|l| Some(l.throughput()?.ceilings.as_ref()?.copy.per_second)),
+    ),
+    (
+        "matmul_flops_per_s",
+        Number(|l| Some(l.throughput()?.ceilings.as_ref()?.matmul.per_second)),
+    ),
+    (
+        "gpu_peak_memory_bytes",
+        Count(|l| l.throughput()?.gpu.as_ref()?.peak_memory_bytes),
+    ),
+    ("gpu_energy_j", Number(|l| l.throughput()?.gpu.as_ref()?.energy_joules)),
     ("first_call_s", Number(|l| Some(l.throughput()?.first_call_s))),
     (
         "peak_resident_bytes",

@@ -34,6 +34,7 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
                 repeats: 3,
                 warmup: 1,
                 tensor_parallel: None,
+                ceilings: false,
             }),
             ..Evaluation::default()
         },
@@ -52,6 +53,10 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
             first_call_s: 1.5,
             tensor_parallel: None,
             all_reduces_per_token: None,
+            first_token: None,
+            stacked_projections: false,
+            ceilings: None,
+            gpu: None,
         }),
         training: None,
         tasks: Vec::new(),

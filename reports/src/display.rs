@@ -1,11 +1,12 @@
 //! The comparison as people read it: one row per recipe and engine, over all seeds.
 
-use prunebench_results::{Samples, Status, ThroughputResult};
+use prunebench_results::{Record, Samples, Status, ThroughputResult, statistics};
 
 use crate::{
     comparison::{Comparison, Group, method, place},
     notes,
     table::{Alignment, Column, Entry, Table},
+    utilisation,
 };
 
 impl Comparison<'_> {
@@ -109,6 +110,42 @@ impl Comparison<'_> {
                     }));
                 }
             }
+        }
+        if evaluation.throughput.is_some_and(|request| request.ceilings) {
+            let milliseconds = |seconds: f64| seconds * 1e3;
+            let of = |group: &Group, value: fn(&Record) -> Option<f64>| {
+                let values: Vec<f64> = group.records.iter().filter_map(|record| value(record)).collect();
+                statistics::median(&values)
+            };
+            columns.push(number("first token", "ms", move |group| {
+                let value = of(group, utilisation::time_to_first_token).map(milliseconds)?;
+                Some(Entry::Number { value, spread: None })
+            }));
+            columns.push(number("time per token", "ms", move |group| {
+                let value = of(group, utilisation::time_per_token).map(milliseconds)?;
+                Some(Entry::Number { value, spread: None })
+            }));
+            columns.push(number("decode of copy bandwidth", "", move |group| {
+                of(group, utilisation::bandwidth).map(Entry::Share)
+            }));
+            columns.push(number("prefill of matmul FLOP/s", "", move |group| {
+                of(group, utilisation::flops).map(Entry::Share)
+            }));
+        }
+        if self.first().cell.device.starts_with("cuda") && evaluation.throughput.is_some() {
+            columns.push(number("peak GPU memory", "MiB", |group| {
+                let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+                let peaks = results.filter_map(|result| result.gpu.as_ref()?.peak_memory_bytes);
+                Some(Entry::Count(peaks.max()? >> 20))
+            }));
+            columns.push(number("GPU energy", "J", |group| {
+                let results = group.metrics().filter_map(|metrics| metrics.throughput.as_ref());
+                let joules: Vec<f64> = results
+                    .filter_map(|result| result.gpu.as_ref()?.energy_joules)
+                    .collect();
+                let value = statistics::median(&joules)?;
+                Some(Entry::Number { value, spread: None })
+            }));
         }
         if evaluation
             .throughput

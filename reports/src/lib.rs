@@ -24,6 +24,7 @@ mod raw_tasks;
 pub mod statistics;
 mod table;
 mod task_notes;
+mod utilisation;
 
 pub use compare::{CompareError, Difference, Differences, Differing, Field, NotCompared, part};
 pub use comparison::{Comparison, ComparisonError};

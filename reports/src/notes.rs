@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use prunebench_results::{MODEL_INPUT, PerplexityResult, Record};
+use prunebench_results::{GpuMemoryOf, MODEL_INPUT, PerplexityResult, Record};
 
 use crate::{
     comparison::{Comparison, method, place},
@@ -26,6 +26,8 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     notes.extend(perplexity(comparison));
     notes.extend(ratio(comparison));
     notes.extend(throughput(comparison));
+    notes.extend(ceilings(comparison));
+    notes.extend(gpu(comparison));
     notes.extend(rounds(comparison));
     notes.extend(compression(comparison));
     notes.extend(memory(comparison));
@@ -131,6 +133,33 @@ fn throughput(comparison: &Comparison) -> Option<String> {
             .map_or_else(String::new, |ranks| format!(", {ranks}")),
         request.repeats,
         request.warmup,
+    ))
+}
+
+/// What the shares of the ceilings are shares of.
+fn ceilings(comparison: &Comparison) -> Option<String> {
+    let asked = comparison.first().cell.evaluation.throughput?.ceilings;
+    asked.then(|| {
+        "Ceilings: a copy and a matrix product timed in each cell's process. Decode reads every executed weight and the keys and \
+         values of all positions before, prefill computes every linear and the head; work that fits in a cache can exceed a copy \
+         that does not."
+            .into()
+    })
+}
+
+/// How memory and energy of a GPU were had.
+fn gpu(comparison: &Comparison) -> Option<String> {
+    let metrics = comparison.groups.iter().flat_map(|group| group.metrics());
+    let mut results = metrics.filter_map(|metrics| metrics.throughput.as_ref());
+    let gpu = results.find_map(|result| result.gpu.as_ref())?;
+    let whose = match gpu.memory_of {
+        Some(GpuMemoryOf::Process) => "of the cell's process",
+        Some(GpuMemoryOf::Device) => "of the whole device",
+        None => "not told by the driver",
+    };
+    Some(format!(
+        "GPU: peak memory {whose}, sampled every {} ms; energy of the device over all timed repeats, n/a below 2 s.",
+        gpu.sampled_every_ms
     ))
 }
 

@@ -93,6 +93,9 @@ pub struct ThroughputRequest {
     /// The ranks that the model is split over; one whole model if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor_parallel: Option<TensorParallel>,
+    /// Whether a large copy and a large matrix product are timed beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ceilings: bool,
 }
 
 /// A model split over ranks by heads and FFN columns.
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_ranks_reads_and_writes_as_before_there_were_any() {
+    fn a_request_without_ranks_and_ceilings_reads_and_writes_as_before_there_were_any() {
         let text = r#"{"prompt_tokens":8,"generated_tokens":4,"batch":1,"repeats":3,"warmup":1}"#;
         let mut request: ThroughputRequest = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
@@ -352,6 +355,7 @@ mod tests {
             ranks: 2,
             all_reduce_latency_us: 50,
         });
+        request.ceilings = true;
         let again: ThroughputRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
         assert_eq!(again, request);
     }

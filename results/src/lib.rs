@@ -29,7 +29,8 @@ pub use cell::{
 pub use check::{Finding, check_store};
 pub use claim::{Owner, Running, running};
 pub use measurement::{
-    MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, ThroughputResult, TrainingResult,
+    Ceiling, Ceilings, GpuMemoryOf, GpuReadings, GpuState, MeasurementError, PerplexityResult, PerplexityUnit, Rate,
+    Samples, ThroughputResult, TrainingResult,
 };
 pub use products::{Product, Products};
 pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};

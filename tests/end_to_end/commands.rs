@@ -76,6 +76,7 @@ fn throughput_gives_raw_times_on_every_engine() {
         "4",
         "--repeats",
         "3",
+        "--ceilings",
         "--json",
     ];
     let ran = sandbox.run(&arguments);
@@ -85,6 +86,10 @@ fn throughput_gives_raw_times_on_every_engine() {
     for record in records {
         let throughput = &record["metrics"]["throughput"];
         assert_eq!(throughput["decode"]["seconds"].as_array().unwrap().len(), 3);
+        assert_eq!(throughput["first_token"]["tokens"], 1);
+        for ceiling in ["copy", "matmul"] {
+            assert!(throughput["ceilings"][ceiling]["per_second"].as_f64() > Some(0.0));
+        }
         assert_eq!(
             (&throughput["prefill"]["tokens"], &throughput["decode"]["tokens"]),
             (&8.into(), &3.into())

@@ -8,6 +8,7 @@ mod determinism;
 mod full_disk;
 mod gate;
 mod gpu;
+mod gpu_script;
 mod html;
 mod killed;
 mod limits;

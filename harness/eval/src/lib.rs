@@ -1,9 +1,11 @@
 //! What is measured on a decoder: perplexity under a protocol, the answers to a task's requests, throughput, and the memory
 //! that it took.
 
+mod ceilings;
 mod dense;
 mod encoding;
 mod error;
+mod gpu;
 mod likelihood;
 mod memory;
 mod perplexity;
@@ -13,6 +15,7 @@ mod training;
 
 pub use dense::{DENSE_STATES, Dense};
 pub use error::{Error, Result};
+pub use gpu::{Gpu, GpuId, gpu_id};
 pub use memory::peak_resident;
 pub use perplexity::{perplexity, rolling_perplexity};
 pub use task::{metric_name, task};

@@ -9,15 +9,20 @@ use prunebench_tensor::{DeviceKind, Tensor, no_grad};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::ceilings::ceilings;
+use crate::gpu::GpuWatch;
 use crate::{Error, Result};
 
 /// Speed of `decoder` on `request`, with `threads` as part of its name. `progress` hears the repeats done, warm-up
 /// included, and those in all.
 ///
-/// *Prefill* is one forward pass of `batch × prompt_tokens` tokens with the logits of every position. *Decode* is
-/// `generated_tokens − 1` greedy steps on a KV cache that holds the prompt; the pass that reads the prompt, and gives the
-/// first generated token, is outside its clock. A repeat times both, one after the other, on fresh random tokens drawn
+/// *Prefill* is one forward pass of `batch × prompt_tokens` tokens with the logits of every position. *First token* is the pass
+/// that reads such a prompt into a KV cache, made before, and chooses the token after it. *Decode* is the
+/// `generated_tokens − 1` greedy steps from there. A repeat times all three, one after the other, on fresh random tokens drawn
 /// from `seed`; tokens that end a text end nothing here. The device is waited for at every reading of the clock.
+///
+/// The decoder's projections are stacked ([`Decoder::stack_projections`]), unless it is split over ranks. On a GPU the driver is
+/// asked for memory, energy and clocks meanwhile; ceilings are measured after all.
 ///
 /// A model that is split over ranks is timed by the first of them, from when all are ready. Every rank makes the same passes, the
 /// head and the choice of the next token included.
@@ -26,20 +31,32 @@ use crate::{Error, Result};
 /// [`Error::Throughput`] for a request that times nothing, is not warmed up, goes beyond the model's positions, or wants more
 /// ranks than there are threads; and what [`tensor_parallel::run`] refuses.
 pub fn throughput(
-    decoder: &Decoder,
+    decoder: &mut Decoder,
     request: &ThroughputRequest,
     threads: usize,
     seed: u64,
     progress: &mut (dyn FnMut(usize, usize) + Send),
 ) -> Result<ThroughputResult> {
-    check_throughput(&decoder.graph, decoder.device().kind, request, threads)?;
+    let device = decoder.device();
+    check_throughput(&decoder.graph, device.kind, request, threads)?;
+    let stacked_projections = request.tensor_parallel.is_none();
+    if stacked_projections {
+        decoder.stack_projections()?;
+    }
+    let mut watch = GpuWatch::start(device.kind);
+    let progress = &mut |done, total| {
+        if let Some(watch) = watch.as_mut().filter(|_| done == request.warmup) {
+            watch.begin_energy();
+        }
+        progress(done, total);
+    };
     let times = match request.tensor_parallel {
         None => no_grad(|| times(decoder, request, seed, progress))?,
         Some(TensorParallel {
             ranks,
             all_reduce_latency_us,
         }) => {
-            let progress = Mutex::new(progress);
+            let progress = Mutex::new(progress as &mut (dyn FnMut(usize, usize) + Send));
             let latency = Duration::from_micros(all_reduce_latency_us);
             let of_ranks = tensor_parallel::run(decoder, ranks, latency, |decoder, group| {
                 times(decoder, request, seed, &mut |done, total| {
@@ -68,6 +85,13 @@ pub fn throughput(
         first_call_s: times.first_call,
         tensor_parallel,
         all_reduces_per_token: times.all_reduces_per_token,
+        first_token: Some(Samples::new(batch, times.first_token)?),
+        stacked_projections,
+        gpu: watch.map(GpuWatch::finish),
+        ceilings: match request.ceilings {
+            true => Some(no_grad(|| ceilings(decoder.dtype(), &device))?),
+            false => None,
+        },
     })
 }
 
@@ -76,6 +100,7 @@ pub fn throughput(
 struct Times {
     first_call: f64,
     prefill: Vec<f64>,
+    first_token: Vec<f64>,
     decode: Vec<f64>,
     all_reduces_per_token: Option<u64>,
 }
@@ -107,9 +132,10 @@ fn times(
     for done in 0..total {
         let ids = fresh()?;
         let prefill = timed(decoder, || Ok(decoder.forward(&ids)?))?;
-        let (decode, all_reduces) = timed_decode(decoder, &fresh()?, request.generated_tokens)?;
+        let (first_token, decode, all_reduces) = timed_decode(decoder, &fresh()?, request.generated_tokens)?;
         if done >= request.warmup {
             times.prefill.push(prefill);
+            times.first_token.push(first_token);
             times.decode.push(decode);
             times.all_reduces_per_token = all_reduces.map(|n| n / (request.generated_tokens - 1) as u64);
         }
@@ -179,8 +205,8 @@ fn timed(decoder: &Decoder, work: impl FnOnce() -> Result<Tensor>) -> Result<f64
     Ok(seconds)
 }
 
-/// Seconds of the steps after the prompt's pass, and how many all-reduces they took.
-fn timed_decode(decoder: &Decoder, prompt: &Tensor, generated: usize) -> Result<(f64, Option<u64>)> {
+/// Seconds of the prompt's pass and of the steps after it, and how many all-reduces the steps took.
+fn timed_decode(decoder: &Decoder, prompt: &Tensor, generated: usize) -> Result<(f64, f64, Option<u64>)> {
     let (batch, tokens) = (prompt.dim(0)?, prompt.dim(1)?);
     let mut cache = decoder.cache(batch, tokens + generated)?;
     let mut next = |ids: &Tensor| -> Result<Tensor> {
@@ -189,16 +215,18 @@ fn timed_decode(decoder: &Decoder, prompt: &Tensor, generated: usize) -> Result<
         let logits = decoder.logits(&hidden.narrow(1, last, 1)?)?;
         Ok(logits.argmax(2)?)
     };
-    let first = next(prompt)?;
+    let mut first = None;
+    let first_token = timed(decoder, || Ok(first.insert(next(prompt)?).clone()))?;
     let counted = || decoder.group.as_ref().map_or(0, |group| group.all_reduces());
     let mut all_reduces = 0;
     let seconds = timed(decoder, || {
         let before = counted();
+        let first = first.take().unwrap_or_else(|| prompt.clone());
         let last = (1..generated).try_fold(first, |token, _| next(&token))?;
         all_reduces = counted() - before;
         Ok(last)
     })?;
-    Ok((seconds, decoder.group.is_some().then_some(all_reduces)))
+    Ok((first_token, seconds, decoder.group.is_some().then_some(all_reduces)))
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ const REQUEST: ThroughputRequest = ThroughputRequest {
     repeats: 3,
     warmup: 1,
     tensor_parallel: None,
+    ceilings: false,
 };
 
 #[test]
 fn rates_count_every_prompt_token_and_every_interval_between_generated_tokens() {
     for &engine in Engine::compiled() {
         let mut repeats = Vec::new();
-        let result = throughput(&small_decoder(engine), &REQUEST, 5, 0, &mut |done, all| {
+        let result = throughput(&mut small_decoder(engine), &REQUEST, 5, 0, &mut |done, all| {
             repeats.push((done, all));
         })
         .unwrap();
@@ -25,6 +26,9 @@ fn rates_count_every_prompt_token_and_every_interval_between_generated_tokens() 
         assert_eq!((result.prefill.seconds.len(), result.decode.seconds.len()), (3, 3));
         assert_eq!((result.batch, result.threads), (2, 5));
         assert!(result.first_call_s > 0.0);
+        let first = result.first_token.unwrap();
+        assert_eq!((first.tokens, first.seconds.len()), (2, 3));
+        assert!(result.stacked_projections && result.ceilings.is_none() && result.gpu.is_none());
         assert_eq!((result.tensor_parallel, result.all_reduces_per_token), (None, None));
         assert_eq!(repeats, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
     }
@@ -47,21 +51,22 @@ fn ranks_make_the_same_passes_and_their_all_reduces_are_counted_per_token() {
             ..REQUEST
         };
         let mut repeats = Vec::new();
-        let result = throughput(&decoder, &request, 2, 0, &mut |done, all| repeats.push((done, all))).unwrap();
+        let result = throughput(&mut decoder, &request, 2, 0, &mut |done, all| repeats.push((done, all))).unwrap();
         assert_eq!((result.prefill.seconds.len(), result.decode.seconds.len()), (3, 3));
         assert_eq!(
             (result.tensor_parallel, result.all_reduces_per_token),
             (Some(ranks), Some(2))
         );
+        assert!(!result.stacked_projections);
         assert_eq!(repeats, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
     }
 }
 
 #[test]
 fn a_request_that_times_nothing_is_refused_with_its_reason() {
-    let decoder = small_decoder(Engine::compiled()[0]);
-    let refused = |request: ThroughputRequest, wanted: &str| {
-        let error = throughput(&decoder, &request, 1, 0, &mut |_, _| {})
+    let mut decoder = small_decoder(Engine::compiled()[0]);
+    let mut refused = |request: ThroughputRequest, wanted: &str| {
+        let error = throughput(&mut decoder, &request, 1, 0, &mut |_, _| {})
             .unwrap_err()
             .to_string();
         assert!(error.contains(wanted), "{error}");

@@ -67,6 +67,8 @@ pub struct Attention {
     pub k_norm: Option<Tensor>,
     /// What the residual goes through, `[stream after, stream before]`.
     pub shortcut: Option<Tensor>,
+    /// All three projections, see [`Decoder::stack_projections`](crate::Decoder::stack_projections).
+    pub(crate) stacked: Option<Linear>,
 }
 
 /// Parameters of a block's feed-forward network, see [`crate::graph::Activation`].
@@ -82,6 +84,8 @@ pub struct Ffn {
     pub down: Linear,
     /// What the residual goes through, `[stream after, stream before]`.
     pub shortcut: Option<Tensor>,
+    /// Gate and up projection, see [`Decoder::stack_projections`](crate::Decoder::stack_projections).
+    pub(crate) stacked: Option<Linear>,
 }
 
 /// Parameters of a block.
@@ -156,8 +160,15 @@ impl Block {
         attention.into_iter().chain(ffn)
     }
 
+    /// Linears that may change are no longer those of a stack.
+    fn unstack(&mut self) {
+        self.attention.iter_mut().for_each(|attention| attention.stacked = None);
+        self.ffn.iter_mut().for_each(|ffn| ffn.stacked = None);
+    }
+
     /// [`Block::linear`], to be changed.
     pub fn linear_mut(&mut self, name: LinearName) -> Option<&mut Linear> {
+        self.unstack();
         let (attention, ffn) = (self.attention.as_mut(), self.ffn.as_mut());
         match name {
             LinearName::Q => attention.map(|a| &mut a.q),
@@ -174,6 +185,7 @@ impl Block {
 impl Block {
     /// Every linear by its role, in the order of execution, to be changed.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = (LinearName, &mut Linear)> {
+        self.unstack();
         let attention = self.attention.iter_mut().flat_map(|a| {
             let (q, k, v, o) = (&mut a.q, &mut a.k, &mut a.v, &mut a.o);
             [

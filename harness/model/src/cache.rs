@@ -3,6 +3,7 @@
 use prunebench_tensor::{DType, Device, Tensor};
 
 use crate::graph::{AttentionShape, Graph};
+use crate::rope::RopeTables;
 use crate::{ModelError, Result};
 
 /// Keys and values for each attention that a forward pass executes; a block that runs twice has two entries.
@@ -12,6 +13,8 @@ pub struct KvCache {
     capacity: usize,
     length: usize,
     entries: Vec<(Tensor, Tensor)>,
+    /// Of every position, so that a step copies nothing to the device.
+    rope: RopeTables,
 }
 
 impl KvCache {
@@ -28,11 +31,13 @@ impl KvCache {
                 ))
             })
             .collect::<Result<_>>()?;
+        let positions: Vec<usize> = (0..capacity).collect();
         Ok(KvCache {
             batch,
             capacity,
             length: 0,
             entries,
+            rope: RopeTables::new(graph, &positions, dtype, device)?,
         })
     }
 
@@ -59,6 +64,11 @@ impl KvCache {
             "{tokens} tokens in a batch of {batch} don't fit a KV cache of batch {}, capacity {} that holds {}",
             self.batch, self.capacity, self.length
         )))
+    }
+
+    /// The rotary tables of the next `tokens` positions.
+    pub(crate) fn rope(&self, tokens: usize) -> Result<RopeTables> {
+        self.rope.narrow(self.length, tokens)
     }
 
     /// Stores the new keys and values of entry `index` and returns those of all positions so far.

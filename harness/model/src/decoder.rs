@@ -1,13 +1,13 @@
 //! The decoder: parameters arranged by the graph, and the one forward pass that runs any graph.
 
-use std::collections::{HashMap, hash_map::Entry};
 use std::sync::Arc;
 
 use prunebench_tensor::{AttentionMask, DType, Device, Segment, Tensor};
 
 use crate::graph::{AttentionShape, Graph, NormKind, Step};
+use crate::rope::RopeTables;
 use crate::tensor_parallel::Collective;
-use crate::{Block, KvCache, Linear, ModelError, Norm, Packed, Result, Rows, rope};
+use crate::{Block, KvCache, Linear, ModelError, Norm, Packed, Result, Rows};
 
 /// A place in the forward pass whose activation a [`Tap`] can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,8 +55,7 @@ struct Pass<'a> {
     /// Who attends to whom in packed sequences; absent if the tokens are those of whole sequences.
     segments: Option<&'a [Segment]>,
     tap: Tap<'a>,
-    /// Cosines and sines by head size; empty without RoPE.
-    rope: HashMap<usize, (Tensor, Tensor)>,
+    rope: RopeTables,
     /// Attentions executed so far: the index of the next cache entry.
     attentions: usize,
 }
@@ -128,9 +127,15 @@ impl Decoder {
                 "position {position} lies outside the context of {context} tokens that the model has learned; shorten the text"
             )));
         }
-        let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
-        let positions = Tensor::from_slice(&positions, &[tokens], &self.device())?;
-        Ok(x.add(&learned.index_select(0, &positions)?)?)
+        let in_a_row = positions.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let rows = match positions.first() {
+            Some(&first) if in_a_row => learned.narrow(0, first, tokens)?,
+            _ => {
+                let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
+                learned.index_select(0, &Tensor::from_slice(&positions, &[tokens], &self.device())?)?
+            }
+        };
+        Ok(x.add(&rows)?)
     }
 
     /// Final hidden states `[B, T, hidden]`, after the last norm, of token ids `[B, T]`. With a cache the ids continue the
@@ -143,7 +148,17 @@ impl Decoder {
         let start = cache.as_deref().map_or(0, KvCache::len);
         let positions: Vec<usize> = (start..start + tokens).collect();
         let x = self.embed_at(ids, &positions)?;
-        let hidden = self.run(x, self.pass(&positions, cache.as_deref(), None, tap)?)?;
+        let pass = Pass {
+            cache: cache.as_deref(),
+            segments: None,
+            tap,
+            rope: match &cache {
+                Some(cache) => cache.rope(tokens)?,
+                None => self.rope(&positions)?,
+            },
+            attentions: 0,
+        };
+        let hidden = self.run(x, pass)?;
         if let Some(cache) = cache {
             cache.advance(tokens);
         }
@@ -165,7 +180,13 @@ impl Decoder {
         }
         let tap: Tap = &mut |_, _| Ok(());
         let x = self.embed_at(&self.ids(&[&packed.ids])?, &packed.positions)?;
-        let pass = self.pass(&packed.positions, prefix, Some(&packed.segments), tap)?;
+        let pass = Pass {
+            cache: prefix,
+            segments: Some(&packed.segments),
+            tap,
+            rope: self.rope(&packed.positions)?,
+            attentions: 0,
+        };
         self.run(x, pass)
     }
 
@@ -201,33 +222,19 @@ impl Decoder {
                 self.graph.steps.len()
             )));
         };
-        let mut pass = self.pass(&rows.positions, None, rows.segments.as_deref(), tap)?;
+        let mut pass = Pass {
+            cache: None,
+            segments: rows.segments.as_deref(),
+            tap,
+            rope: self.rope(&rows.positions)?,
+            attentions: 0,
+        };
         self.step(step, x.clone(), &mut pass)
     }
 
-    fn pass<'a>(
-        &self,
-        positions: &[usize],
-        cache: Option<&'a KvCache>,
-        segments: Option<&'a [Segment]>,
-        tap: Tap<'a>,
-    ) -> Result<Pass<'a>> {
-        let mut tables = HashMap::new();
-        if let Some(rope) = &self.graph.rope {
-            for shape in self.graph.blocks.iter().filter_map(|block| block.attention.as_ref()) {
-                if let Entry::Vacant(entry) = tables.entry(shape.head_dim) {
-                    let (dtype, device) = (self.dtype(), self.device());
-                    entry.insert(rope::tables(rope, shape.head_dim, positions, dtype, &device)?);
-                }
-            }
-        }
-        Ok(Pass {
-            cache,
-            segments,
-            tap,
-            rope: tables,
-            attentions: 0,
-        })
+    /// The rotary tables of given positions.
+    fn rope(&self, positions: &[usize]) -> Result<RopeTables> {
+        RopeTables::new(&self.graph, positions, self.dtype(), &self.device())
     }
 
     fn step(&self, step: &Step, x: Tensor, pass: &mut Pass) -> Result<Tensor> {
@@ -299,12 +306,22 @@ impl Decoder {
             let y = norm.map_or(Ok(y.clone()), |norm| y.rms_norm(norm, self.graph.rms_norm_eps))?;
             Ok(y.transpose(1, 2)?)
         };
-        let mut q = split(&attention.q, heads, attention.q_norm.as_ref())?;
-        let mut k = split(&attention.k, kv_heads, attention.k_norm.as_ref())?;
-        if let Some((cos, sin)) = pass.rope.get(&head_dim) {
-            (q, k) = (q.rope(cos, sin)?, k.rope(cos, sin)?);
-        }
-        let v = split(&attention.v, kv_heads, None)?;
+        let (q, k, v) = match &attention.stacked {
+            Some(stacked) => {
+                let turned = heads + kv_heads;
+                let all = split(stacked, turned + kv_heads, None)?;
+                let qk = pass.rope.apply(all.narrow(1, 0, turned)?)?;
+                let v = all.narrow(1, turned, kv_heads)?;
+                (qk.narrow(1, 0, heads)?, qk.narrow(1, heads, kv_heads)?, v)
+            }
+            None => (
+                pass.rope
+                    .apply(split(&attention.q, heads, attention.q_norm.as_ref())?)?,
+                pass.rope
+                    .apply(split(&attention.k, kv_heads, attention.k_norm.as_ref())?)?,
+                split(&attention.v, kv_heads, None)?,
+            ),
+        };
         let (k, v) = match pass.cache {
             Some(cache) => cache.append(pass.attentions, &k, &v)?,
             None => (k, v),
@@ -327,10 +344,14 @@ impl Decoder {
         };
         let x = self.norm(x, &ffn.norm)?;
         (pass.tap)(Place::FfnInput(index), &x)?;
-        let up = ffn.up.forward(&x)?;
-        let hidden = match &ffn.gate {
-            Some(gate) => gate.forward(&x)?.swiglu(&up)?,
-            None => up.relu()?,
+        let hidden = match (&ffn.stacked, &ffn.gate) {
+            (Some(stacked), _) => {
+                let both = stacked.forward(&x)?;
+                let (last, width) = (both.rank() - 1, ffn.up.weight.dim(0)?);
+                both.narrow(last, 0, width)?.swiglu(&both.narrow(last, width, width)?)?
+            }
+            (None, Some(gate)) => gate.forward(&x)?.swiglu(&ffn.up.forward(&x)?)?,
+            (None, None) => ffn.up.forward(&x)?.relu()?,
         };
         (pass.tap)(Place::FfnHidden(index), &hidden)?;
         ffn.down.forward(&hidden).map(Some)

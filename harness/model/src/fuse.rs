@@ -117,6 +117,7 @@ fn fused_attention(
         q_norm: first.q_norm.clone(),
         k_norm: first.k_norm.clone(),
         shortcut: None,
+        stacked: None,
     };
     let shape = AttentionShape {
         heads: parts.iter().map(|(shape, _)| shape.heads).sum(),
@@ -152,6 +153,7 @@ fn fused_ffn(blocks: &[usize], parts: &[(&FfnShape, &Ffn)]) -> Result<Option<(Ff
         up: stacked(blocks, parts.iter().map(|(_, part)| (&part.up, Some(&part.norm.gain))))?,
         down: side_by_side(blocks, parts.iter().map(|(_, part)| &part.down))?,
         shortcut: None,
+        stacked: None,
     };
     let shape = FfnShape {
         width: parts.iter().map(|(shape, _)| shape.width).sum(),

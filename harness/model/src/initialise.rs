@@ -20,8 +20,41 @@ pub enum Initialisation {
 
 /// Deviation of [`Initialisation::Normal`].
 const DEVIATION: f64 = 0.02;
+/// How many different numbers a model for timing has: a prime, so that rows differ.
+const DIFFERENT: usize = 1_048_573;
+
+/// A tensor of `shape` on the device of `numbers`, a list that it repeats from its element `start` on.
+pub fn repeated(numbers: &Tensor, start: usize, shape: &[usize]) -> Result<Tensor> {
+    let (period, mut left): (usize, usize) = (numbers.dim(0)?, shape.iter().product());
+    let mut from = start % period.max(1);
+    let mut pieces = Vec::new();
+    while left > 0 {
+        let piece = numbers.narrow(0, from, left.min(period - from))?;
+        left -= piece.elem_count();
+        pieces.push(piece);
+        from = 0;
+    }
+    Ok(Tensor::cat(&pieces.iter().collect::<Vec<_>>(), 0)?.reshape(shape)?)
+}
 
 impl Decoder {
+    /// A decoder to be timed: weights are about a million different normal numbers, over and over, so that they are made on the
+    /// device about as fast as it copies. They are the same on every engine.
+    pub fn for_timing(graph: Graph, dtype: DType, device: &Device) -> Result<Self> {
+        let normal = Tensor::randn(&[DIFFERENT], 0, DType::F32, device)?;
+        let numbers = normal.mul_scalar(DEVIATION)?.to_dtype(dtype)?;
+        let mut start = 0;
+        Self::from_parameters(graph, |name, shape| {
+            if name.contains("norm.") || name.ends_with(".bias") {
+                let value = if name.ends_with(".bias") { 0.0 } else { 1.0 };
+                return Ok(Tensor::full(shape, value, dtype, device)?);
+            }
+            let weight = repeated(&numbers, start, shape)?;
+            start += weight.elem_count();
+            Ok(weight)
+        })
+    }
+
     /// A decoder with random parameters, the same on every engine for the same seed.
     pub fn initialise(
         graph: Graph,
@@ -166,6 +199,33 @@ mod tests {
                 assert!((deviation(&values) - bound / 3f64.sqrt()).abs() < 0.2 * bound, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn weights_for_timing_are_normal_differ_by_row_and_are_the_same_on_every_engine() {
+        let mut first: Option<Vec<Vec<f64>>> = None;
+        for &engine in Engine::compiled() {
+            let decoder = Decoder::for_timing(graph(true), DType::F32, &Device::cpu(engine)).unwrap();
+            let values = decoder.parameters().into_iter().map(|(name, tensor)| {
+                let values = tensor.to_f64_vec().unwrap();
+                if name.contains("proj.weight") {
+                    let rows: Vec<&[f64]> = values.chunks(tensor.dim(1).unwrap()).collect();
+                    assert!(rows.windows(2).all(|pair| pair[0] != pair[1]), "{name}");
+                    assert!((deviation(&values) - DEVIATION).abs() < 0.06 * DEVIATION, "{name}");
+                }
+                values
+            });
+            let values: Vec<Vec<f64>> = values.collect();
+            assert!(first.is_none_or(|first| first == values), "{engine}");
+            first = Some(values);
+        }
+    }
+
+    #[test]
+    fn numbers_repeat_from_where_they_are_asked_to_start() {
+        let numbers = Tensor::from_slice(&[0.0f32, 1.0, 2.0], &[3], &first_device()).unwrap();
+        let found = repeated(&numbers, 5, &[2, 4]).unwrap().to_f64_vec().unwrap();
+        assert_eq!(found, [2.0, 0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod packed;
 mod parameters;
 mod rope;
 pub mod source;
+mod stack;
 pub mod tensor_parallel;
 pub mod tokenizer;
 
@@ -27,5 +28,5 @@ pub use error::{ModelError, Result};
 pub use fuse::fold_gain;
 pub use generate::Sampling;
 pub use graph::Graph;
-pub use initialise::Initialisation;
+pub use initialise::{Initialisation, repeated};
 pub use packed::{Packed, Rows, shared};

@@ -112,6 +112,7 @@ impl Decoder {
                         q_norm,
                         k_norm,
                         shortcut: attention_shortcut,
+                        stacked: None,
                     }),
                 },
                 ffn: match ffn {
@@ -122,6 +123,7 @@ impl Decoder {
                         up,
                         down,
                         shortcut: ffn_shortcut,
+                        stacked: None,
                     }),
                 },
             });

@@ -1,11 +1,48 @@
 //! Cosines and sines of the rotary position embedding.
 
+use std::collections::{HashMap, hash_map::Entry};
 use std::f64::consts::TAU;
 
 use prunebench_tensor::{DType, Device, Tensor};
 
-use crate::graph::{Rope, RopeScaling};
+use crate::graph::{Graph, Rope, RopeScaling};
 use crate::{ModelError, Result};
+
+/// Cosines and sines `[positions, head_dim / 2]` of some positions, by head size; none without RoPE.
+#[derive(Debug, Default)]
+pub(crate) struct RopeTables(HashMap<usize, (Tensor, Tensor)>);
+
+impl RopeTables {
+    /// The tables of every head size in the graph.
+    pub(crate) fn new(graph: &Graph, positions: &[usize], dtype: DType, device: &Device) -> Result<Self> {
+        let mut of_sizes = HashMap::new();
+        if let Some(rope) = &graph.rope {
+            for shape in graph.blocks.iter().filter_map(|block| block.attention.as_ref()) {
+                if let Entry::Vacant(entry) = of_sizes.entry(shape.head_dim) {
+                    entry.insert(tables(rope, shape.head_dim, positions, dtype, device)?);
+                }
+            }
+        }
+        Ok(RopeTables(of_sizes))
+    }
+
+    /// The rows of `count` positions from `start`.
+    pub(crate) fn narrow(&self, start: usize, count: usize) -> Result<Self> {
+        let narrowed = self.0.iter().map(|(&head_dim, (cos, sin))| {
+            let rows = (cos.narrow(0, start, count)?, sin.narrow(0, start, count)?);
+            Ok((head_dim, rows))
+        });
+        narrowed.collect::<Result<_>>().map(RopeTables)
+    }
+
+    /// Turns heads `[B, H, positions, head_dim]`; leaves them as they are without RoPE.
+    pub(crate) fn apply(&self, heads: Tensor) -> Result<Tensor> {
+        match self.0.get(&heads.dim(3)?) {
+            Some((cos, sin)) => Ok(heads.rope(cos, sin)?),
+            None => Ok(heads),
+        }
+    }
+}
 
 /// Inverse frequencies of one head, as f32: the precision that trained models saw.
 fn inverse_frequencies(rope: &Rope, head_dim: usize) -> Result<Vec<f32>> {
@@ -38,8 +75,7 @@ fn inverse_frequencies(rope: &Rope, head_dim: usize) -> Result<Vec<f32>> {
     })
 }
 
-/// Cosines and sines `[positions, head_dim / 2]` of the given positions.
-pub(crate) fn tables(
+fn tables(
     rope: &Rope,
     head_dim: usize,
     positions: &[usize],

@@ -35,13 +35,13 @@ pub use batch::{
 pub use evaluation::EvaluationText;
 pub use experiment::{AxisValue, Calibration, Expectation, Experiment, Limits, RecipeText};
 pub use forecast::{Estimate, Forecast, Likeness, Outlook, Remaining};
-pub use gpu::Gpu;
 pub use lm_eval_output::{LmEvalError, LmEvalOutput};
 pub use machine::{QUIET_WAITS, engine_version};
 pub use plan::{BASELINE, Plan, Planned, baseline};
 pub use pretrain::{Place, PretrainError, Pretraining, pretrain};
 pub use problem::{Line, Problem, Problems, Source};
 pub use process::Launcher;
+pub use prunebench_eval::Gpu;
 pub use recipe::{Compressed, Supplies, compress};
 pub use recovery::Recovery;
 pub use run::{Error, Executor, Local, Observer, Outcome};

@@ -1,12 +1,11 @@
 //! Where a record comes from: program, machine, and time.
 
+use prunebench_eval::Gpu;
 use prunebench_results::{Cell, Provenance};
 use prunebench_tensor::{DeviceKind, Engine};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use crate::gpu::Gpu;
 
 /// The version of an engine in this build, e.g. `candle 0.11.1`.
 pub fn engine_version(engine: Engine) -> String {
@@ -68,13 +67,13 @@ fn cpu(system: &System) -> String {
 pub(crate) fn hardware(kind: DeviceKind) -> String {
     let wanted = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let cpu = cpu(&System::new_with_specifics(wanted));
-    match kind {
-        DeviceKind::Cuda(index) => {
-            let gpu = Gpu::look(index).map(|gpu| format!(", {}, driver {}", gpu.name, gpu.driver));
-            cpu + &gpu.unwrap_or_default()
-        }
-        _ => cpu,
-    }
+    let gpu = gpu(kind).map(|(name, driver)| format!(", {name}, driver {driver}"));
+    cpu + &gpu.unwrap_or_default()
+}
+
+/// The model of a GPU, and the version of its driver.
+fn gpu(kind: DeviceKind) -> Option<(String, String)> {
+    Gpu::of(kind)?.name_and_driver()
 }
 
 impl Machine {
@@ -96,11 +95,7 @@ impl Machine {
     /// The provenance of a cell that began at `started_at` and ends now.
     pub(crate) fn provenance(&self, cell: &Cell, threads: usize, started_at: String) -> Provenance {
         let revision = env!("PRUNEBENCH_GIT_REVISION");
-        let gpu = match cell.device.parse() {
-            Ok(DeviceKind::Cuda(index)) => Gpu::look(index),
-            _ => None,
-        };
-        let (gpu, driver) = gpu.map(|gpu| (gpu.name, gpu.driver)).unzip();
+        let (gpu, driver) = cell.device.parse().ok().and_then(gpu).unzip();
         Provenance {
             git_revision: (!revision.is_empty()).then(|| revision.to_owned()),
             git_dirty: env!("PRUNEBENCH_GIT_DIRTY") == "true",

@@ -14,6 +14,7 @@ pub(crate) const SPEED: ThroughputRequest = ThroughputRequest {
     repeats: 1,
     warmup: 1,
     tensor_parallel: None,
+    ceilings: false,
 };
 
 pub(crate) fn planned(recipe: &str, device: &str, throughput: Option<ThroughputRequest>) -> Planned {

@@ -201,17 +201,6 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
     if let Some(products) = &products {
         (budget.shared, budget.cache_faults) = (products.taken(), products.faults());
     }
-    let throughput = cell.evaluation.throughput.as_ref().map(|wanted| {
-        throughput(
-            &model.decoder,
-            wanted,
-            request.threads,
-            cell.seed,
-            &mut |done, total| {
-                progress("throughput", done, total);
-            },
-        )
-    });
     let training = cell.evaluation.training.as_ref().map(|wanted| {
         training_throughput(
             &model.decoder,
@@ -220,6 +209,17 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
             cell.seed,
             &mut |done, total| {
                 progress("training", done, total);
+            },
+        )
+    });
+    let throughput = cell.evaluation.throughput.as_ref().map(|wanted| {
+        throughput(
+            &mut model.decoder,
+            wanted,
+            request.threads,
+            cell.seed,
+            &mut |done, total| {
+                progress("throughput", done, total);
             },
         )
     });

@@ -8,7 +8,7 @@ use clap::Args;
 use prunebench_datasets::{Catalogue, Error as DataError, Places, text};
 use prunebench_model::source::{ModelSource, smollm2_is_cached, smollm2_path};
 use prunebench_sweep::{Gpu, engine_version};
-use prunebench_tensor::{Device, Engine};
+use prunebench_tensor::{Device, DeviceKind, Engine};
 use serde::Serialize;
 
 use crate::Outcome;
@@ -159,15 +159,14 @@ fn cpu(engine: Engine) -> Finding {
 
 fn gpu() -> Finding {
     let cure = "where there is one, install NVIDIA's driver 580 or newer; without one everything runs on the CPU";
-    let gpu = Gpu::look(0).ok_or_else(|| (State::Absent, "nvidia-smi shows none".into(), cure.into()))?;
-    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-    Ok(format!(
-        "{}, driver {}, {:.1} of {:.1} GB free",
-        gpu.name,
-        gpu.driver,
-        gigabytes(gpu.free_bytes),
-        gigabytes(gpu.total_bytes)
-    ))
+    let absent = || (State::Absent, "the driver shows none".into(), cure.into());
+    let gpu = Gpu::of(DeviceKind::Cuda(0)).ok_or_else(absent)?;
+    let (name, driver) = gpu.name_and_driver().ok_or_else(absent)?;
+    let memory = gpu
+        .memory()
+        .map(|(free, total)| [free, total].map(|bytes| bytes as f64 / 1e9));
+    let memory = memory.map(|[free, total]| format!(", {free:.1} of {total:.1} GB free"));
+    Ok(format!("{name}, driver {driver}{}", memory.unwrap_or_default()))
 }
 
 fn cuda(engine: Engine) -> Finding {

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use prunebench_datasets::{Catalogue, DataSet, InstructionSet, RowSource, Suite, Task};
 use prunebench_methods::registry;
+use prunebench_model::source::shapes;
 use prunebench_sweep::engine_version;
 use prunebench_tensor::Engine;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::output::{print, print_json};
 
-/// List methods, models, texts, protocols, tasks, suites, instructions and engines.
+/// List methods, models, shapes, texts, protocols, tasks, suites, instructions and engines.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench list
@@ -28,6 +29,7 @@ pub struct List {
 enum What {
     Methods,
     Models,
+    Shapes,
     Texts,
     Protocols,
     Tasks,
@@ -119,6 +121,16 @@ fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
                     (*line).to_owned(),
                     json!({ "source": name, "what": line }),
                 )
+            })
+            .collect(),
+        What::Shapes => shapes()?
+            .into_iter()
+            .map(|(name, config)| {
+                let size = |key: &str| config[key].to_string();
+                let (layers, hidden) = (size("num_hidden_layers"), size("hidden_size"));
+                let line = format!("{layers} layers of width {hidden}, vocabulary {}", size("vocab_size"));
+                let value = json!({ "name": name, "config": config });
+                (name, line, value)
             })
             .collect(),
         What::Texts => Catalogue::embedded()?.data_sets().iter().map(data_set).collect(),

@@ -232,6 +232,28 @@ fn details(record: &Record) -> String {
         for (what, samples) in [("prefill, logits of all positions", &t.prefill), ("decode", &t.decode)] {
             text += &format!("    {what}: {:.1} ± {:.1} tokens/s\n", samples.median, samples.mad);
         }
+        if let Some(first) = &t.first_token {
+            text += &format!(
+                "    first token after {:.2} ms\n",
+                first.tokens as f64 / first.median * 1e3
+            );
+        }
+        if let Some(ceilings) = &t.ceilings {
+            text += &format!(
+                "    ceilings: copy {:.1} GB/s, matrix product {:.1} GFLOP/s\n",
+                ceilings.copy.per_second / 1e9,
+                ceilings.matmul.per_second / 1e9
+            );
+        }
+        if let Some(gpu) = &t.gpu {
+            let energy = gpu
+                .energy_joules
+                .map_or("n/a".to_owned(), |joules| format!("{joules:.0} J"));
+            let peak = gpu
+                .peak_memory_bytes
+                .map_or("n/a".to_owned(), |peak| format!("{} MiB", peak >> 20));
+            text += &format!("    GPU: peak memory {peak}, energy {energy}\n");
+        }
         if let Some(all_reduces) = t.all_reduces_per_token {
             text += &format!("    all-reduces per token, counted: {all_reduces}\n");
         }

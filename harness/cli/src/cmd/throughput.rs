@@ -37,6 +37,9 @@ pub struct Throughput {
     /// Wait so long after each all-reduce of the ranks
     #[arg(long, value_name = "N", default_value_t = 0, requires = "ranks")]
     all_reduce_latency_us: u64,
+    /// Also time a large copy and a large matrix product, and say what share of them prefill and decode are
+    #[arg(long, conflicts_with = "train")]
+    ceilings: bool,
     /// Time training steps instead of prefill and decode
     #[arg(long, value_enum, value_name = "WHAT")]
     train: Option<Train>,
@@ -96,6 +99,7 @@ impl Throughput {
                 ranks,
                 all_reduce_latency_us: self.all_reduce_latency_us,
             }),
+            ceilings: self.ceilings,
         };
         let evaluation = EvaluationText {
             throughput: training.is_none().then_some(inference).into_iter().collect(),

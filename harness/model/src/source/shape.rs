@@ -10,18 +10,14 @@ use crate::{
 
 const SHAPES: &str = include_str!("shapes.toml");
 
-/// Names of the shapes, sorted.
-pub(super) fn names() -> Result<Vec<String>> {
-    Ok(table()?.into_keys().collect())
-}
-
-fn table() -> Result<BTreeMap<String, serde_json::Value>> {
+/// The shapes by name, each the `config.json` of such a model.
+pub fn shapes() -> Result<BTreeMap<String, serde_json::Value>> {
     toml::from_str(SHAPES).map_err(|e| ModelError::malformed(Path::new("shapes.toml"), e.to_string()))
 }
 
 /// Graph of a shape, or `None` if no shape has that name.
 pub(super) fn graph(name: &str) -> Result<Option<Graph>> {
-    table()?
+    shapes()?
         .remove(name)
         .map(|config| graph_from_config(Path::new("shapes.toml"), config))
         .transpose()

@@ -114,6 +114,7 @@ impl Slice {
             k: self.outputs(&whole.k)?,
             v: self.outputs(&whole.v)?,
             o: self.inputs(&whole.o)?,
+            stacked: None,
             ..whole.clone()
         };
         Ok((shape, attention))
@@ -125,6 +126,7 @@ impl Slice {
             gate: whole.gate.as_ref().map(|gate| self.outputs(gate)).transpose()?,
             up: self.outputs(&whole.up)?,
             down: self.inputs(&whole.down)?,
+            stacked: None,
             ..whole.clone()
         };
         Ok((shape, ffn))

@@ -120,6 +120,22 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     matmul(&x.reshape((rows, inner))?, &weight.t()?)?.reshape(shape)
 }
 
+/// Elements from one row to the next, if rows are contiguous and that far from each other in all dimensions.
+fn row_step(layout: &Layout) -> Option<usize> {
+    let (dims, strides) = (layout.dims(), layout.stride());
+    let (&width, &one) = (dims.last()?, strides.last()?);
+    let mut step = None;
+    let mut rows = 1;
+    for (&dim, &stride) in dims.iter().zip(strides).rev().skip(1).filter(|(dim, _)| **dim != 1) {
+        let first = *step.get_or_insert(stride);
+        if stride != first * rows {
+            return None;
+        }
+        rows *= dim;
+    }
+    (one == 1 || width <= 1).then(|| step.unwrap_or(width))
+}
+
 struct SwiGlu;
 
 impl CustomOp2 for SwiGlu {
@@ -128,14 +144,25 @@ impl CustomOp2 for SwiGlu {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, gl: &Layout, u: &CpuStorage, ul: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (Some(gate_step), Some(up_step)) = (row_step(gl), row_step(ul)) else {
+            candle_core::bail!("operands with contiguous rows at one distance were promised");
+        };
         let mut out = vec![0f32; gl.shape().elem_count()];
-        cpu::swiglu(slice(g, gl)?, slice(u, ul)?, &mut out);
+        // What is contiguous in both is one row.
+        let width = gl.dims().last().copied().unwrap_or(1);
+        let sizes = match [gate_step, up_step] == [width; 2] {
+            true => [out.len(); 3],
+            false => [width, gate_step, up_step],
+        };
+        let (gate, up) = (g.as_slice()?, u.as_slice()?);
+        cpu::swiglu(&gate[gl.start_offset()..], &up[ul.start_offset()..], sizes, &mut out);
         Ok((CpuStorage::F32(out), gl.shape().clone()))
     }
 }
 
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    if fast(&[gate, up]) {
+    let rows = [gate, up].iter().all(|t| row_step(t.layout()).is_some());
+    if rows && host_f32(&[gate, up]) {
         gate.apply_op2_no_bwd(up, &SwiGlu)
     } else {
         gate.silu()?.mul(up)
@@ -251,6 +278,15 @@ pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// `[B, H, S, D]` as products take it: contiguous matrices at one distance, as in a part of a KV cache, are not copied.
+fn matrices(x: &Tensor) -> Result<Tensor> {
+    let (_, heads, _, width) = x.dims4()?;
+    match *x.stride() {
+        [batch, head, row, 1] if row == width && batch == head * heads => Ok(x.clone()),
+        _ => x.contiguous(),
+    }
+}
+
 struct Attention<'a>(&'a cpu::AttentionSizes);
 
 fn strided<'a>(storage: &'a CpuStorage, layout: &'a Layout) -> Result<cpu::Strided<'a>> {
@@ -295,7 +331,7 @@ pub(crate) fn attention(
     if rows_contiguous && host_f32(&[q, k, v]) && q.elem_count() > 0 {
         return q.apply_op3_no_bwd(k, v, &Attention(sizes));
     }
-    let (q, k, v) = (q.contiguous()?, k.contiguous()?, v.contiguous()?);
+    let (q, k, v) = (q.contiguous()?, matrices(k)?, matrices(v)?);
     // The query heads of one key head lie side by side, so keys and values need no copies.
     let group = heads / kv_heads;
     let grouped = q.reshape((batch, kv_heads, group * queries, head_dim))?;

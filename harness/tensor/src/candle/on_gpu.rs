@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Layout, Result, Tensor};
 
 /// In another dtype. No CUDA kernel leads from half precision to integers or back.
 pub(crate) fn to_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
@@ -14,12 +14,27 @@ pub(crate) fn to_dtype(x: &Tensor, dtype: DType) -> Result<Tensor> {
     }
 }
 
-/// An operand as cuBLAS takes it: its rows, or its columns, lie one behind the other.
+/// An operand that candle hands to cuBLAS.
 pub(crate) fn dense(x: &Tensor) -> Result<Tensor> {
-    match x.device().is_cpu() || x.is_contiguous() || x.transpose(D::Minus2, D::Minus1)?.is_contiguous() {
+    match x.device().is_cpu() || is_dense(x.layout()) {
         true => Ok(x.clone()),
         false => x.contiguous(),
     }
+}
+
+/// Whether the rows, or the columns, of each matrix lie one behind the other, and all matrices at one distance.
+fn is_dense(layout: &Layout) -> bool {
+    let ([outer @ .., rows, columns], [steps @ .., row, column]) = (layout.dims(), layout.stride()) else {
+        return false;
+    };
+    let by_rows = (*column == 1 || *columns == 1) && (row == columns || *rows == 1);
+    let by_columns = (column == rows || *columns == 1) && (*row == 1 || *rows == 1);
+    let evenly = match (outer, steps) {
+        ([], _) | ([_], _) => true,
+        ([many, few], [far, near]) => *far == near * few || *many == 1 || *few == 1,
+        _ => false,
+    };
+    (by_rows || by_columns) && evenly
 }
 
 /// The larger of two elements, NaN where one is.
@@ -106,6 +121,18 @@ mod tests {
                 assert_eq!(found, wanted, "{dtype:?} over {dim}");
             }
         }
+    }
+
+    #[test]
+    fn a_part_of_a_cache_is_dense_and_a_part_of_each_row_is_not() {
+        let cache = Tensor::zeros((2, 3, 8, 4), DType::F32, &Device::Cpu).unwrap();
+        let is_dense = |x: Tensor| is_dense(x.layout());
+        let part = cache.narrow(2, 0, 5).unwrap();
+        assert!(is_dense(cache.clone()) && is_dense(part.clone()) && is_dense(part.t().unwrap()));
+        assert!(!is_dense(cache.narrow(3, 0, 2).unwrap()));
+        assert!(!is_dense(cache.transpose(1, 2).unwrap()));
+        assert!(!is_dense(cache.narrow(1, 0, 2).unwrap()));
+        assert!(is_dense(cache.narrow(1, 0, 2).unwrap().get(1).unwrap()));
     }
 
     #[test]
