@@ -49,8 +49,8 @@ fn the_gpu_script_leaves_records_and_a_table_of_both_engines_on_the_cpu() {
     let machine: Value = serde_json::from_str(&fs::read_to_string(out.join("machine.json")).unwrap()).unwrap();
     assert!(machine["doctor"].is_array() || machine["doctor"].is_object());
     for (experiment, cells) in [
-        ("layers-torch", 8),
-        ("layers-candle", 8),
+        ("layers-torch", 6),
+        ("layers-candle", 6),
         ("contexts-torch", 2),
         ("contexts-candle", 2),
     ] {
