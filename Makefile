@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup model demo weight-evolution layer-parallelism readme readme-check readme-records test bench lint
+.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -15,6 +15,9 @@ help: ## show this list
 
 setup: ## link libtorch into the checkout, fetching it once per user (LIBTORCH=<folder> uses yours)
 	@LIBTORCH='$(LIBTORCH)' harness/setup/libtorch.sh
+
+gpu-bundle: setup ## build for CUDA, without needing any here, and pack it for a GPU machine (a quarter of an hour on 2 cores)
+	@harness/gpu/bundle.sh
 
 model: setup ## fetch SmolLM2-135M into the user's cache
 	cargo run --quiet -- fetch smollm2-135m

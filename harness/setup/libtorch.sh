@@ -5,16 +5,17 @@
 set -eu
 
 version=2.11.0
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
-link=$root/.libtorch
-home=${XDG_CACHE_HOME:-$HOME/.cache}/prunebench
-kept=$home/libtorch-$version
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+link=$(dirname -- "$(dirname -- "$here")")/.libtorch
 
 fail() {
     echo "setup: $1" >&2
+    echo "setup: to use a libtorch $version that you have: LIBTORCH=<folder> make setup" >&2
     echo "setup: without libtorch, the candle engine still builds: cargo build --no-default-features --features candle" >&2
     exit 1
 }
+
+. "$here/fetch.sh"
 
 # The version a folder's own files state, or nothing if it holds no libtorch.
 version_of() {
@@ -34,29 +35,14 @@ link_to() {
     echo "setup: .libtorch -> $1"
 }
 
-fetch() {
-    [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
-        fail "libtorch is fetched for Linux on x86-64 only; name your own libtorch $version: LIBTORCH=<folder> make setup"
-    command -v python3 >/dev/null ||
-        fail "python3 is missing; install Python 3.9 or newer (Debian: apt install python3 python3-pip)"
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
-        fail "$(python3 --version) is too old; Python 3.9 or newer is needed"
-    python3 -m pip --version >/dev/null 2>&1 ||
-        fail "python3 has no pip; install it (Debian: apt install python3-pip; elsewhere: python3 -m ensurepip --user)"
+whole() {
+    [ "$(version_of "$1/torch")" = $version ]
+}
 
-    # A half-made folder never has the final name, so an interrupted run leaves nothing that looks whole.
-    partial=$home/.libtorch-$version.partial
-    rm -rf "$partial"
-    trap 'rm -rf "$partial"' EXIT
-    trap 'exit 1' HUP INT TERM
-    echo "setup: fetching libtorch $version into $kept (1.2 GB, once per user)"
-    # Only these packages' libraries and headers are used, so any Python may fetch the wheel of 3.12.
-    PIP_USER=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps \
-        --no-compile --only-binary=:all: --python-version 3.12 --target "$partial" \
-        torch==$version nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85 ||
-        fail "pip could not fetch libtorch (see above); with the network back, run this again"
-    [ "$(version_of "$partial/torch")" = $version ] || fail "the fetched torch package holds no libtorch $version"
-    mv "$partial" "$kept"
+fetch() {
+    echo "setup: fetching libtorch $version into $home (1.2 GB, once per user)"
+    packages "$1" torch==$version nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+    whole "$1" || fail "the fetched torch package holds no libtorch $version"
 }
 
 if [ -n "${LIBTORCH:-}" ]; then
@@ -66,16 +52,6 @@ if [ -n "${LIBTORCH:-}" ]; then
         fail "LIBTORCH=$LIBTORCH holds ${found:-no} libtorch, wanted $version (lib/libtorch_cpu.so, include/)"
     [ "$(readlink -f "$link" || true)" = "$named" ] || link_to "$named"
 elif [ "$(version_of "$link")" != $version ]; then
-    if [ "$(version_of "$kept/torch")" != $version ]; then
-        mkdir -p "$home"
-        command -v flock >/dev/null || fail "the command flock is missing; install util-linux"
-        exec 9>"$home/.libtorch-$version.lock"
-        flock 9
-        # Another checkout may have fetched it while this one waited.
-        if [ "$(version_of "$kept/torch")" != $version ]; then
-            rm -rf "$kept"
-            fetch
-        fi
-    fi
-    link_to "$kept/torch"
+    keep libtorch-$version whole fetch
+    link_to "$home/libtorch-$version/torch"
 fi

@@ -7,6 +7,7 @@ mod depth_map;
 mod determinism;
 mod full_disk;
 mod gate;
+mod gpu;
 mod gpu_script;
 mod html;
 mod killed;

@@ -55,6 +55,8 @@ enum Command {
     Completions(cmd::completions::Completions),
     #[command(hide = true)]
     Task(cmd::task::Task),
+    #[command(hide = true)]
+    Probe(cmd::probe::Probe),
     /// Measure one cell for `run`, which asks on standard input.
     #[command(hide = true)]
     Worker,
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Submit(command) => command.run(),
         Command::Cancel(command) => command.run(),
         Command::Task(command) => command.run(),
+        Command::Probe(command) => command.run(),
         Command::DepthMap(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Compress(command) => command.run(),

@@ -68,6 +68,11 @@ impl Gpu {
         Some(Self { nvml, index })
     }
 
+    /// Its model, and the version of its driver.
+    pub fn name_and_driver(&self) -> Option<(String, String)> {
+        Some((self.device()?.name().ok()?, self.nvml.sys_driver_version().ok()?))
+    }
+
     /// Bytes free, and in all.
     pub fn memory(&self) -> Option<(u64, u64)> {
         let memory = self.device()?.memory_info().ok()?;

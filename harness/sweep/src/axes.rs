@@ -8,12 +8,13 @@ use prunebench_model::checkpoint::content_hash;
 use prunebench_model::source::{Location, ModelSource};
 use prunebench_model::{Graph, ModelError};
 use prunebench_results::Evaluation;
-use prunebench_tensor::{DType, Device, DeviceKind, Engine};
+use prunebench_tensor::{Device, DeviceKind, Engine};
 use prunebench_train::TrainingRun;
 
 use crate::experiment::Experiment;
 use crate::grid;
 use crate::plan::baseline;
+use crate::precision::Precision;
 use crate::problem::Collector;
 
 /// What a plan spans.
@@ -51,7 +52,7 @@ pub(crate) struct PlacedRecipe {
 /// Where cells run, and in what.
 pub(crate) struct Where {
     pub(crate) device: Device,
-    pub(crate) dtype: DType,
+    pub(crate) dtype: Precision,
 }
 
 /// The recipes that can be read, each once, the baseline first.
@@ -77,10 +78,7 @@ pub(crate) fn places(experiment: &Experiment, problems: &mut Collector) -> Vec<W
     let mut dtypes = Vec::new();
     for (index, dtype) in experiment.dtypes.iter().enumerate() {
         let place = format!("dtypes[{index}]");
-        match dtype.parse::<DType>() {
-            Ok(dtype) if !dtype.is_float() => {
-                problems.usage(&place, format_args!("dtypes: a model can't compute in {dtype}"));
-            }
+        match dtype.parse::<Precision>() {
             Ok(dtype) => dtypes.push(dtype),
             Err(error) => problems.usage(&place, format_args!("dtypes: {error}")),
         }

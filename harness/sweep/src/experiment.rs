@@ -39,7 +39,7 @@ pub struct Experiment {
     /// Devices.
     #[serde(default = "cpu")]
     pub devices: Vec<String>,
-    /// Element types.
+    /// Element types: `f64`, `f32`, `bf16`, `f16`, and `tf32`, which is f32 whose products a GPU may round.
     #[serde(default = "f32")]
     pub dtypes: Vec<String>,
     /// Seeds of recipes whose outcome depends on one; the others are measured with the first.

@@ -136,7 +136,10 @@ fn place(Where { device, dtype }: &Where) -> Option<String> {
     if device.kind != DeviceKind::Cpu || Device::is_available(device).is_err() {
         return None;
     }
-    let refusal = device.computes_in(*dtype).err()?;
+    if dtype.tf32 {
+        return Some(format!("{device} has no tf32, which is of GPUs; take f32"));
+    }
+    let refusal = device.computes_in(dtype.dtype).err()?;
     Some(format!(
         "{device} can't compute in {dtype} ({refusal}); take another dtype or engine"
     ))

@@ -1,7 +1,6 @@
 //! Where a record comes from: program, machine, and time.
 
-use std::process::Command;
-
+use prunebench_eval::Gpu;
 use prunebench_results::{Cell, Provenance};
 use prunebench_tensor::{DeviceKind, Engine};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
@@ -68,13 +67,13 @@ fn cpu(system: &System) -> String {
 pub(crate) fn hardware(kind: DeviceKind) -> String {
     let wanted = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let cpu = cpu(&System::new_with_specifics(wanted));
-    match kind {
-        DeviceKind::Cuda(index) => {
-            let (gpu, driver) = gpu(index).unwrap_or_default();
-            format!("{cpu}, {gpu}, driver {driver}")
-        }
-        _ => cpu,
-    }
+    let gpu = gpu(kind).map(|(name, driver)| format!(", {name}, driver {driver}"));
+    cpu + &gpu.unwrap_or_default()
+}
+
+/// The model of a GPU, and the version of its driver.
+fn gpu(kind: DeviceKind) -> Option<(String, String)> {
+    Gpu::of(kind)?.name_and_driver()
 }
 
 impl Machine {
@@ -96,11 +95,7 @@ impl Machine {
     /// The provenance of a cell that began at `started_at` and ends now.
     pub(crate) fn provenance(&self, cell: &Cell, threads: usize, started_at: String) -> Provenance {
         let revision = env!("PRUNEBENCH_GIT_REVISION");
-        let gpu = match cell.device.parse() {
-            Ok(DeviceKind::Cuda(index)) => gpu(index),
-            _ => None,
-        };
-        let (gpu, driver) = gpu.unzip();
+        let (gpu, driver) = cell.device.parse().ok().and_then(gpu).unzip();
         Provenance {
             git_revision: (!revision.is_empty()).then(|| revision.to_owned()),
             git_dirty: env!("PRUNEBENCH_GIT_DIRTY") == "true",
@@ -118,17 +113,4 @@ impl Machine {
             finished_at: now(),
         }
     }
-}
-
-/// Model and driver of a GPU, as its driver's own tool tells.
-fn gpu(index: usize) -> Option<(String, String)> {
-    let query = ["--query-gpu=name,driver_version", "--format=csv,noheader"];
-    let output = Command::new("nvidia-smi")
-        .args(query)
-        .arg(format!("--id={index}"))
-        .output()
-        .ok()?;
-    let line = String::from_utf8(output.stdout).ok()?;
-    let (name, driver) = line.trim().split_once(", ")?;
-    Some((name.to_owned(), driver.to_owned()))
 }

@@ -17,6 +17,7 @@ use crate::experiment::{Calibration, Expectation, Experiment, Limits};
 use crate::impossible::Impossible;
 use crate::machine::{cores, engine_version};
 use crate::message::{Cache, Request, Shares};
+use crate::precision::Precision;
 use crate::problem::{Collector, Problems};
 use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery};
 use crate::recovery::Recovery;
@@ -54,6 +55,11 @@ impl Planned {
     /// find its products.
     pub fn shares(&self) -> impl Iterator<Item = &str> {
         self.request.shares.products().map(|product| product.key.as_str())
+    }
+
+    /// Whether products of f32 may be rounded in it.
+    pub(crate) fn computes_in_tf32(&self) -> bool {
+        self.cell.dtype.parse().is_ok_and(|precision: Precision| precision.tf32)
     }
 
     /// Whether it needs a GPU for itself.

@@ -10,9 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use prunebench_results::{Memory, Metrics, Record, SCHEMA, Status};
+use prunebench_tensor::TF32_VARIABLE;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::experiment::Limits;
+use crate::gpu;
 use crate::machine::{Machine, QUIET_WAITS, memory_kills, now};
 use crate::message::Message;
 use crate::plan::Planned;
@@ -123,6 +125,8 @@ impl Launcher {
         let mut child = command
             .args(&self.arguments)
             .envs(terms.gpu.map(|gpu| ("CUDA_VISIBLE_DEVICES", gpu)))
+            .envs([gpu::COUNTED_ALIKE])
+            .env(TF32_VARIABLE, if planned.computes_in_tf32() { "1" } else { "0" })
             .envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"].map(|name| (name, &threads)))
             // A waiting OpenMP thread would spin on a core that the other pool of threads needs.
             .envs(QUIET_WAITS)
@@ -289,6 +293,7 @@ fn judge(last: Option<Message>, status: ExitStatus, log: &[String], limits: Limi
         text.contains("out of memory")
             || text.contains("memory allocation of")
             || text.contains("can't allocate memory")
+            || text.contains("cublas_status_alloc_failed")
     };
     match last {
         Some(Message::Measured { metrics, memory }) if status.success() => {

@@ -166,6 +166,29 @@ fn a_process_without_a_last_word_failed_even_if_it_ends_well() {
 }
 
 #[test]
+fn each_engine_s_word_for_a_full_gpu_is_out_of_memory() {
+    for words in [
+        r#"full: DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"#,
+        "matmul: CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.18 GiB",
+        "linear: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "linear: CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+    ] {
+        let script = format!(
+            r#"cat <<'END'
+{{"failed":{{"status":"failed","error":"{words}","memory":null}}}}
+END"#
+        );
+        assert_eq!(run(&script, NO_LIMITS).0.status, Status::Oom, "{words}");
+    }
+}
+
+#[test]
+fn a_process_rounds_products_only_if_its_cell_is_in_tf32() {
+    let script = "echo $TORCH_ALLOW_TF32_CUBLAS_OVERRIDE >&2; exit 1";
+    assert_eq!(run(script, NO_LIMITS).0.log, ["0"]);
+}
+
+#[test]
 fn a_failed_allocation_is_out_of_memory() {
     let (record, _) = run("echo 'memory allocation of 99 bytes failed' >&2; kill -6 $$", NO_LIMITS);
     assert_eq!(record.status, Status::Oom);

@@ -10,11 +10,13 @@ use prunebench_model::Decoder;
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
 use prunebench_results::{Metrics, PerplexityResult, Products, Status, TaskResult};
-use prunebench_tensor::{DType, Device};
+use prunebench_tensor::Device;
 
 use crate::evaluation::{documents, task_input};
+use crate::gpu;
 use crate::machine::hardware;
 use crate::message::{Message, Request};
+use crate::precision::Precision;
 use crate::recipe::{Compressed, Supplies, compress};
 
 /// Progress closer together than this is not sent.
@@ -51,6 +53,9 @@ pub enum CellError {
     /// A number of the measurement that JSON does not have.
     #[error("a number that was measured is none, or infinite: compress less, or use a wider dtype")]
     NotFinite,
+    /// The device has too little memory for the model.
+    #[error("{0}")]
+    Memory(String),
     /// A name in the cell that is none.
     #[error("{0}")]
     Name(String),
@@ -60,6 +65,7 @@ impl CellError {
     fn status(&self) -> Status {
         match self {
             Self::NotFinite => Status::Nan,
+            Self::Memory(_) => Status::Oom,
             Self::Evaluation(prunebench_eval::Error::Measurement(error)) if error.is_not_finite() => Status::Nan,
             _ => Status::Failed,
         }
@@ -139,7 +145,7 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
         engine: cell.engine.parse().map_err(CellError::Name)?,
         kind: cell.device.parse().map_err(CellError::Name)?,
     };
-    let dtype: DType = cell.dtype.parse().map_err(CellError::Name)?;
+    let precision: Precision = cell.dtype.parse().map_err(CellError::Name)?;
     let source = match &request.model {
         Some(path) => ResolvedModel {
             name: cell.model.clone(),
@@ -152,8 +158,12 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
         .cache
         .as_ref()
         .map(|cache| Products::new(&cache.folder, cache.limit_bytes, hardware(device.kind)));
+    device.is_available().map_err(prunebench_model::ModelError::from)?;
+    if let Some(refusal) = gpu::refusal(&source, &device, precision.dtype)? {
+        return Err(CellError::Memory(refusal));
+    }
     progress("load", 0, 1);
-    let mut model = source.load(&device, dtype)?;
+    let mut model = source.load(&device, precision.dtype)?;
     let places = Places::from_env(request.data.clone());
     let Compressed {
         decoder,

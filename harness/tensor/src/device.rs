@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DType, Error, Result, Tensor};
 
+/// Names a device that checks are made on beside the host, such as `candle:cuda:0`.
+pub const DEVICE_VARIABLE: &str = "PRUNEBENCH_DEVICE";
+
+/// Allows, if it is `1` when a process starts, that matrix products of f32 on a GPU round their operands to TF32. libtorch has
+/// no other switch that is reached from here, so candle obeys it too.
+pub const TF32_VARIABLE: &str = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE";
+
+/// Whether matrix products of f32 on a GPU may round their operands to TF32, which has the 11 bits of significand of f16: not
+/// unless [`TF32_VARIABLE`] says so.
+pub fn tf32() -> bool {
+    std::env::var_os(TF32_VARIABLE).is_some_and(|value| value == "1")
+}
+
 /// A tensor library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,16 +149,15 @@ impl Device {
         self.sync()
     }
 
-    /// Every device that can be used now: each compiled engine on the host, then on each GPU.
+    /// The devices that checks are made on: each compiled engine on the host, and the one that the variable [`DEVICE_VARIABLE`]
+    /// names, whether it is there or not. GPUs are not looked for, because two engines never share a process on one.
     pub fn available() -> Vec<Device> {
-        let mut devices = Vec::new();
-        for &engine in Engine::compiled() {
-            devices.push(Device::cpu(engine));
-            devices.extend(
-                (0..)
-                    .map(|index| Device::cuda(engine, index))
-                    .take_while(|device| device.is_available().is_ok()),
-            );
+        let mut devices: Vec<Device> = Engine::compiled().iter().copied().map(Device::cpu).collect();
+        let named = std::env::var(DEVICE_VARIABLE).ok().and_then(|name| name.parse().ok());
+        if let Some(device) = named.filter(|device: &Device| !devices.contains(device)) {
+            // libtorch starts the threads of its backward passes once, for the devices that it knows by then.
+            let _ = device.is_available();
+            devices.push(device);
         }
         devices
     }

@@ -18,7 +18,7 @@ mod threads;
 mod torch;
 
 pub use autograd::no_grad;
-pub use device::{Device, DeviceKind, Engine};
+pub use device::{DEVICE_VARIABLE, Device, DeviceKind, Engine, TF32_VARIABLE, tf32};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use ops::attention::{AttentionMask, Segment};

@@ -115,7 +115,7 @@ impl DepthMap {
         }
         let plan = Plan::new(&self.experiment(engine, &ranges), self.data.as_deref())?;
         let folder = self.results.join(&plan.experiment);
-        let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
+        let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan, &folder)?)?;
         let lines = self.lines(&ranges, &ordered_records(&folder)?);
         let files = self.write(&folder, &lines)?;
         match self.json {

@@ -7,11 +7,12 @@ use std::process::Command;
 use clap::Args;
 use prunebench_datasets::{Catalogue, Error as DataError, Places, text};
 use prunebench_model::source::{ModelSource, smollm2_is_cached, smollm2_path};
-use prunebench_sweep::engine_version;
-use prunebench_tensor::{Device, Engine, Tensor};
+use prunebench_sweep::{Gpu, engine_version};
+use prunebench_tensor::{Device, DeviceKind, Engine};
 use serde::Serialize;
 
 use crate::Outcome;
+use crate::cmd::probe::{Answer, compute, probe};
 use crate::output::{print, print_json};
 
 /// Say what is present, what is missing, and the command that mends it.
@@ -86,6 +87,7 @@ impl Doctor {
                 checks.push(Check::new(format!("{engine} on CUDA"), cuda(engine)));
             }
         }
+        checks.push(Check::new("GPU", gpu()));
         checks.push(Check::new("Python with pip", python()));
         checks.push(Check::new("model tiny", tiny()));
         checks.push(Check::new("model smollm2-135m", smollm2()));
@@ -155,28 +157,29 @@ fn cpu(engine: Engine) -> Finding {
         .map_err(|error| (State::Broken, error, "make setup, then cargo build".into()))
 }
 
-fn cuda(engine: Engine) -> Finding {
-    compute(&Device::cuda(engine, 0))
-        .map(|()| "computes".into())
-        .map_err(|error| {
-            let cure = match engine {
-                Engine::Candle => "on a machine with a GPU and nvcc: cargo build --features cuda",
-                Engine::Torch => "on a machine with a GPU and its driver: LIBTORCH=<a libtorch with CUDA> make setup",
-            };
-            (State::Absent, error, cure.into())
-        })
+fn gpu() -> Finding {
+    let cure = "where there is one, install NVIDIA's driver 580 or newer; without one everything runs on the CPU";
+    let absent = || (State::Absent, "the driver shows none".into(), cure.into());
+    let gpu = Gpu::of(DeviceKind::Cuda(0)).ok_or_else(absent)?;
+    let (name, driver) = gpu.name_and_driver().ok_or_else(absent)?;
+    let memory = gpu
+        .memory()
+        .map(|(free, total)| [free, total].map(|bytes| bytes as f64 / 1e9));
+    let memory = memory.map(|[free, total]| format!(", {free:.1} of {total:.1} GB free"));
+    Ok(format!("{name}, driver {driver}{}", memory.unwrap_or_default()))
 }
 
-/// A product small enough to know by heart.
-fn compute(device: &Device) -> Result<(), String> {
-    let product = || {
-        let a = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], &[2, 2], device)?;
-        a.matmul(&a)?.to_f64_vec()
-    };
-    match product() {
-        Ok(found) if found == [7.0, 10.0, 15.0, 22.0] => Ok(()),
-        Ok(found) => Err(format!("a matrix product is {found:?}, wanted [7, 10, 15, 22]")),
-        Err(error) => Err(error.to_string()),
+fn cuda(engine: Engine) -> Finding {
+    if engine == Engine::Candle && !cfg!(feature = "cuda") {
+        let cure = "make gpu-bundle, and the program in it".to_owned();
+        return Err((State::Absent, "not in this build".into(), cure));
+    }
+    let cure =
+        "on a machine with a GPU: the `start` of `make gpu-bundle`, with a Python that has torch 2.11 for CUDA 13";
+    match probe(Device::cuda(engine, 0), None) {
+        Answer::Computes(found) => Ok(format!("{found}, computes")),
+        Answer::Absent(reason) => Err((State::Absent, reason, cure.into())),
+        Answer::Broken(reason) => Err((State::Broken, reason, cure.into())),
     }
 }
 

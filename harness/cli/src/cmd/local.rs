@@ -1,12 +1,15 @@
 //! Carrying out a plan on this machine.
 
 use std::num::NonZero;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use clap::Args;
-use prunebench_sweep::{Local, Plan};
+use prunebench_results::{Status, find_record};
+use prunebench_sweep::{Local, Plan, Planned};
 
 use crate::cmd::launcher;
+use crate::cmd::probe::check_devices;
 use crate::cmd::sweep::interrupted;
 
 /// How many cells at once, and on what.
@@ -27,14 +30,21 @@ impl LocalArgs {
         (self.jobs.get() > 1).then(|| (cores / self.jobs).max(1))
     }
 
-    /// An interrupt ends the running cells, and a second one the program.
-    pub fn executor(&self, plan: &Plan) -> anyhow::Result<Local<'static>> {
+    /// An interrupt ends the running cells, and a second one the program. Fails if what isn't done yet is for a device that can't
+    /// be used.
+    pub fn executor(&self, plan: &Plan, folder: &Path) -> anyhow::Result<Local<'static>> {
         let other = plan.cells.iter().find_map(|planned| planned.beyond_one_gpu());
         if let Some(other) = other.filter(|_| !self.gpus.is_empty()) {
             anyhow::bail!(
                 "--gpus shows each cell one GPU, which is `cuda` there, but a cell is for {other}; name `cuda`"
             );
         }
+        let records = folder.join("records");
+        let is_done = |planned: &Planned| {
+            let record = find_record(&records, &planned.cell, &planned.key);
+            planned.skip.is_some() || matches!(record, Ok(Some(record)) if record.status == Status::Ok)
+        };
+        check_devices(plan.cells.iter().filter(|planned| !is_done(planned)), &self.gpus)?;
         Ok(Local {
             launcher: launcher()?,
             jobs: self.jobs.get(),

@@ -14,6 +14,7 @@ pub mod list;
 pub mod local;
 pub mod paper;
 pub mod pretrain;
+pub mod probe;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -111,7 +112,7 @@ pub struct PlaceArgs {
     /// Device: cpu, cuda or cuda:INDEX
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Element type: f32, bf16, f16 or f64
+    /// Element type: f32, bf16, f16 or f64; tf32 is f32 whose products a GPU may round
     #[arg(long, default_value = "f32")]
     dtype: String,
     /// Compute threads; all cores if left out
@@ -166,6 +167,7 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
 
 /// Measures each cell in a process of its own, and prints what comes out. Nothing is kept.
 fn measure(plan: &Plan, place: &PlaceArgs) -> anyhow::Result<Vec<Record>> {
+    probe::check_devices(plan.cells.iter(), &[])?;
     let launcher = launcher()?;
     let mut progress = Progress::new(&plan.cells);
     let records: Vec<Record> = (0..plan.cells.len())

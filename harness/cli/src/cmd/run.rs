@@ -44,7 +44,7 @@ impl Run {
             return self.show(&plan);
         }
         let folder = self.experiment.folder(&plan);
-        let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan)?)?;
+        let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan, &folder)?)?;
         carried_out.print(&plan, &folder, self.json)?;
         carried_out.close(Vec::new())
     }

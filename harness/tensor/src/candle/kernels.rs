@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, InplaceOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::on_gpu;
 use crate::cpu;
 
 /// The kernels apply: host, f32, nothing tracked.
@@ -65,7 +66,8 @@ pub(crate) fn with_slice_mut(tensor: &Tensor, write: &mut dyn FnMut(&mut [f32]))
     tensor.inplace_op1(&Write(RefCell::new(write)))
 }
 
-/// Runs `op` in f32 on half-precision elements: candle's sums on the host round to the operand's dtype at every step.
+/// Runs `op` in f32 on half-precision elements: candle's sums on the host, and the terms of its softmax on a GPU, round to the
+/// operand's dtype at every step.
 pub(crate) fn widened(x: &Tensor, op: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     match x.dtype() {
         DType::BF16 | DType::F16 => op(&x.to_dtype(DType::F32)?)?.to_dtype(x.dtype()),
@@ -76,8 +78,8 @@ pub(crate) fn widened(x: &Tensor, op: impl FnOnce(&Tensor) -> Result<Tensor>) ->
 /// Matrix product; a 2-d right side serves every leading dimension of the left.
 pub(crate) fn matmul(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let product = |x: &Tensor, y: &Tensor| match (x.rank(), y.rank()) {
-        (3.., 2) => x.broadcast_matmul(y),
-        _ => x.matmul(y),
+        (3.., 2) => on_gpu::dense(x)?.broadcast_matmul(y),
+        _ => on_gpu::dense(x)?.matmul(&on_gpu::dense(y)?),
     };
     let vector = x.dim(candle_core::D::Minus2)? == 1 || y.dim(candle_core::D::Minus1)? == 1;
     if x.dtype() == DType::F16 && x.device().is_cpu() && vector {
@@ -215,10 +217,8 @@ pub(crate) fn row_likelihoods(logits: &Tensor) -> Result<Option<Vec<(f32, i64)>>
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
     if x.track_op() {
         widened(x, |x| candle_nn::ops::softmax(x, candle_core::D::Minus1))
-    } else if x.device().is_cpu() {
-        widened(&x.contiguous()?, candle_nn::ops::softmax_last_dim)
     } else {
-        candle_nn::ops::softmax_last_dim(&x.contiguous()?)
+        widened(&x.contiguous()?, candle_nn::ops::softmax_last_dim)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The candle engine: conversions, and kernels where candle's own are slow or missing.
 
 pub(crate) mod kernels;
+pub(crate) mod on_gpu;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,9 +13,13 @@ use crate::{DType, DeviceKind, Element, Error, Result, Tensor};
 pub(crate) fn error(op: &'static str, e: candle::Error) -> Error {
     Error::Engine {
         op,
-        // A backtrace belongs to a debugger, not to a message.
-        detail: e.to_string().lines().next().unwrap_or_default().to_string(),
+        detail: first_line(&e),
     }
+}
+
+/// The message without its backtrace, which belongs to a debugger.
+fn first_line(e: &candle::Error) -> String {
+    e.to_string().lines().next().unwrap_or_default().to_string()
 }
 
 /// The candle device. A GPU's is made once: candle treats two handles of one GPU as two devices.
@@ -30,8 +35,9 @@ pub(crate) fn device(kind: DeviceKind) -> Result<candle::Device> {
     }
     let device = candle::Device::new_cuda(index).map_err(|e| Error::Unsupported {
         op: "device",
-        detail: format!("candle can't use cuda:{index}: {}", error("device", e)),
+        detail: format!("candle can't use cuda:{index}: {}", first_line(&e)),
     })?;
+    candle::cuda::set_gemm_reduced_precision_f32(crate::tf32());
     devices.insert(index, device.clone());
     Ok(device)
 }
@@ -80,7 +86,7 @@ pub(crate) fn full(shape: &[usize], value: f64, dtype: DType, kind: DeviceKind) 
 }
 
 pub(crate) fn to_dtype(tensor: &candle::Tensor, dtype: DType) -> candle::Result<candle::Tensor> {
-    tensor.to_dtype(native(dtype))
+    on_gpu::to_dtype(tensor, native(dtype))
 }
 
 pub(crate) fn to_vec<T: Element>(tensor: &candle::Tensor) -> Result<Vec<T>> {

@@ -5,13 +5,13 @@ use crate::ops::broadcast_shape;
 use crate::{Result, Tensor};
 
 macro_rules! arithmetic {
-    ($($(#[$doc:meta])* $name:ident, $candle:ident, $torch:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $candle:path, $torch:ident;)*) => {
         $($(#[$doc])*
         pub fn $name(&self, rhs: &Tensor) -> Result<Tensor> {
             const OP: &str = stringify!($name);
             self.check_same(OP, rhs)?;
             broadcast_shape(OP, &self.shape(), &rhs.shape())?;
-            binary!(self, rhs, OP, |a, b| a.$candle(b), |a, b| a.$torch(b))
+            binary!(self, rhs, OP, |a, b| $candle(a, b), |a, b| a.$torch(b))
         })*
     };
 }
@@ -49,15 +49,15 @@ macro_rules! functions {
 impl Tensor {
     arithmetic! {
         /// Sum.
-        add, broadcast_add, f_add;
+        add, candle_core::Tensor::broadcast_add, f_add;
         /// Difference.
-        sub, broadcast_sub, f_sub;
+        sub, candle_core::Tensor::broadcast_sub, f_sub;
         /// Product.
-        mul, broadcast_mul, f_mul;
+        mul, candle_core::Tensor::broadcast_mul, f_mul;
         /// The larger of two elements.
-        maximum, broadcast_maximum, f_maximum;
+        maximum, crate::candle::on_gpu::maximum, f_maximum;
         /// The smaller of two elements.
-        minimum, broadcast_minimum, f_minimum;
+        minimum, crate::candle::on_gpu::minimum, f_minimum;
     }
 
     /// Quotient of floats.
@@ -125,7 +125,8 @@ impl Tensor {
     /// x limited to [`min`, `max`].
     pub fn clamp(&self, min: f64, max: f64) -> Result<Tensor> {
         self.check_float("clamp")?;
-        unary!(self, "clamp", |t| t.clamp(min, max), |t| t.f_clamp(min, max))
+        unary!(self, "clamp", |t| crate::candle::on_gpu::clamp(t, min, max), |t| t
+            .f_clamp(min, max))
     }
 
     /// `on_true` where `self` is not 0, else `on_false`; the three broadcast together.

@@ -41,12 +41,8 @@ impl Tensor {
     pub fn argmax(&self, dim: usize) -> Result<Tensor> {
         self.check_dim("argmax", dim)?;
         self.check_some("argmax", dim)?;
-        unary!(
-            self,
-            "argmax",
-            |t| t.argmax(dim).and_then(|t| t.to_dtype(candle_core::DType::I64)),
-            |t| t.f_argmax(dim as i64, false)
-        )
+        unary!(self, "argmax", |t| crate::candle::on_gpu::argmax(t, dim), |t| t
+            .f_argmax(dim as i64, false))
     }
 
     /// Sum of all elements, a scalar.

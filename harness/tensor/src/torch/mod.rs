@@ -21,13 +21,14 @@ fn load_cuda() -> std::result::Result<(), String> {
         .get_or_init(|| {
             use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
             // SAFETY: the library's initialisers only register kernels with the libtorch already loaded.
-            let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }
-                .map_err(|e| e.to_string())?;
+            let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| {
+                format!("its CUDA half can't be loaded ({e}); take a libtorch with CUDA and all that it needs")
+            })?;
             std::mem::forget(library);
             if tch::Cuda::is_available() {
                 Ok(())
             } else {
-                Err("libtorch sees no CUDA device".to_string())
+                Err("it finds no GPU; see what nvidia-smi and CUDA_VISIBLE_DEVICES say".to_string())
             }
         })
         .clone()
@@ -42,7 +43,7 @@ pub(crate) fn device(kind: DeviceKind) -> Result<tch::Device> {
     let count = tch::Cuda::device_count() as usize;
     if index >= count {
         return Err(refuse(format!(
-            "cuda:{index} asked for, libtorch sees {count} CUDA devices"
+            "libtorch can't use cuda:{index}: it finds {count} GPUs, counted from 0"
         )));
     }
     Ok(tch::Device::Cuda(index))

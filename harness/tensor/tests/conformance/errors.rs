@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use prunebench_tensor::{AdamW, AttentionMask, DType, Device, DeviceKind, Engine, Error, Result, Segment, Tensor};
+use prunebench_tensor::{
+    AdamW, AttentionMask, DEVICE_VARIABLE, DType, Device, DeviceKind, Engine, Error, Result, Segment, Tensor, tf32,
+};
 
 use crate::case::FLOATS;
 
@@ -492,7 +494,12 @@ fn engines_never_mix() {
 
 #[test]
 fn a_device_that_is_not_there_is_unsupported() {
-    for engine in [Engine::Candle, Engine::Torch] {
+    // Two engines don't share a process on GPUs.
+    let on_gpu = Device::available()
+        .into_iter()
+        .find(|device| device.kind != DeviceKind::Cpu);
+    let engines = [Engine::Candle, Engine::Torch].into_iter();
+    for engine in engines.filter(|engine| on_gpu.is_none_or(|device| device.engine == *engine)) {
         let device = Device::cuda(engine, 1000);
         let outcome = Tensor::zeros(&[1], DType::F32, &device);
         assert!(
@@ -500,6 +507,17 @@ fn a_device_that_is_not_there_is_unsupported() {
             "{device}: {outcome:?}"
         );
         assert!(matches!(device.is_available(), Err(Error::Unsupported { .. })));
+    }
+}
+
+#[test]
+fn the_device_that_is_named_is_checked() {
+    if let Ok(name) = std::env::var(DEVICE_VARIABLE) {
+        let device: Device = name
+            .parse()
+            .unwrap_or_else(|error| panic!("{DEVICE_VARIABLE}: {error}"));
+        assert!(Device::available().contains(&device));
+        eprintln!("conformance on {device}, TF32 {}", if tf32() { "on" } else { "off" });
     }
 }
 
