@@ -64,22 +64,17 @@ layer-parallelism: model ## study layer parallelism on SmolLM2-135M (two hours o
 	mv $(LP_RESULTS)/README.md.partial $(LP_RESULTS)/README.md
 
 # cog runs what stands in the README's comments and puts the output below.
-COG_HOME = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/prunebench/cogapp-3.6.0
-COG = PYTHONPATH='$(COG_HOME)' python3 -m cogapp -I reports -p 'from readme import *'
-
-$(COG_HOME):
-	PIP_USER=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps --target '$@.partial' cogapp==3.6.0
-	mv '$@.partial' '$@'
+COG = PYTHONPATH="$$(harness/setup/cog.sh)" python3 -m cogapp -I reports -p 'from readme import *'
 
 readme-records: setup ## measure again what the README's tables of records show (some minutes on 2 cores)
 	cargo run -- run harness/experiments/quick.toml --results results/readme
 	cargo run -- run harness/experiments/tiny.toml --results results/readme
 
-readme: setup $(COG_HOME) ## put the tables into README.md again, from the committed records
+readme: setup ## put the tables into README.md again, from the committed records
 	cargo build --quiet
 	$(COG) -r README.md
 
-readme-check: setup $(COG_HOME) ## fail if a table of a README is not that of its records
+readme-check: setup ## fail if a table of a README is not that of its records
 	cargo build --quiet
 	$(COG) --check --diff README.md
 	python3 $(WE_RESULTS)/tables.py $(WE_RESULTS)/records.csv | diff $(WE_RESULTS)/README.md -

@@ -18,12 +18,13 @@ built=$(cargo build --target-dir target/cuda --package prunebench --package prun
     --bin prunebench --test conformance --features prunebench/cuda --message-format json-render-diagnostics)
 
 rm -rf "$out"
-mkdir -p "$tree/bin" "$tree/harness"
+mkdir -p "$tree/bin" "$tree/harness" "$tree/tests/peers"
 for program in prunebench conformance; do
     file=$(sed -n 's/.*"name":"'$program'".*"executable":"\([^"]*\)".*/\1/p' <<<"$built")
     strip -o "$tree/bin/$program" "$file"
 done
 cp -r harness/experiments harness/gpu "$tree/harness"
+cp tests/peers/throughput.py "$tree/tests/peers"
 ln -s harness/gpu/start "$tree/start"
 
 tar -C "$out" --owner 0 --group 0 -c "$name" | xz -T0 | split -b 60MB -d - "$out/$name.tar.xz."

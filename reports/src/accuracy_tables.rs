@@ -8,7 +8,7 @@ use crate::{
     comparison::{Comparison, Group, RatioEstimate, method, place},
     gate::{suite_name, task_name},
     notes,
-    quantity::{Quantity, Subject},
+    quantity::{EntryOf, Quantity, Subject},
     table::{Column, Entry, Table},
     task_notes,
 };
@@ -111,7 +111,7 @@ impl Comparison<'_> {
     pub(crate) fn change_quantities<'a>(&'a self, score: Score<'a>) -> Vec<Quantity<'a>> {
         let name = self.series_name(score);
         let header = format!("Δ to {}", self.baseline.join(" + "));
-        let quantity = |what: &str, column, entry: Box<dyn Fn(&Group) -> Option<Entry> + Send + Sync + 'a>| {
+        let quantity = |what: &str, column, entry: EntryOf<'a>| {
             let name = format!("{what} {name}");
             Quantity::new(column, Subject::ScoreChange, entry)
                 .named(name)

@@ -181,18 +181,25 @@ pub(crate) enum Number {
 
 /// Numbers with intervals, each resampled once: several tables and files show it. Records are told apart by their keys.
 #[derive(Debug)]
-pub(crate) struct Resampled<T>(Mutex<HashMap<(Vec<CellKey>, Number), Option<T>>>);
+pub(crate) struct Resampled<T> {
+    known: Mutex<HashMap<Sample, Option<T>>>,
+}
+
+/// Records with the number of theirs.
+type Sample = (Vec<CellKey>, Number);
 
 impl<T> Default for Resampled<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self {
+            known: Mutex::default(),
+        }
     }
 }
 
 impl<T: Copy> Resampled<T> {
     pub(crate) fn get(&self, records: &[&Record], number: Number, make: impl FnOnce() -> Option<T>) -> Option<T> {
         let key = (records.iter().map(|record| record.key.clone()).collect(), number);
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&made) = known().get(&key) {
             return made;
         }

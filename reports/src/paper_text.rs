@@ -15,7 +15,7 @@ impl PaperTable {
     /// that is comparable; the reasons are numbered in the notes.
     pub fn to_table(&self) -> Table {
         let mut notes = Notes::default();
-        let mut columns: Vec<Column> = self.labels.iter().map(|label| Column::text(label)).collect();
+        let mut columns: Vec<Column> = self.labels.iter().map(Column::text).collect();
         columns.push(Column::text("value"));
         columns.extend(self.columns.iter().map(|name| Column::number(name, "")));
         columns.push(Column::text("comparable"));

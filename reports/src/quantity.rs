@@ -22,8 +22,11 @@ pub(crate) struct Quantity<'a> {
     /// Whether it is relative to the baseline.
     pub(crate) relative: bool,
     /// What it is of a group; `None` if there is no such number.
-    pub(crate) entry: Box<dyn Fn(&Group) -> Option<Entry> + Send + Sync + 'a>,
+    pub(crate) entry: EntryOf<'a>,
 }
+
+/// What a column shows of a group.
+pub(crate) type EntryOf<'a> = Box<dyn Fn(&Group) -> Option<Entry> + Send + Sync + 'a>;
 
 /// What a number is about: the notes that it wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

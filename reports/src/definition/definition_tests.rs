@@ -138,7 +138,7 @@ fn parts_have_headings_and_their_own_best() {
 fn an_entry_with_two_numbers_is_refused_and_so_are_numbers_over_other_windows() {
     let definition = format!("[[columns]]\n{SHOWN}\n");
     let both = vec![dense("candle"), dense("torch")];
-    let error = table(&definition, &[both.clone()]).unwrap_err().to_string();
+    let error = table(&definition, std::slice::from_ref(&both)).unwrap_err().to_string();
     assert!(
         error.contains("the row `dense` has two numbers") && error.contains("torch cpu f32"),
         "{error}"
