@@ -8,7 +8,7 @@ use prunebench_results::{
 };
 use rayon::prelude::*;
 
-use crate::accuracy::Change;
+use crate::accuracy::{Change, Score};
 use crate::statistics::{
     Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities, speed_ratio,
 };
@@ -82,19 +82,25 @@ impl<'a> Comparison<'a> {
 
     /// Resamples what the tables and their files show of groups and of single records, on all cores, so that it lies ready.
     pub(crate) fn resample(&self) {
-        let scores = self.scores();
+        let shown = self.scores();
+        let mut in_files = shown.clone();
+        let results = self.groups.iter().find_map(|group| group.metrics().next());
+        for (index, result) in results.into_iter().flat_map(|metrics| metrics.tasks.iter().enumerate()) {
+            let metrics = result.metrics.iter().map(|metric| metric.name);
+            in_files.extend(metrics.map(|metric| Score::Task { index, metric }));
+        }
         let protocols = self.first().cell.evaluation.perplexity.len();
-        let all = |records: &[&Record]| {
+        let all = |records: &[&Record], scores: &[Score]| {
             for index in 0..protocols {
                 self.ratio(records, index);
             }
-            for &score in &scores {
+            for &score in scores {
                 self.change(records, score);
             }
         };
         self.groups.par_iter().for_each(|group| {
-            all(&group.records);
-            group.records.iter().for_each(|&record| all(&[record]));
+            all(&group.records, &shown);
+            group.records.iter().for_each(|&record| all(&[record], &in_files));
         });
     }
 

@@ -1,6 +1,7 @@
 //! What tables can show of a group of records, by name.
 
 use prunebench_results::CellKey;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     comparison::{Comparison, Group},
@@ -23,6 +24,14 @@ pub(crate) struct Quantity<'a> {
     pub(crate) relative: bool,
     /// What it is of a group; `None` if there is no such number.
     pub(crate) entry: EntryOf<'a>,
+}
+
+/// The better end of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Better {
+    Lower,
+    Higher,
 }
 
 /// What a column shows of a group.

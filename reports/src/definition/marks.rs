@@ -1,8 +1,9 @@
 //! Which numbers of a column are surely the best.
 
-use super::{Better, rows::Cell};
+use super::rows::Cell;
 use crate::{
     gate::{Change, Observed, Snapshot},
+    quantity::Better,
     statistics::holm,
     table::{Mark, Rank},
 };

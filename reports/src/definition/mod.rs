@@ -13,7 +13,7 @@ use crate::{
     Comparison,
     compare::Field,
     notes,
-    quantity::{Quantity, Subject},
+    quantity::{Better, Quantity, Subject},
     table::{Column, Entry, Table},
 };
 use marks::mark;
@@ -83,14 +83,6 @@ struct ColumnDefinition {
     /// Which of the row's records stand here.
     #[serde(rename = "where", default)]
     only: Patterns,
-}
-
-/// The better end of a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Better {
-    Lower,
-    Higher,
 }
 
 /// A table that can't be made.

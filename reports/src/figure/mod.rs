@@ -10,6 +10,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 pub(crate) use self::look::Look;
 use self::scale::Scale;
+use crate::quantity::Better;
 
 const SIZE: (u32, u32) = (1000, 600);
 /// The legend's width, and the height of a line of it.
@@ -58,14 +59,6 @@ pub(crate) struct Axis {
     pub(crate) signed: bool,
     /// What 0, 1, … stand for; empty of numbers.
     pub(crate) names: Vec<String>,
-}
-
-/// An end of an axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Better {
-    Lower,
-    Higher,
 }
 
 /// Points that look alike.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use prunebench_results::{Evaluation, Metrics, Record, ThroughputRequest};
 use serde::Serialize;
 
-use crate::figure::Better;
 use crate::gate::Scale;
+use crate::quantity::Better;
 
 /// What the page knows of a number's name.
 #[derive(Debug, Clone, Serialize)]

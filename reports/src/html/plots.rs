@@ -11,8 +11,9 @@ use super::{
     measure::Measure,
     rows::{Number, Row, Section},
 };
-use crate::figure::{Axis, Better, Dot, Dots, Figure, Look};
+use crate::figure::{Axis, Dot, Dots, Figure, Look};
 use crate::plot::{Plot, PlotError};
+use crate::quantity::Better;
 
 /// What quality is drawn against, where it is not the same for all.
 const SIZES: [&str; 2] = ["nonzero parameters", "effective depth"];

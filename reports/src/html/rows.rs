@@ -11,8 +11,8 @@ use super::{
     charts::Chart,
     measure::{Measure, plain_measure},
 };
-use crate::figure::Better;
 use crate::gate::{Change, Observed, Series, plain};
+use crate::quantity::Better;
 use crate::statistics::Interval;
 
 /// The records of a store that have one model and one evaluation.

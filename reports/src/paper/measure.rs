@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     accuracy::{Change, Score},
     comparison::{Comparison, Group, place},
-    paper_mapping::Measure,
+    paper::mapping::Measure,
     statistics::Interval,
     table::grouped,
 };

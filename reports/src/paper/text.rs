@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use prunebench_results::Trust;
 
 use crate::{
+    paper::measure::Measured,
     paper::{MeasuredCell, MeasuredRow, PaperRow, PaperTable, PublishedCell},
-    paper_measure::Measured,
     table::{Column, Entry, Source, Table},
 };
 

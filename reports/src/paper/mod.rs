@@ -1,13 +1,16 @@
 //! A published table with what was measured here beside it.
 
+mod mapping;
+mod measure;
+mod text;
+
+pub use mapping::{Mapping, MappingError};
+use mapping::{RowMapping, TableMapping};
+pub use measure::Measured;
 use prunebench_results::{Paper, Published, PublishedError, PublishedTable, Record, Status, Trust};
 use serde::Serialize;
 
-use crate::{
-    comparison::{method, place},
-    paper_mapping::{Mapping, RowMapping, TableMapping},
-    paper_measure::Measured,
-};
+use crate::comparison::{method, place};
 
 /// A published table, row by row, each with the rows that were measured for it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -311,5 +314,4 @@ fn measured_cell(
 }
 
 #[cfg(test)]
-#[path = "paper_tests.rs"]
-mod tests;
+mod paper_tests;

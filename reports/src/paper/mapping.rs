@@ -8,16 +8,16 @@ use wildmatch::WildMatch;
 
 /// Paper and text of every file `papers/<id>/tables.toml`.
 const EMBEDDED: [(&str, &str); 5] = [
-    ("drpruning", include_str!("../papers/drpruning/tables.toml")),
-    ("flexigpt", include_str!("../papers/flexigpt/tables.toml")),
+    ("drpruning", include_str!("../../papers/drpruning/tables.toml")),
+    ("flexigpt", include_str!("../../papers/flexigpt/tables.toml")),
     (
         "layer_parallelism",
-        include_str!("../papers/layer_parallelism/tables.toml"),
+        include_str!("../../papers/layer_parallelism/tables.toml"),
     ),
-    ("paser", include_str!("../papers/paser/tables.toml")),
+    ("paser", include_str!("../../papers/paser/tables.toml")),
     (
         "weight_evolution",
-        include_str!("../papers/weight_evolution/tables.toml"),
+        include_str!("../../papers/weight_evolution/tables.toml"),
     ),
 ];
 
