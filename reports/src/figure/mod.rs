@@ -119,7 +119,7 @@ impl Figure {
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
                 (low.min(*y), high.max(*y))
             });
-        let beyond = 0.35 * (high - low);
+        let beyond = 1.5 * (high - low);
         let ends = dots().filter_map(|dot| dot.interval).flatten();
         let near = ends
             .filter(|end| (low - beyond..=high + beyond).contains(end) && (self.up.signed || *end > 0.0 || low <= 0.0));

@@ -173,7 +173,7 @@
     const xs = scaleOf(all.map((p) => p.x.value), x0, x1, x.zero);
     // Whiskers may be cut at the frame, rather than squeeze the points.
     const values = all.map((p) => p.y.value);
-    const reach = (Math.max(...values) - Math.min(...values)) * 0.35;
+    const reach = (Math.max(...values) - Math.min(...values)) * 1.5;
     const ends = all.flatMap((p) => p.y.interval ?? []).filter((end) => end >= Math.min(...values) - reach && end <= Math.max(...values) + reach && (end > 0 || y.zero || !values.every((v) => v > 0)));
     const ys = scaleOf([...values, ...ends], y0, y1, y.zero);
     for (const tick of xs.ticks) drawing.append(
