@@ -98,6 +98,21 @@ pub struct ThroughputRequest {
     pub ceilings: bool,
 }
 
+impl ThroughputRequest {
+    /// What is timed, in words: `prompt 128, generated 16, batch 1`, and the ranks if there are any.
+    pub fn setting(&self) -> String {
+        let Self {
+            prompt_tokens,
+            generated_tokens,
+            batch,
+            tensor_parallel,
+            ..
+        } = self;
+        let ranks = tensor_parallel.map_or_else(String::new, |ranks| format!(", {ranks}"));
+        format!("prompt {prompt_tokens}, generated {generated_tokens}, batch {batch}{ranks}")
+    }
+}
+
 /// A model split over ranks by heads and FFN columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

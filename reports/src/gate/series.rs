@@ -92,15 +92,7 @@ pub(crate) fn suite_name(suite: &SuiteRequest) -> String {
 
 /// What the speed of a phase is called.
 pub(crate) fn speed_name(phase: &str, request: &ThroughputRequest) -> String {
-    let ThroughputRequest {
-        prompt_tokens,
-        generated_tokens,
-        batch,
-        tensor_parallel,
-        ..
-    } = request;
-    let ranks = tensor_parallel.map_or_else(String::new, |ranks| format!(", {ranks}"));
-    format!("{phase} speed, prompt {prompt_tokens}, generated {generated_tokens}, batch {batch}{ranks}")
+    format!("{phase} speed, {}", request.setting())
 }
 
 /// `None` if an item has no number.

@@ -61,16 +61,6 @@ pub(super) fn setting(evaluation: &Evaluation) -> String {
     let limits = limits
         .into_iter()
         .map(|limit| format!("tasks of at most {limit} documents"));
-    let speed = evaluation.throughput.iter().map(|request| {
-        let ThroughputRequest {
-            prompt_tokens,
-            generated_tokens,
-            batch,
-            tensor_parallel,
-            ..
-        } = request;
-        let ranks = tensor_parallel.map_or_else(String::new, |ranks| format!(", {ranks}"));
-        format!("prompt {prompt_tokens}, generated {generated_tokens}, batch {batch}{ranks}")
-    });
+    let speed = evaluation.throughput.iter().map(ThroughputRequest::setting);
     windows.chain(limits).chain(speed).collect::<Vec<_>>().join("; ")
 }
