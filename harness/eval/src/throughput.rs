@@ -166,9 +166,10 @@ pub fn check_throughput(graph: &Graph, device: DeviceKind, request: &ThroughputR
         return fault("warmup is 0, but the first calls page in weights and fill caches: at least 1 is wanted".into());
     }
     let positions = graph.max_position_embeddings;
-    if request.prompt_tokens.saturating_add(request.generated_tokens) > positions {
+    // The last token is generated and never read.
+    if request.prompt_tokens.saturating_add(request.generated_tokens - 1) > positions {
         return fault(format!(
-            "prompt_tokens {} and generated_tokens {} together exceed the model's {positions} positions",
+            "prompt_tokens {} and all but the last of generated_tokens {} together exceed the model's {positions} positions",
             request.prompt_tokens, request.generated_tokens
         ));
     }

@@ -63,6 +63,18 @@ fn ranks_make_the_same_passes_and_their_all_reduces_are_counted_per_token() {
 }
 
 #[test]
+fn a_full_cache_is_timed_up_to_the_last_position() {
+    let request = ThroughputRequest {
+        prompt_tokens: 61,
+        repeats: 1,
+        ..REQUEST
+    };
+    for &engine in Engine::compiled() {
+        assert!(throughput(&mut small_decoder(engine), &request, 1, 0, &mut |_, _| {}).is_ok());
+    }
+}
+
+#[test]
 fn a_request_that_times_nothing_is_refused_with_its_reason() {
     let mut decoder = small_decoder(Engine::compiled()[0]);
     let mut refused = |request: ThroughputRequest, wanted: &str| {
@@ -91,6 +103,13 @@ fn a_request_that_times_nothing_is_refused_with_its_reason() {
     refused(
         ThroughputRequest {
             generated_tokens: usize::MAX,
+            ..REQUEST
+        },
+        "64 positions",
+    );
+    refused(
+        ThroughputRequest {
+            prompt_tokens: 62,
             ..REQUEST
         },
         "64 positions",
