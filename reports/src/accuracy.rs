@@ -3,7 +3,8 @@
 use prunebench_results::{MetricName, Record, SuiteRequest, TaskItem, TaskRequest, TaskResult, statistics};
 
 use crate::{
-    comparison::{Comparison, Group, Losses, Number, RatioEstimate},
+    comparison::{Comparison, Group, Losses, RatioEstimate},
+    resampled::Number,
     statistics::{Interval, MeanChange, Paired},
 };
 

@@ -1,14 +1,12 @@
 //! Records of one model under several recipes, checked to be comparable and grouped over seeds.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
-use prunebench_results::{
-    CellKey, MetricName, Metrics, PerplexityResult, Record, Samples, ThroughputResult, statistics,
-};
+use prunebench_results::{Metrics, PerplexityResult, Record, Samples, ThroughputResult, statistics};
 use rayon::prelude::*;
 
 use crate::accuracy::{Change, Score};
+use crate::resampled::{Number, Resampled};
 use crate::statistics::{
     Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities, speed_ratio,
 };
@@ -171,47 +169,6 @@ impl<'a> Comparison<'a> {
     pub(crate) fn is_in_rounds(&self) -> bool {
         let evaluation = &self.first().cell.evaluation;
         evaluation.throughput.is_some() && evaluation.perplexity.is_empty() && evaluation.tasks.is_empty()
-    }
-}
-
-/// What is resampled for a group or a single record.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Number {
-    /// Under the cell's protocol of this place.
-    Perplexity(usize),
-    /// A metric of the cell's task of this place.
-    Task(usize, MetricName),
-    /// The mean of the suite of this name.
-    Suite(String),
-}
-
-/// Numbers with intervals, each resampled once: several tables and files show it. Records are told apart by their keys.
-#[derive(Debug)]
-pub(crate) struct Resampled<T> {
-    known: Mutex<HashMap<Sample, Option<T>>>,
-}
-
-/// Records with the number of theirs.
-type Sample = (Vec<CellKey>, Number);
-
-impl<T> Default for Resampled<T> {
-    fn default() -> Self {
-        Self {
-            known: Mutex::default(),
-        }
-    }
-}
-
-impl<T: Copy> Resampled<T> {
-    pub(crate) fn get(&self, records: &[&Record], number: Number, make: impl FnOnce() -> Option<T>) -> Option<T> {
-        let key = (records.iter().map(|record| record.key.clone()).collect(), number);
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&made) = known().get(&key) {
-            return made;
-        }
-        let made = make();
-        known().insert(key, made);
-        made
     }
 }
 

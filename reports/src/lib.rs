@@ -22,6 +22,7 @@ mod plot;
 mod quantity;
 mod raw;
 mod raw_tasks;
+mod resampled;
 pub mod statistics;
 mod table;
 mod task_notes;

@@ -21,6 +21,7 @@ mod task;
 mod task_items;
 #[cfg(test)]
 mod test_records;
+mod throughput;
 
 pub use cell::{
     Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, TensorParallel, ThroughputRequest,
@@ -28,10 +29,7 @@ pub use cell::{
 };
 pub use check::{Finding, check_store};
 pub use claim::{Owner, Running, running};
-pub use measurement::{
-    Ceiling, Ceilings, GpuMemoryOf, GpuReadings, GpuState, MeasurementError, PerplexityResult, PerplexityUnit, Rate,
-    Samples, ThroughputResult, TrainingResult,
-};
+pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, TrainingResult};
 pub use products::{Product, Products};
 pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
 pub use published_check::Discrepancy;
@@ -46,3 +44,4 @@ pub use task::{
     TaskResult,
 };
 pub use task_items::{ChoiceLength, ScoredItem};
+pub use throughput::{Ceiling, Ceilings, GpuMemoryOf, GpuReadings, GpuState, ThroughputResult};

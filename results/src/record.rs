@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cell::{Cell, CellKey, Inputs},
-    measurement::{PerplexityResult, ThroughputResult, TrainingResult},
+    measurement::{PerplexityResult, TrainingResult},
     task::TaskResult,
+    throughput::ThroughputResult,
 };
 
 /// The version of the record format. Records of older versions are read as what they mean in this one.
