@@ -271,12 +271,11 @@ impl<'a> Run<'a> {
                 return Err(ModelError::Graph(detail.to_string()).into());
             };
             let count = targets.len();
-            let targets = decoder.ids(&[targets])?.reshape(&[count])?;
             let nll = self.meter.pass(decoder, share, &mut |_, _| Ok(()), |_| {
                 let hidden = finish(decoder, first, stream)?.squeeze(0)?;
-                decoder.target_nll(&hidden.narrow(0, 0, count)?, &targets)
+                decoder.target_nll(&hidden.narrow(0, 0, count)?, targets)
             })?;
-            nats += nll.into_iter().map(f64::from).sum::<f64>();
+            nats += nll.into_iter().sum::<f64>();
             tokens += count;
         }
         Ok(nats / tokens as f64)

@@ -81,7 +81,7 @@ fn wanda_loses_less_than_magnitude_at_the_same_ratio() {
             "{recipe}: {sparsity}"
         );
         let losses = run.model.negative_log_likelihood(&scored).expect("scores").concat();
-        losses.iter().map(|&nll| f64::from(nll)).sum::<f64>() / losses.len() as f64
+        losses.iter().sum::<f64>() / losses.len() as f64
     };
     let (wanda, magnitude) = (nll("wanda(ratio=0.5)"), nll("magnitude(ratio=0.5, scope=row)"));
     assert!(wanda < magnitude, "wanda {wanda} nats a token, magnitude {magnitude}");

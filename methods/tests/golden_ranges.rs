@@ -60,7 +60,7 @@ fn perplexities_of_ranges_are_those_of_the_reference() {
             let decoder = edited(&model.decoder, name);
             let nll = ids.chunks_exact(512).take(WINDOWS).map(|window| {
                 let nll = decoder.negative_log_likelihood(&[window]).expect("measures").remove(0);
-                nll.into_iter().map(f64::from).sum::<f64>()
+                nll.into_iter().sum::<f64>()
             });
             let found = (nll.sum::<f64>() / (WINDOWS * 511) as f64).exp();
             let wanted = wanted.as_f64().expect("a number");

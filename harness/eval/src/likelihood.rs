@@ -1,7 +1,7 @@
 //! Log-likelihoods of token sequences after their contexts, with shared beginnings computed once.
 
 use prunebench_model::{Decoder, KvCache, ModelError, Packed, shared};
-use prunebench_tensor::{DType, Tensor, no_grad};
+use prunebench_tensor::{Tensor, no_grad};
 use serde::Serialize;
 
 use crate::Result;
@@ -330,13 +330,13 @@ impl Rows {
                 .map(|&pair| (self.pairs[pair].0 - start, self.pairs[pair].1 as usize))
                 .collect();
             let (likelihoods, likeliest) = of_model.token_log_likelihoods(&pairs)?;
-            let (likelihoods, likeliest) = (likelihoods.to_f64_vec()?, likeliest.to_vec::<i64>()?);
+            let (likelihoods, likeliest) = (likelihoods.to_vec::<f64>()?, likeliest.to_vec::<i64>()?);
             for ((&pair, likelihood), (row, token)) in now.iter().zip(likelihoods).zip(pairs) {
                 tokens[pair] = (likelihood, likeliest[row] == token as i64 && !likelihood.is_nan());
             }
             if let Some((dense, hidden)) = dense {
                 let of_dense = dense.logits(&hidden.narrow(0, start, count)?)?;
-                divergence.extend(kullback_leibler(&of_dense, &of_model)?);
+                divergence.extend(of_dense.kl_divergence(&of_model)?.to_vec::<f64>()?);
             }
         }
         let mut next = 0;
@@ -353,17 +353,6 @@ impl Rows {
         };
         Ok(sequences.iter().map(&mut answer).collect())
     }
-}
-
-/// Σ_v p(v) (ln p(v) − ln q(v)) of each row, for logits `[R, V]` of p and q.
-fn kullback_leibler(p: &Tensor, q: &Tensor) -> Result<Vec<f64>> {
-    let log = |logits: &Tensor| match logits.dtype() {
-        DType::F64 => logits.log_softmax(),
-        _ => logits.to_dtype(DType::F32)?.log_softmax(),
-    };
-    let log_p = log(p)?;
-    let terms = log_p.exp()?.mul(&log_p.sub(&log(q)?)?)?;
-    Ok(terms.sum(1, false)?.to_f64_vec()?)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ fn score(
     let mut window_nll = Vec::with_capacity(total);
     for batch in cut.windows.chunks((TOKENS_AT_ONCE / window).max(1)) {
         for tokens in decoder.negative_log_likelihood(batch)? {
-            let nll: f64 = tokens.iter().map(|&nll| f64::from(nll)).sum();
+            let nll: f64 = tokens.iter().sum();
             // At once, and not after every other window was scored in vain.
             if !nll.is_finite() {
                 let (protocol, index, value) = (protocol.id.clone(), window_nll.len(), nll);

@@ -14,7 +14,7 @@ impl Decoder {
     }
 
     /// Nats of every token after the first, given those before it, for a batch of sequences of one length: `[B][T − 1]`.
-    pub fn negative_log_likelihood(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+    pub fn negative_log_likelihood(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f64>>> {
         let ids = self.ids(sequences)?;
         let (batch, length) = (sequences.len(), ids.dim(1)?);
         if length < 2 {
@@ -28,20 +28,21 @@ impl Decoder {
             let hidden = self.hidden(&inputs, None, &mut |_, _| Ok(()))?;
             let rows = batch * (length - 1);
             let hidden = hidden.reshape(&[rows, self.graph.hidden_size])?;
-            self.target_nll(&hidden, &ids.narrow(1, 1, length - 1)?.reshape(&[rows])?)
+            let targets: Vec<u32> = sequences.iter().flat_map(|tokens| &tokens[1..]).copied().collect();
+            self.target_nll(&hidden, &targets)
         })?;
-        Ok(nll.chunks(length - 1).map(<[f32]>::to_vec).collect())
+        Ok(nll.chunks(length - 1).map(<[f64]>::to_vec).collect())
     }
 
-    /// Nats of each target `[N]` after its final hidden state `[N, hidden]`.
-    pub fn target_nll(&self, hidden: &Tensor, targets: &Tensor) -> Result<Vec<f32>> {
-        let (rows, chunk) = (hidden.dim(0)?, self.logit_rows_at_once());
-        let mut nll = Vec::with_capacity(rows);
-        for start in (0..rows).step_by(chunk) {
-            let count = chunk.min(rows - start);
-            let logits = self.logits(&hidden.narrow(0, start, count)?)?;
-            let slice: Tensor = logits.cross_entropy(&targets.narrow(0, start, count)?)?;
-            nll.extend(slice.to_dtype(prunebench_tensor::DType::F32)?.to_vec::<f32>()?);
+    /// Nats of each of N targets after its final hidden state `[N, hidden]`.
+    pub fn target_nll(&self, hidden: &Tensor, targets: &[u32]) -> Result<Vec<f64>> {
+        let chunk = self.logit_rows_at_once();
+        let mut nll = Vec::with_capacity(targets.len());
+        for (index, targets) in targets.chunks(chunk).enumerate() {
+            let logits = self.logits(&hidden.narrow(0, index * chunk, targets.len())?)?;
+            let pairs: Vec<(usize, usize)> = targets.iter().map(|&target| target as usize).enumerate().collect();
+            let (likelihoods, _) = logits.token_log_likelihoods(&pairs)?;
+            nll.extend(likelihoods.to_vec::<f64>()?.into_iter().map(|likelihood| -likelihood));
         }
         Ok(nll)
     }

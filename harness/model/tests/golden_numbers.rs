@@ -32,7 +32,7 @@ fn perplexity(decoder: &Decoder, ids: &[u32], window: usize, windows: usize) -> 
     let windows: Vec<&[u32]> = ids.chunks_exact(window).take(windows).collect();
     for batch in windows.chunks(batch) {
         let nll = decoder.negative_log_likelihood(batch).unwrap();
-        total += nll.iter().flatten().map(|&nll| nll as f64).sum::<f64>();
+        total += nll.iter().flatten().sum::<f64>();
     }
     (total / (windows.len() * (window - 1)) as f64).exp()
 }

@@ -249,7 +249,6 @@ fn likelihoods_score_a_window_of_one_token_more_than_the_context() {
             .zip(&ids[1..])
             .map(|(logits, &next)| logits.iter().map(|x| x.exp()).sum::<f64>().ln() - logits[next as usize])
             .collect();
-        let found: Vec<f64> = found.into_iter().map(f64::from).collect();
         assert_near(&found, &wanted, 1e-3, &device.to_string());
     }
 }

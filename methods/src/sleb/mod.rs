@@ -191,7 +191,7 @@ mod tests {
                     left.remove_blocks(removed).unwrap();
                     let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
                     let nll = left.negative_log_likelihood(&windows).unwrap().concat();
-                    nll.iter().map(|&nats| f64::from(nats)).sum::<f64>() / nll.len() as f64
+                    nll.iter().sum::<f64>() / nll.len() as f64
                 };
                 assert!((found - mean(&gone[..count])).abs() < 1e-5);
                 for other in (1..BLOCKS - 1).filter(|block| !gone[..count].contains(block)) {

@@ -185,30 +185,27 @@ impl CustomOp2 for CrossEntropy {
 }
 
 pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    if fast(&[logits]) && targets.is_contiguous() {
-        return logits.apply_op2_no_bwd(targets, &CrossEntropy);
-    }
     let logits = if logits.dtype() == DType::F64 {
         logits.clone()
     } else {
         logits.to_dtype(DType::F32)?
     };
+    if fast(&[&logits]) && targets.is_contiguous() {
+        return logits.apply_op2_no_bwd(targets, &CrossEntropy);
+    }
     let chosen = log_softmax(&logits)?.gather(&targets.contiguous()?.unsqueeze(1)?, 1)?;
     chosen.squeeze(1)?.neg()
 }
 
-/// [`cpu::row_likelihoods`] where it applies.
-pub(crate) fn row_likelihoods(logits: &Tensor) -> Result<Option<Vec<(f32, i64)>>> {
-    if !host_f32(&[logits]) {
+/// What `work` makes of the elements of a host f32 tensor in row-major order, if nothing is tracked.
+pub(crate) fn on_host<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<Option<T>> {
+    if !host_f32(&[tensor]) {
         return Ok(None);
     }
-    let logits = logits.contiguous()?;
-    let (storage, layout) = logits.storage_and_layout();
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
-        candle_core::Storage::Cpu(storage) => Ok(Some(cpu::row_likelihoods(
-            slice(storage, layout)?,
-            logits.dim(1)?.max(1),
-        ))),
+        candle_core::Storage::Cpu(storage) => Ok(Some(work(slice(storage, layout)?))),
         _ => Ok(None),
     }
 }

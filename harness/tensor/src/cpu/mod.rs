@@ -3,17 +3,15 @@
 //! Each runs under `pulp`'s dispatch, so that the compiler vectorises it for the widest instructions the machine has.
 
 mod attention;
-mod cross_entropy;
 mod exp;
+mod likelihood;
 mod matvec;
 #[cfg(feature = "candle")]
 mod swiglu;
 mod update;
 
 pub(crate) use attention::{AttentionSizes, Strided, attention};
-#[cfg(feature = "candle")]
-pub(crate) use cross_entropy::cross_entropy;
-pub(crate) use cross_entropy::row_likelihoods;
+pub(crate) use likelihood::{cross_entropy, row_divergences, row_likelihoods};
 pub(crate) use matvec::matvec;
 #[cfg(feature = "candle")]
 pub(crate) use swiglu::swiglu;

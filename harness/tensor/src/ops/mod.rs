@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 mod elementwise;
 mod index;
+mod likelihood;
 mod linalg;
 mod nn;
 mod reduce;

@@ -156,22 +156,29 @@ pub(crate) fn rope(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result {
     Tensor::f_cat(&[first, second], -1)
 }
 
+/// libtorch's own, with its backward pass, where something is tracked or lies on a GPU. Its sum over the vocabulary is in f32 and
+/// off by some 10^-6, to one side, which a gradient does not notice and a measured loss does.
 pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result {
     let wide = match logits.kind() {
         Kind::Double => Kind::Double,
         _ => Kind::Float,
     };
+    let logits = logits.f_to_kind(wide)?;
+    if untracked(&[&logits]) {
+        let (logits, targets) = (logits.f_contiguous()?, Vec::<i64>::try_from(targets)?);
+        let vocab = logits.size()[1].max(1) as usize;
+        return filled(&[targets.len() as i64], |out| {
+            cpu::cross_entropy(slice(&logits), vocab, &targets, out);
+        });
+    }
     // No target is ignored: libtorch's default would score a stray −100 as 0.
-    logits
-        .f_to_kind(wide)?
-        .f_cross_entropy_loss(targets, None::<&Tensor>, tch::Reduction::None, i64::MIN, 0.0)
+    logits.f_cross_entropy_loss(targets, None::<&Tensor>, tch::Reduction::None, i64::MIN, 0.0)
 }
 
-/// [`cpu::row_likelihoods`] where it applies.
-pub(crate) fn row_likelihoods(logits: &Tensor) -> std::result::Result<Option<Vec<(f32, i64)>>, TchError> {
-    if !untracked(&[logits]) {
+/// What `work` makes of the elements of a host f32 tensor in row-major order, if nothing is tracked.
+pub(crate) fn on_host<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> std::result::Result<Option<T>, TchError> {
+    if !untracked(&[tensor]) {
         return Ok(None);
     }
-    let vocab = logits.size()[1].max(1) as usize;
-    Ok(Some(cpu::row_likelihoods(slice(&logits.f_contiguous()?), vocab)))
+    Ok(Some(work(slice(&tensor.f_contiguous()?))))
 }

@@ -85,6 +85,8 @@ pub enum Output {
     Same,
     /// That of the inputs, but f32 for the half-precision ones.
     AtLeastF32,
+    /// f64, of terms in f32 unless the inputs are f64.
+    SummedInF64,
     /// 64-bit integers.
     Index,
 }
@@ -174,8 +176,17 @@ impl Case {
     pub fn output_dtype(&self, dtype: DType) -> DType {
         match (self.output, dtype) {
             (Output::Index, _) => DType::I64,
+            (Output::SummedInF64, _) => DType::F64,
             (Output::AtLeastF32, DType::BF16 | DType::F16) => DType::F32,
             _ => dtype,
+        }
+    }
+
+    /// The dtype whose tolerance the result must keep to.
+    pub fn tolerance_dtype(&self, dtype: DType) -> DType {
+        match (self.output, dtype) {
+            (Output::SummedInF64, DType::F32 | DType::BF16 | DType::F16) => DType::F32,
+            _ => self.output_dtype(dtype),
         }
     }
 

@@ -47,6 +47,7 @@ const NOT_DIFFERENTIABLE: &[&str] = &[
     "eq",
     "ge",
     "gt",
+    "kl_divergence",
     "le",
     "lt",
     "token_log_likelihoods",

@@ -158,6 +158,9 @@ const WRONG_SHAPES: &[(&str, Attempt)] = &[
     ("token_log_likelihoods of a token that isn't there", |d| {
         Ok(f32s(&[2, 3], d)?.token_log_likelihoods(&[(0, 3)])?.0)
     }),
+    ("kl_divergence of unequal shapes", |d| {
+        f32s(&[2, 3], d)?.kl_divergence(&f32s(&[2, 4], d)?)
+    }),
     ("cross_entropy with too few targets", |d| {
         f32s(&[2, 3], d)?.cross_entropy(&indices(&[0], d)?)
     }),

@@ -60,13 +60,12 @@ pub fn check(cases: &[Case]) {
             let arrays = case.arrays(dtype);
             let wanted = (case.on_arrays)(&arrays);
             let output = case.output_dtype(dtype);
+            let tolerance = Tolerance::forward(case.tolerance_dtype(dtype));
             for device in Device::available() {
                 for layout in Layout::ALL {
                     let context = format!("{} on {device} in {dtype}, {layout:?}", case.label());
                     match run(case, &arrays, dtype, &device, layout) {
-                        Ok(got) => {
-                            failures.extend(compare(&context, &got, &wanted, output, Tolerance::forward(output)).err())
-                        }
+                        Ok(got) => failures.extend(compare(&context, &got, &wanted, output, tolerance).err()),
                         Err(Error::Unsupported { detail, .. }) => {
                             skips.add(device, dtype, case.op, Pass::Forward, &detail);
                         }

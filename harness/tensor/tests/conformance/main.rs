@@ -11,6 +11,7 @@ mod factorisations;
 mod forward;
 mod gradients;
 mod layout;
+mod likelihoods;
 mod reference;
 mod skips;
 mod state;

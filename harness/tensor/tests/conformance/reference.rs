@@ -55,6 +55,13 @@ pub fn log_softmax(x: &Array) -> Array {
     x.lanes(x.rank() - 1, log_softmax_lane)
 }
 
+pub fn kl_divergence(p: &Array, q: &Array) -> Array {
+    let (log_p, log_q) = (log_softmax(p), log_softmax(q));
+    let terms = log_p.zip(&log_q, |p, q| p.exp() * (p - q));
+    let of_rows = terms.data.chunks(p.shape[1]).map(|row| row.iter().sum());
+    Array::new(&p.shape[..1], of_rows.collect())
+}
+
 pub fn rms_norm(x: &Array, weight: &Array, eps: f64) -> Array {
     x.lanes(x.rank() - 1, |lane| {
         let mean_square = lane.iter().map(|x| x * x).sum::<f64>() / lane.len() as f64;

@@ -35,7 +35,7 @@ fn gradients_of_every_parameter_equal_central_differences() {
             let nll = shifted.negative_log_likelihood(&SEQUENCES).unwrap();
             // The loss itself, in f64: likelihoods come back as f32.
             let (loss, _) = loss_and_gradients(&shifted, &SEQUENCES).unwrap();
-            let mean = nll.iter().flatten().map(|&x| x as f64).sum::<f64>() / 10.0;
+            let mean = nll.iter().flatten().sum::<f64>() / 10.0;
             assert!(
                 (mean - loss).abs() < 1e-5,
                 "the loss is the mean negative log-likelihood"
@@ -186,7 +186,7 @@ fn a_prompt_is_read_and_not_learnt() {
         let (masked, gradients) = gradients(&start, &Trainable::All, std::slice::from_ref(&batch), false);
         // Of six tokens the last two are learnt, and cost what they cost in the whole sequence.
         let nll = start.negative_log_likelihood(&SEQUENCES).unwrap();
-        let wanted: f64 = nll[0][3..].iter().map(|&nll| f64::from(nll)).sum();
+        let wanted: f64 = nll[0][3..].iter().sum();
         assert_eq!(masked.predictions, 2);
         assert!(
             (masked.sum - wanted).abs() < 1e-5,

@@ -5,7 +5,8 @@ use prunebench_tensor::{Result, Tensor};
 use crate::array::Array;
 use crate::case::{Case, Output, Values, case, input, normal};
 use crate::reference::{
-    cross_entropy, largest_places, layer_norm, log_softmax, rms_norm, rope, silu, softmax, token_log_likelihoods,
+    cross_entropy, kl_divergence, largest_places, layer_norm, log_softmax, rms_norm, rope, silu, softmax,
+    token_log_likelihoods,
 };
 
 const SHAPES: &[&[usize]] = &[&[5], &[1, 1], &[3, 33], &[2, 3, 7], &[2, 1, 64], &[2, 576]];
@@ -139,7 +140,7 @@ pub fn cases() -> Vec<Case> {
                 |x| Ok(x[0].token_log_likelihoods(&pairs_of(x)?)?.0),
                 |x| token_log_likelihoods(&x[0], &x[1], &x[2]),
             )
-            .output(Output::AtLeastF32)
+            .output(Output::SummedInF64)
             .forward_only(),
         );
         cases.push(
@@ -151,6 +152,18 @@ pub fn cases() -> Vec<Case> {
             )
             .note("most likely")
             .output(Output::Index)
+            .forward_only(),
+        );
+    }
+    for (rows, vocabulary) in [(1, 2), (4, 7), (3, 33), (2, 5000)] {
+        cases.push(
+            case(
+                "kl_divergence",
+                vec![normal(&[rows, vocabulary]), normal(&[rows, vocabulary])],
+                |x| x[0].kl_divergence(&x[1]),
+                |x| kl_divergence(&x[0], &x[1]),
+            )
+            .output(Output::SummedInF64)
             .forward_only(),
         );
     }
