@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test bench lint
+.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test pin bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -83,6 +83,9 @@ readme-check: setup ## fail if a table of a README is not that of its records
 # Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
 test: setup $(if $(wildcard ../shared/golden),model) ## run every test
 	cargo test --workspace $(TESTFLAGS)
+
+pin: setup ## take over the numbers that moved with a version (results/pinned)
+	PRUNEBENCH_PIN=write cargo test -p prunebench --test end_to_end pinned
 
 bench: model ## run the criterion benches on the one build profile
 	cargo bench --workspace --benches --profile dev

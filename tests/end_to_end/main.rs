@@ -13,6 +13,7 @@ mod html;
 mod killed;
 mod limits;
 mod paper;
+mod pinned;
 mod pretrain;
 mod shared;
 mod slurm;

@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod standing;
 mod tables;
+mod versions;
 pub mod worker;
 
 pub use batch::{
@@ -50,3 +51,4 @@ pub use standing::{Standing, Unsuccessful};
 pub use tables::{
     Tables, TablesError, comparable_parts, listed_records, ordered_records, write_depth_plot, write_whole,
 };
+pub use versions::Earlier;

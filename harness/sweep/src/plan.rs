@@ -21,6 +21,7 @@ use crate::precision::Precision;
 use crate::problem::{Collector, Problems};
 use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery};
 use crate::recovery::Recovery;
+use crate::versions;
 
 /// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
 pub const BASELINE: &str = "dense";
@@ -310,13 +311,10 @@ impl Planner<'_> {
             (MODEL_INPUT.to_owned(), model.hash.clone()),
             ("model name".to_owned(), model.name.clone()),
             (format!("engine:{engine}"), engine_version(engine)),
-            ("prunebench".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            versions::numerics(engine),
             ("threads".to_owned(), self.threads.to_string()),
         ]);
-        for method in methods {
-            let card = method.card();
-            inputs.insert(format!("method:{}", card.id), format!("version {}", card.version));
-        }
+        inputs.extend(methods.iter().map(|method| versions::method(method.card())));
         if let Some(calibration) = self
             .experiment
             .calibration

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use crate::forecast::{duration, moment};
 use crate::tables::{TablesError, ordered_keys};
+use crate::versions::Earlier;
 
 /// How far the cells of a sweep are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub struct Standing {
     pub waiting: usize,
     /// Those that ended without numbers and not by being skipped, ordered by name.
     pub unsuccessful: Vec<Unsuccessful>,
+    /// Records of the folder that were measured by other versions than this program's, of cells of the plan or not.
+    pub earlier: Earlier,
     /// Cells measured, over the time from the first start to the last end, pauses included; absent of too short a time.
     pub cells_per_hour: Option<f64>,
     /// What the rest takes if each cell takes the median time of those that are `ok` and as many run at once as now; absent
@@ -57,7 +60,9 @@ impl Standing {
         let mut unsuccessful = Vec::new();
         let mut seconds = Vec::new();
         let mut time = Time::default();
+        let mut earlier = Earlier::default();
         visit_records(&records, &mut |record| {
+            earlier.add(&record);
             let Some(status) = statuses.get_mut(record.key.short()) else {
                 return;
             };
@@ -97,6 +102,7 @@ impl Standing {
             ended,
             waiting: left - running.len(),
             unsuccessful,
+            earlier,
             cells_per_hour: time.cells_per_hour(),
             seconds_left: at_once.and_then(|at_once| Some(statistics::median(&seconds)? * left as f64 / at_once)),
             running,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::plan::{Plan, baseline};
+use crate::versions::Earlier;
 
 /// File beside the records that lists the keys of the experiment's cells, so that the records of an earlier wording of the
 /// experiment stay out of its tables.
@@ -145,7 +146,14 @@ fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
     let (mut tables, mut csv, mut tasks_csv) = (Vec::new(), Vec::new(), Vec::new());
     for records in parts {
         let comparison = Comparison::new(&records, &baseline)?;
-        tables.extend(comparison.tables());
+        let mut of_part = comparison.tables();
+        let earlier = Earlier::among(&records);
+        if !earlier.is_empty() {
+            of_part
+                .iter_mut()
+                .for_each(|table| table.notes.push(format!("{earlier}.")));
+        }
+        tables.extend(of_part);
         let unwritable = |error: &dyn std::fmt::Display| TablesError::Text(error.to_string());
         let (mut part, mut tasks) = (Vec::new(), Vec::new());
         comparison.write_csv(&mut part).map_err(|error| unwritable(&error))?;

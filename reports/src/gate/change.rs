@@ -158,7 +158,7 @@ impl Series {
 
 /// Whether an input is of the program and the machine, whose changes a gate is there to judge, and not of what is measured.
 pub(crate) fn is_of_program(input: &str) -> bool {
-    let program = ["engine:", "method:", "prunebench", "threads", "model name"];
+    let program = ["engine:", "numerics:", "method:", "prunebench", "threads", "model name"];
     program.iter().any(|name| input.starts_with(name))
 }
 

@@ -120,6 +120,9 @@ fn summary(standing: &Standing) -> String {
         standing.running.len(),
         standing.waiting
     );
+    if !standing.earlier.is_empty() {
+        text += &format!(" {}; `prunebench run` measures their cells anew.", standing.earlier);
+    }
     if let Some(rate) = standing.cells_per_hour {
         text += &format!(" {rate:.0} cells an hour so far.");
     }

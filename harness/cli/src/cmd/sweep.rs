@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use clap::Args;
 use prunebench_results::Store;
-use prunebench_sweep::{Executor, Experiment, Outcome, Plan, Tables, ordered_records};
+use prunebench_sweep::{Earlier, Executor, Experiment, Outcome, Plan, Tables, ordered_records};
 use serde_json::json;
 
 use crate::cmd::cache::CacheArgs;
@@ -74,6 +74,10 @@ impl CarriedOut {
     /// Carries out what has no `ok` record in `folder`, and writes the tables of what is done.
     pub fn new(plan: &Plan, folder: &Path, executor: &dyn Executor) -> anyhow::Result<Self> {
         let store = store(plan, folder)?;
+        let earlier = Earlier::beside(plan, folder)?;
+        if !earlier.is_empty() {
+            note(&format!("in {}: {earlier}; they are in no table", folder.display()));
+        }
         let mut progress = Progress::new(&plan.cells);
         let outcome = executor.execute(plan, &store, &mut progress)?;
         drop(progress);
