@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test pin bench lint
+.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test pin browser peers bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -85,7 +85,19 @@ test: setup $(if $(wildcard ../shared/golden),model) ## run every test
 	cargo test --workspace $(TESTFLAGS)
 
 pin: setup ## take over the numbers that moved with a version (results/pinned)
-	PRUNEBENCH_PIN=write cargo test -p prunebench --test end_to_end pinned
+	PRUNEBENCH_PIN=write cargo test --workspace --test end_to_end pinned
+
+CHROMIUM ?= chromium
+
+browser: demo ## check the HTML page of the demo's records in Chromium (CHROMIUM=<program>)
+	cargo run --quiet -- report results/runs/quick --html target/demo.html
+	PYTHONPATH="$$(harness/setup/modules.sh tests/browser/requirements.txt)" \
+		python3 tests/browser/page.py target/demo.html --chromium "$$(command -v $(CHROMIUM))"
+
+peers: setup ## put the smallest models beside transformers, lm-eval and SciPy (some minutes, most of them to fetch these)
+	cargo build --quiet --workspace --bins --examples
+	export PYTHONPATH="$$(harness/setup/modules.sh tests/peers/requirements.txt)" && for script in tests/peers/*.py; do \
+		echo "$$script --smallest" && python3 $$script --smallest || exit 1; done
 
 bench: model ## run the criterion benches on the one build profile
 	cargo bench --workspace --benches --profile dev

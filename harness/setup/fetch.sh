@@ -26,8 +26,20 @@ keep() {
     exec 9>&-
 }
 
-# packages FOLDER PACKAGE==VERSION...: the files of Python packages, without what these depend on.
+# packages FOLDER PACKAGE==VERSION...: the files of Python packages, without what these depend on. Only their libraries and headers are
+# used, or they are Python alone, so any Python may fetch the wheels of 3.12.
 packages() {
+    folder=$1
+    shift
+    install_into "$folder" --only-binary=:all: --python-version 3.12 "$@"
+}
+
+# modules FOLDER FILE: what a file of pinned requirements lists, all of it and nothing else, for the Python that is here.
+modules() {
+    install_into "$1" --requirement "$2"
+}
+
+install_into() {
     folder=$1
     shift
     [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || fail "what is fetched is for Linux on x86-64 only"
@@ -37,8 +49,7 @@ packages() {
         fail "$(python3 --version) is too old; Python 3.9 or newer is needed"
     python3 -m pip --version >/dev/null 2>&1 ||
         fail "python3 has no pip; install it (Debian: apt install python3-pip; elsewhere: python3 -m ensurepip --user)"
-    # Only these packages' libraries and headers are used, so any Python may fetch the wheels of 3.12.
     PIP_USER=0 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-deps \
-        --no-compile --only-binary=:all: --python-version 3.12 --target "$folder" "$@" ||
+        --no-compile --target "$folder" "$@" ||
         fail "pip could not fetch $* (see above); with the network back, run this again"
 }

@@ -11,7 +11,7 @@ use prunebench_results::{Record, Status, Store, StoreError, check_store, read_re
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// Mounts it, or says why this test is skipped.
+    /// Mounts it; where this user or this machine can't, the test skips.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -23,12 +23,7 @@ impl SmallDisk {
             Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
-        // Written past the test runner's capture, so that a skip is seen without --nocapture. Not in the words of a test that
-        // lacks the reference data, for which continuous integration fails: whether one may mount is up to the machine.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED (no file system can be mounted): full disk: {reason}"
-        );
+        prunebench_testing::skip(&format!("no file system can be mounted: {reason}"));
         None
     }
 

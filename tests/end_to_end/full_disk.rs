@@ -1,7 +1,6 @@
 //! Sweeps on a disk that fills up.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +13,7 @@ use crate::support::Sandbox;
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts it, or says why this test is skipped.
+    /// Mounts it; where this user or this machine can't, the test skips.
     fn mount(folder: &Path) -> Option<Self> {
         fs::create_dir(folder).unwrap();
         let mut mount = Command::new("mount");
@@ -24,11 +23,7 @@ impl SmallDisk {
             Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
             Err(error) => error.to_string(),
         };
-        // Past the test runner's capture. Whether one may mount is up to the machine.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED (no file system can be mounted): full disk of a sweep: {reason}"
-        );
+        prunebench_testing::skip(&format!("no file system can be mounted: {reason}"));
         None
     }
 

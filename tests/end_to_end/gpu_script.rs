@@ -30,6 +30,7 @@ fn measure(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
 #[test]
 fn the_gpu_script_leaves_records_and_a_table_of_both_engines_on_the_cpu() {
     if Engine::compiled().len() < 2 {
+        prunebench_testing::skip("this build has one engine");
         return;
     }
     let sandbox = Sandbox::new();

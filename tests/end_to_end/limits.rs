@@ -1,7 +1,6 @@
 //! Cells that really take too much: each is a row with that status, and the sweep goes on.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,7 +60,7 @@ fn a_cell_that_allocates_past_its_limit_is_out_of_memory_before_it_takes_much_mo
 struct Bound(PathBuf);
 
 impl Bound {
-    /// `None` where this user or this machine can't, with a line that says so.
+    /// `None`, and the test skips, where this user or this machine can't.
     fn of(bytes: u64) -> Option<Self> {
         let name = format!("prunebench-test-{}", std::process::id());
         let set = |(folder, limit): (&str, &str)| {
@@ -82,11 +81,7 @@ impl Bound {
             .collect();
         let bound = tried.into_iter().find_map(Result::ok);
         if bound.is_none() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "SKIPPED (memory can't be bounded): the kernel ends a cell: {}",
-                reasons.join("; ")
-            );
+            prunebench_testing::skip(&format!("memory can't be bounded: {}", reasons.join("; ")));
         }
         bound
     }

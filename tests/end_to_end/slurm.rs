@@ -1,7 +1,6 @@
 //! Sweeps on a Slurm of this machine's own: jobs that are cancelled, killed for their memory, or outlive their controller.
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,7 +24,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// `None`, and a line that says so, where Slurm isn't installed or can't be started by this user.
+    /// `None`, and the test skips, where Slurm isn't installed or can't be started by this user.
     fn start() -> Option<Self> {
         let absent = ["slurmctld", "slurmd", "munged", "sbatch"]
             .into_iter()
@@ -36,9 +35,7 @@ impl Cluster {
             None if user.stdout != b"0\n" => "only root can start a Slurm".to_owned(),
             None => return Some(Self::started()),
         };
-        let required = std::env::var_os("PRUNEBENCH_REQUIRE_SLURM").is_some_and(|value| value == "1");
-        assert!(!required, "{reason}");
-        let _ = writeln!(std::io::stderr(), "SKIPPED (no Slurm): sweeps on Slurm: {reason}");
+        prunebench_testing::skip(&reason);
         None
     }
 

@@ -1,7 +1,10 @@
 """Puts the same documents to lm-eval and to each prunebench engine in turn: time, memory, and every answer.
 
 lm-eval needs tasks that read the same rows as prunebench: a folder of task files (--include-path) whose names are prunebench's
-behind a prefix, or none of both where the Hub is in reach and lm-eval's own tasks serve."""
+behind a prefix, or none of both where the Hub is in reach and lm-eval's own tasks serve. For the tasks of the synthetic world, which
+lm-eval has not, the files are written here, with the rows that prunebench says it evaluated.
+
+Exits with 1 if a log-likelihood is off or an answer differs."""
 
 import argparse
 import importlib.metadata
@@ -14,6 +17,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+SMALLEST = {"model": "tiny", "tasks": ["world_facts", "world_lists"], "limit": 16, "batch_sizes": ["8"], "max_length": 256}
+# Of a request's log-likelihood, in nats; relative, of a perplexity.
+TOLERANCE = 1e-3
 
 
 def run(command, **environment):
@@ -43,6 +50,26 @@ def samples(folder, prefix):
     return found
 
 
+def world_tasks(options, model, scratch):
+    """A folder of lm-eval task files for the tasks of the synthetic world, with the rows of prunebench's own samples."""
+    out, folder = Path(scratch, "rows"), Path(scratch, "world")
+    folder.mkdir()
+    command = [options.binary, "eval", "--model", model, "--engine", options.engines[0], "--tasks", ",".join(options.tasks),
+               "--limit", str(options.limit), "--lm-eval-output", out]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for task in options.tasks:
+        [path] = out.rglob(f"samples_{task}_*.jsonl")
+        rows = folder / f"{task}.jsonl"
+        rows.write_text("".join(json.dumps(json.loads(line)["doc"]) + "\n" for line in path.read_text().splitlines()))
+        # JSON is YAML.
+        (folder / f"{task}.yaml").write_text(json.dumps({
+            "task": task, "dataset_path": "json", "dataset_kwargs": {"data_files": {"validation": str(rows)}},
+            "validation_split": "validation", "output_type": "multiple_choice", "doc_to_text": "{{context}}",
+            "doc_to_choice": "{{choices}}", "doc_to_target": "{{gold}}", "metric_list": [{"metric": "acc"}],
+        }))
+    return folder
+
+
 def lm_eval(options, model, batch, scratch):
     out = Path(scratch, f"lm-eval-{batch}-{time.monotonic_ns()}")
     tasks = ",".join(options.prefix + task for task in options.tasks)
@@ -51,7 +78,8 @@ def lm_eval(options, model, batch, scratch):
                "--limit", options.limit, "--num_fewshot", options.shots, "--batch_size", batch, "--log_samples", "--output_path", out]
     if options.include_path:
         command += ["--include_path", options.include_path]
-    text, seconds, memory = run(list(map(str, command)), OMP_NUM_THREADS=str(options.threads))
+    text, seconds, memory = run(list(map(str, command)), OMP_NUM_THREADS=str(options.threads),
+                                **({"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if options.include_path else {}))
     bars = re.findall(r"100%\|[^|]*\| (\d+)/\1 \[(?:(\d+):)?(\d+):(\d+)<", text)
     evaluation = sum(3600 * int(h or 0) + 60 * int(m) + int(s) for _, h, m, s in bars)
     figure = {"evaluation_s": evaluation, "whole_s": seconds, "peak_mib": memory}
@@ -95,6 +123,12 @@ def compare(peer, ours):
                            "prunebench": ours[task, document]} for task, document in differing]}
 
 
+def agrees(found):
+    if "documents" not in found:
+        return abs(found["prunebench"] / found["lm_eval"] - 1) <= TOLERANCE
+    return found["largest_difference_nats"] <= TOLERANCE and not found["differing"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default="target/debug/prunebench")
@@ -111,12 +145,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", help="write raw figures and provenance here")
+    parser.add_argument("--smallest", action="store_true", help="tiny on a few rows of the synthetic world: seconds")
+    if "--smallest" in sys.argv:
+        parser.set_defaults(**SMALLEST)
     options = parser.parse_args()
     figures, differences, provenance = {}, {}, None
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch, "model")
         subprocess.run([options.binary, "compress", "--model", options.model, "--recipe", "dense", "--out", model],
                        check=True, stdout=subprocess.DEVNULL)
+        if not options.include_path and all(task.startswith("world_") for task in options.tasks):
+            options.include_path = world_tasks(options, model, scratch)
         for _ in range(options.rounds):
             for batch in options.batch_sizes:
                 figure, peer = lm_eval(options, model, batch, scratch)
@@ -146,6 +185,9 @@ def main():
         versions = {name: importlib.metadata.version(name) for name in ("lm-eval", "torch", "transformers")}
         result = {"arguments": arguments, "versions": versions, "figures": figures, "differences": differences, "provenance": provenance}
         Path(options.out).write_text(json.dumps(result, indent=1))
+    off = [engine for engine, found in differences.items() if not agrees(found)]
+    if off:
+        sys.exit(f"{' and '.join(off)} differ from lm-eval: the same answers are wanted, and {TOLERANCE:.0e} at most between numbers")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas
@@ -37,8 +39,21 @@ def check(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="the model's folder in DIR, with the files of one evaluation")
-    problems = list(check(parser.parse_args().folder))
+    parser.add_argument("folder", type=Path, nargs="?", help="the model's folder in DIR, with the files of one evaluation")
+    parser.add_argument("--smallest", action="store_true", help="write a folder first, of tiny on a few documents: seconds")
+    parser.add_argument("--binary", default="target/debug/prunebench", help="what writes it")
+    options = parser.parse_args()
+    if options.smallest == bool(options.folder):
+        parser.error("wanted either a folder or --smallest")
+    if options.smallest:
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [options.binary, "eval", "--model", "tiny", "--tasks", "world_facts,world_programs", "--limit", "5",
+                       "--engine", "candle", "--lm-eval-output", scratch]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            [folder] = Path(scratch).iterdir()
+            problems = list(check(folder))
+    else:
+        problems = list(check(options.folder))
     if problems:
         sys.exit("\n".join(problems))
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 # over epsilon: at 1e-6 torch in f32 is up to 6e-6 from itself in f64, and single elements of any implementation can be further.
 # Dropout would draw other numbers.
 SETTINGS = {"learning_rate": 1e-4, "betas": [0.9, 0.95], "eps": 1e-5, "weight_decay": 0.1, "clip": 1.0}
+SMALLEST = {"model": "tiny", "rounds": 1, "steps": 1, "batch": 2, "tokens": 32}
 LORA = {"rank": 8, "alpha": 16.0, "dropout": 0.0}
 AGREEMENT = {"sequences": 2, "tokens": 32}
 # More full steps on random tokens amplify rounding: after three, torch and both engines are 1e-4 from each other in the loss.
@@ -165,6 +166,9 @@ def main():
     parser.add_argument("--no-agreement", action="store_true", help="time alone")
     parser.add_argument("--out", help="write raw figures and provenance here")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--smallest", action="store_true", help="tiny, one round of one short step: seconds")
+    if "--smallest" in sys.argv:
+        parser.set_defaults(**SMALLEST)
     options = parser.parse_args()
     if options.peer:
         return peer(options)

@@ -3,7 +3,7 @@
 //!
 //! Windows, documents and items are taken as independent draws; a text whose neighbouring windows are alike deserves
 //! somewhat wider intervals. Tests are two-sided. Their formulas are those of SciPy and statsmodels, whose values
-//! `tests/peers/statistics.py` writes down and the tests repeat.
+//! `tests/peers/reference_statistics.py` writes down and the tests repeat.
 
 mod bootstrap;
 mod estimate;

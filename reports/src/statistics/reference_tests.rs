@@ -1,4 +1,4 @@
-//! The same numbers as SciPy and statsmodels, which `tests/peers/statistics.py` wrote into `reference.json`.
+//! The same numbers as SciPy and statsmodels, which `tests/peers/reference_statistics.py` wrote into `reference.json`.
 
 use serde::Deserialize;
 

@@ -1,26 +1,47 @@
-//! What tests of several crates share: finding data that is not in the repository, and skipping visibly without it.
+//! What tests of several crates share: finding data that is not in the repository, and skipping visibly.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The folder of golden answers and evaluation data: `PRUNEBENCH_SHARED`, else `../shared` beside the checkout.
+/// Says that the calling test skips, and why, as `SKIPPED: <test>: <why>` on standard error; the test then returns.
 ///
-/// Without it the calling test returns early after a line that starts with `SKIPPED:`, or fails if
-/// `PRUNEBENCH_REQUIRE_SHARED` is set.
+/// `.ci/skips` lists the tests that may, and where: one that it doesn't list fails `.ci/run`.
+pub fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    // Written past the test runner's capture, so that a skip is seen without --nocapture; at once, so that no other test's
+    // output gets between.
+    let _ = std::io::stderr().write_all(skipped(&test, why).as_bytes());
+}
+
+fn skipped(test: &str, why: &str) -> String {
+    let why: Vec<&str> = why.split_whitespace().collect();
+    format!("SKIPPED: {test}: {}\n", why.join(" "))
+}
+
+/// The folder of golden answers and evaluation data: `PRUNEBENCH_SHARED`, else `../shared` beside the checkout. Without it the
+/// calling test skips.
 pub fn shared() -> Option<PathBuf> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = std::env::var_os("PRUNEBENCH_SHARED").map_or_else(|| checkout.join("../shared"), PathBuf::from);
     if folder.join("golden").is_dir() {
         return Some(folder);
     }
-    let reason = format!(
+    skip(&format!(
         "{} has no golden/; name the folder in PRUNEBENCH_SHARED",
         folder.display()
-    );
-    let required = std::env::var_os("PRUNEBENCH_REQUIRE_SHARED").is_some_and(|value| value == "1");
-    assert!(!required, "{reason}");
-    let test = std::thread::current().name().unwrap_or("test").to_string();
-    // Written past the test runner's capture, so that a skip is seen without --nocapture.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
+    ));
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_is_one_line_that_names_its_test_whatever_the_reason() {
+        assert_eq!(
+            skipped("disk::it_is_full", "mount: not\n permitted\n"),
+            "SKIPPED: disk::it_is_full: mount: not permitted\n"
+        );
+    }
 }

@@ -1,11 +1,16 @@
-"""Reference values of the statistics, by SciPy and statsmodels: python tests/peers/statistics.py > reports/src/statistics/reference.json
+"""Reference values of the statistics, by SciPy and statsmodels, on standard output.
+
+    python tests/peers/reference_statistics.py > reports/src/statistics/reference.json
 
 Every case has its samples and what the named function makes of them. The samples come from a fixed seed.
 """
 
+import argparse
 import json
+import math
 import sys
 import warnings
+from pathlib import Path
 
 import numpy
 import pandas
@@ -16,7 +21,10 @@ from statsmodels.formula.api import ols
 from statsmodels.stats import contingency_tables, multitest, power, weightstats
 from statsmodels.stats.anova import anova_lm
 
+COMMITTED = Path(__file__).parents[2] / "reports/src/statistics/reference.json"
 RESAMPLES = 1_000_000
+# Relative; another processor adds in another order.
+TOLERANCE = 1e-9
 draw = numpy.random.default_rng(20)
 
 
@@ -155,9 +163,39 @@ def bootstrap():
         yield case
 
 
-warnings.simplefilter("ignore")
-groups = [paired_t, welch, mcnemar, connor, wilcoxon, sign_flip, families, seeds, perplexity, bootstrap]
-reference = {group.__name__: list(group()) for group in groups}
-versions = {"scipy": scipy.__version__, "statsmodels": statsmodels.__version__, "resamples": RESAMPLES}
-json.dump({"made_by": versions, **reference}, sys.stdout, indent=1)
-print()
+def differences(here, there, path):
+    """Where two values of JSON are not the same."""
+    if isinstance(here, float) and isinstance(there, (int, float)):
+        if not math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=1e-300):
+            yield f"{path}: {here} here, {there} in {COMMITTED.name}"
+    elif isinstance(here, (dict, list)) and type(here) is type(there) and len(here) == len(there):
+        for key in here if isinstance(here, dict) else range(len(here)):
+            yield from differences(here[key], there[key], f"{path}.{key}")
+    elif here != there:
+        yield f"{path}: {here} here, {there} in {COMMITTED.name}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smallest", action="store_true", help=f"all but the bootstraps, compared with {COMMITTED.name}: seconds")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    groups = [paired_t, welch, mcnemar, connor, wilcoxon, sign_flip, families, seeds, perplexity, bootstrap]
+    if options.smallest:
+        groups.remove(bootstrap)
+    reference = {group.__name__: list(group()) for group in groups}
+    versions = {"scipy": scipy.__version__, "statsmodels": statsmodels.__version__, "resamples": RESAMPLES}
+    reference = {"made_by": versions, **reference}
+    if options.smallest:
+        committed = json.loads(COMMITTED.read_text())
+        found = list(differences(reference, {name: committed.get(name) for name in reference}, "reference"))
+        if found:
+            sys.exit("\n".join(found))
+        print(f"{sum(map(len, reference.values()))} cases are those of {COMMITTED.name}")
+    else:
+        json.dump(reference, sys.stdout, indent=1)
+        print()
+
+
+if __name__ == "__main__":
+    main()
