@@ -63,7 +63,10 @@ impl Census {
             Change::Weights { matrices, .. } => {
                 let chosen: usize = matrices.iter().map(|matrix| matrix.zeroed).sum();
                 let zeros = finished.matrices.values().map(|count| count.zeros).sum();
-                (chosen.min(zeros), self.matrices.values().map(|count| count.weights).sum())
+                (
+                    chosen.min(zeros),
+                    self.matrices.values().map(|count| count.weights).sum(),
+                )
             }
             Change::Parameters(parameters) => {
                 let chosen: usize = parameters.iter().map(|parameter| parameter.zeroed).sum();

@@ -237,6 +237,9 @@ pub struct Provenance {
     pub rustc: String,
     /// The tensor engine, e.g. `libtorch 2.11.0`.
     pub engine_version: String,
+    /// The name of the machine; absent in records of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The CPU model.
     pub cpu: String,
     /// Logical cores that the process may use.

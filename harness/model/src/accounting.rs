@@ -53,7 +53,9 @@ impl Decoder {
     pub fn accounting(&self) -> Result<Accounting> {
         let parameters = self.parameters();
         let stored_parameters: u64 = parameters.iter().map(|(_, t)| t.elem_count() as u64).sum();
-        let zeros = parameters.iter().map(|(name, tensor)| Ok((name.as_str(), count_zeros(tensor)?)));
+        let zeros = parameters
+            .iter()
+            .map(|(name, tensor)| Ok((name.as_str(), count_zeros(tensor)?)));
         let zeros: HashMap<&str, u64> = zeros.collect::<Result<_>>()?;
         let head = (self.graph.vocab_size * self.graph.hidden_size) as u64;
         let below = |prefix: &str| -> u64 {

@@ -5,7 +5,11 @@ use super::*;
 
 fn tiny() -> LoadedModel {
     let source: ModelSource = "tiny".parse().unwrap();
-    source.resolve().unwrap().load(&Device::available()[0], DType::F32).unwrap()
+    source
+        .resolve()
+        .unwrap()
+        .load(&Device::available()[0], DType::F32)
+        .unwrap()
 }
 
 /// A recipe on a model, which trains on the sample of the synthetic world if it trains.

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use clap::Args;
 use prunebench_results::{Status, find_record};
-use prunebench_sweep::{Local, Plan, Planned};
+use prunebench_sweep::{Host, Local, Plan, Planned};
 
 use crate::cmd::launcher;
 use crate::cmd::probe::check_devices;
@@ -47,6 +47,7 @@ impl LocalArgs {
         check_devices(plan.cells.iter().filter(|planned| !is_done(planned)), &self.gpus)?;
         Ok(Local {
             launcher: launcher()?,
+            host: Host::this(),
             jobs: self.jobs.get(),
             gpus: self.gpus.clone(),
             interrupted: interrupted()?,
