@@ -15,7 +15,7 @@ use crate::cmd::sweep::interrupted;
 /// How many cells at once, and on what.
 #[derive(Debug, Args)]
 pub struct LocalArgs {
-    /// Measure so many cells at once, the cores divided among them; cells that measure speed run alone
+    /// Measure so many cells at once, the cores divided among them; a cell that measures speed runs alone on the machine
     #[arg(long, short, value_name = "N", default_value = "1")]
     jobs: NonZero<usize>,
     /// GPUs for the cells on device `cuda`, separated by commas, each for one cell at a time
