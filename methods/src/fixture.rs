@@ -120,7 +120,7 @@ pub(crate) fn apply_with(recipe: &str, model: &Decoder, seed: u64, windows: &[Ve
     let recipe = Recipe::parse(&[recipe])?;
     let mut quiet = |_: usize, _: usize, _: &str| {};
     let mut run = Run::new(model, windows, seed, &mut quiet);
-    let report = recipe.apply(&mut run)?.remove(0);
+    let report = recipe.apply(&mut run)?.methods.remove(0);
     Ok(Outcome {
         budget: run.budget(),
         model: run.model,

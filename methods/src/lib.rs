@@ -17,6 +17,8 @@ mod residual;
 mod run;
 #[cfg(test)]
 mod sharing_tests;
+#[cfg(test)]
+mod stochastic_tests;
 mod training;
 mod verify;
 mod weights;
@@ -26,7 +28,7 @@ pub mod config;
 pub use error::{Error, Result};
 pub use method::{Card, Change, Matrix, Method, Need, Parameter, Report};
 pub use ratio::Ratio;
-pub use recipe::{MethodReport, Recipe};
+pub use recipe::{Applied, MethodReport, Recipe};
 pub use registry::{Entry, find};
 pub use run::{Budget, Recovery, Run, Sharing};
 

@@ -20,6 +20,12 @@ pub trait Method: fmt::Debug + Send + Sync {
         self.card().needs
     }
 
+    /// Whether another seed gives another model from the same calibration text. Only then may [`Method::apply`] ask for
+    /// [`Run::seed`].
+    fn is_stochastic(&self) -> bool {
+        false
+    }
+
     /// What of its work other configurations can take over, such as the scores of a method whose ratio only says how many of them
     /// count: a name. Whatever of the configuration decides it is in the name, or in the parts that [`Run::shared`] makes.
     fn product(&self) -> Option<String> {
@@ -45,8 +51,6 @@ pub struct Card {
     pub example: &'static str,
     /// What it needs from the run.
     pub needs: &'static [Need],
-    /// Whether another seed gives another model from the same calibration text.
-    pub stochastic: bool,
     /// Raised whenever the numbers of a configuration change.
     pub version: u32,
     /// Where it departs from the paper or the authors' code.

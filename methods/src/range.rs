@@ -71,12 +71,26 @@ pub(crate) struct OnRange {
     card: &'static Card,
     range: Range,
     edit: Edit,
+    by_lot: bool,
 }
 
 impl OnRange {
     pub(crate) fn parse(card: &'static Card, edit: Edit, table: toml::Table) -> Result<Box<dyn Method>> {
-        let range = parse_strict(card.id, table)?;
-        Ok(Box::new(Self { card, range, edit }))
+        Self::new(card, edit, false, table)
+    }
+
+    /// A method whose edit asks for the seed.
+    pub(crate) fn by_lot(card: &'static Card, edit: Edit, table: toml::Table) -> Result<Box<dyn Method>> {
+        Self::new(card, edit, true, table)
+    }
+
+    fn new(card: &'static Card, edit: Edit, by_lot: bool, table: toml::Table) -> Result<Box<dyn Method>> {
+        Ok(Box::new(Self {
+            card,
+            range: parse_strict(card.id, table)?,
+            edit,
+            by_lot,
+        }))
     }
 }
 
@@ -87,6 +101,11 @@ impl Method for OnRange {
 
     fn config(&self) -> Value {
         json!(self.range)
+    }
+
+    fn is_stochastic(&self) -> bool {
+        // One block has one order.
+        self.by_lot && self.range.blocks().len() > 1
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {

@@ -22,6 +22,19 @@ struct Stage {
     method: Box<dyn Method>,
 }
 
+/// What a recipe did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Each of its methods, in order.
+    pub methods: Vec<MethodReport>,
+    /// The share asked for, if one of them alone removed something and asks for one.
+    pub nominal_ratio: Option<f64>,
+    /// The share of the source model that is gone from the finished one. If one method alone removed something it is a share of
+    /// what that method removes, its basis; else one of the parameters that aren't zero, for shares of different bases don't
+    /// add up.
+    pub achieved_ratio: f64,
+}
+
 /// What one method of a recipe did, checked against the model.
 #[derive(Clone, Debug)]
 pub struct MethodReport {
@@ -79,39 +92,56 @@ impl Recipe {
 
     /// Whether another seed would give another model.
     pub fn is_stochastic(&self) -> bool {
-        self.methods().any(|method| method.card().stochastic)
+        self.methods().any(Method::is_stochastic)
     }
 
     /// Applies the methods to `run.model`, and checks each one's report against the model it left.
     ///
     /// # Errors
     /// [`Error::Unmet`] before anything is done; [`Error::NotAchieved`] if a method left another model than it reports.
-    pub fn apply(&self, run: &mut Run) -> Result<Vec<MethodReport>> {
+    pub fn apply(&self, run: &mut Run) -> Result<Applied> {
         for method in self.methods() {
             for need in method.needs() {
                 need.check(method.card().id, run)?;
             }
         }
-        let mut before = Census::of(&run.model)?;
+        let source = Census::of(&run.model)?;
+        let mut finished = source.clone();
         let mut reports = Vec::with_capacity(self.stages.len());
+        let mut removing = Vec::new();
+        let mut fused = 0;
         for (index, method) in self.methods().enumerate() {
             let card = method.card();
-            run.begin(index);
+            run.begin(index, method.is_stochastic());
             let report = run.timed(|run| method.apply(run))?;
             run.masked |= matches!(report.change, Change::Weights { .. } | Change::Parameters(_));
-            let after = Census::of(&run.model)?;
+            let before = std::mem::replace(&mut finished, Census::of(&run.model)?);
+            let achieved_ratio = before.achieved(card.id, &report, &finished)?;
             reports.push(MethodReport {
                 method: card.id,
                 config: method.config(),
                 nominal_ratio: report.nominal_ratio,
-                achieved_ratio: before.achieved(card.id, &report, &after)?,
+                achieved_ratio,
                 basis: report.change.basis(),
-                stochastic: card.stochastic,
+                stochastic: method.is_stochastic(),
                 details: details(&report.change, report.details),
             });
-            before = after;
+            match report.change {
+                Change::Fused(blocks) => fused += blocks,
+                change if achieved_ratio > 0.0 => removing.push((report.nominal_ratio, change)),
+                _ => {}
+            }
         }
-        Ok(reports)
+        let (nominal_ratio, achieved_ratio) = match removing.as_slice() {
+            [] => (None, 0.0),
+            [(nominal, change)] => (*nominal, source.gone(&finished, change, fused)),
+            _ => (None, 1.0 - finished.nonzero() as f64 / source.nonzero().max(1) as f64),
+        };
+        Ok(Applied {
+            methods: reports,
+            nominal_ratio,
+            achieved_ratio,
+        })
     }
 }
 
@@ -357,7 +387,7 @@ mod tests {
         let mut quiet = |_: usize, _: usize, _: &str| {};
         let mut run = Run::new(&model, &windows, 1, &mut quiet);
         let recipe = Recipe::parse(&["shortgpt(blocks=2)", "wanda(ratio=0.5)", "dense"]).unwrap();
-        let reports = recipe.apply(&mut run).unwrap();
+        let reports = recipe.apply(&mut run).unwrap().methods;
         assert_eq!(run.model.blocks.len(), 4);
         assert_eq!(run.model.accounting().unwrap().mask_sparsity(), 0.5);
         assert_eq!(run.dense.accounting().unwrap().zero_weights, 0);

@@ -28,8 +28,9 @@ pub struct Run<'a> {
     pub training_run: Option<TrainingRun>,
     /// A method before this one set weights to zero, which the others keep.
     pub masked: bool,
-    /// Seed of every random choice.
-    pub seed: u64,
+    seed: u64,
+    /// The method at work may draw from the seed.
+    draws: bool,
     sharing: Option<Sharing<'a>>,
     /// Of the method at work.
     product: Option<(&'a Products, &'a Product)>,
@@ -99,6 +100,7 @@ impl<'a> Run<'a> {
             training_run: None,
             masked: false,
             seed,
+            draws: false,
             sharing: None,
             product: None,
             progress,
@@ -164,8 +166,21 @@ impl<'a> Run<'a> {
         Ok(result)
     }
 
-    /// Begins method number `index` of the recipe.
-    pub(crate) fn begin(&mut self, index: usize) {
+    /// Seed of every random choice of a method that says [`crate::Method::is_stochastic`].
+    ///
+    /// # Errors
+    /// [`Error::Unmet`] if it doesn't: no other seed of such a configuration is ever measured.
+    pub(crate) fn seed(&self, method: &'static str) -> Result<u64> {
+        self.draws.then_some(self.seed).ok_or(Error::Unmet {
+            method,
+            need: "the seed",
+            cure: "this is a defect of the method, whose `is_stochastic` must be true for this configuration",
+        })
+    }
+
+    /// Begins method number `index` of the recipe, which may draw from the seed.
+    pub(crate) fn begin(&mut self, index: usize, draws: bool) {
+        self.draws = draws;
         self.product = self.sharing.and_then(|sharing| {
             let product = sharing.of_methods.get(index)?.as_ref()?;
             Some((sharing.products, product))

@@ -22,7 +22,7 @@ fn apply_sharing(recipe: &str, model: &Decoder, folder: &TempDir) -> Result<(Out
         products: &products,
         of_methods: &of_methods,
     }));
-    let report = recipe.apply(&mut run)?.remove(0);
+    let report = recipe.apply(&mut run)?.methods.remove(0);
     let outcome = Outcome {
         budget: run.budget(),
         model: run.model,
@@ -101,6 +101,6 @@ fn a_method_after_another_one_takes_nothing_of_its_own_first_application() {
     let mut quiet = |_: usize, _: usize, _: &str| {};
     let mut run = Run::new(&model, &windows, 0, &mut quiet);
     let alone = recipe.apply(&mut run).unwrap();
-    assert_eq!(shared[1].details, alone[1].details);
+    assert_eq!(shared.methods[1].details, alone.methods[1].details);
     assert!(products.taken().is_empty());
 }

@@ -95,10 +95,11 @@ pub(crate) fn train(
 ) -> Result<(Trained, Value)> {
     let failed = |source| Error::Train { method, source };
     let recovery = run.recovery.clone();
+    let seed = run.seed(method)?;
     let (domains, shares): (Vec<_>, Vec<_>) = recovery.domains.into_iter().unzip();
-    let mixture = Mixture::new(domains, &shares, settings.length, run.seed).map_err(failed)?;
+    let mixture = Mixture::new(domains, &shares, settings.length, seed).map_err(failed)?;
     let model = run.model.clone();
-    let mut trainer = Trainer::new(&model, trainable, settings.clone(), mixture, run.seed).map_err(failed)?;
+    let mut trainer = Trainer::new(&model, trainable, settings.clone(), mixture, seed).map_err(failed)?;
     trainer.validate_on(recovery.validation).map_err(failed)?;
     let steps = trainer.steps();
     let mut keep_zeros = keep_zeros;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use prunebench_model::{Decoder, LinearName};
-use prunebench_tensor::{DType, Tensor};
+use prunebench_model::{Decoder, LinearName, count_zeros};
 
 use crate::weights::prunable;
 use crate::{Change, Error, Parameter, Report, Result};
 
 /// What the checks compare: blocks, and zero weights of each prunable matrix.
+#[derive(Clone)]
 pub(crate) struct Census {
     blocks: usize,
     /// Columns of the embedding.
@@ -26,7 +26,7 @@ struct Count {
 }
 
 impl Census {
-    /// Counts a model. Each prunable matrix is read once.
+    /// Counts a model.
     pub(crate) fn of(model: &Decoder) -> Result<Self> {
         let mut matrices = HashMap::new();
         for (block, name) in prunable(model) {
@@ -35,17 +35,14 @@ impl Census {
                 let count = Count {
                     weights: weight.elem_count(),
                     row: weight.dim(1)?,
-                    zeros: linear.zero_weights()? as usize,
+                    zeros: count_zeros(weight)? as usize,
                 };
                 matrices.insert((block, name), count);
             }
         }
         let mut parameters = BTreeMap::new();
         for (name, tensor) in model.parameters() {
-            let zero = Tensor::zeros(&[1], tensor.dtype(), &tensor.device())?;
-            // In f64, which counts beyond the integers that f32 holds.
-            let zeros = tensor.eq(&zero)?.to_dtype(DType::F64)?.sum_all()?.to_f64()? as usize;
-            parameters.insert(name, (zeros, tensor.elem_count()));
+            parameters.insert(name, (count_zeros(tensor)? as usize, tensor.elem_count()));
         }
         Ok(Self {
             blocks: model.blocks.len(),
@@ -53,6 +50,36 @@ impl Census {
             matrices,
             parameters,
         })
+    }
+
+    /// The share of this model that is gone from the `finished` one, over the base of the only change that removed something.
+    /// `fused` blocks are gone into others. A weight that was set to zero is gone as long as it is zero; zeros that the change
+    /// did not make count for nothing.
+    pub(crate) fn gone(&self, finished: &Census, change: &Change, fused: usize) -> f64 {
+        let (gone, all) = match change {
+            Change::Nothing | Change::Values | Change::Refilled | Change::Fused(_) => (0, 1),
+            Change::Blocks(_) => (self.blocks.saturating_sub(finished.blocks + fused), self.blocks),
+            Change::Width { .. } => return 1.0 - finished.width as f64 / self.width as f64,
+            Change::Weights { matrices, .. } => {
+                let chosen: usize = matrices.iter().map(|matrix| matrix.zeroed).sum();
+                let zeros = finished.matrices.values().map(|count| count.zeros).sum();
+                (
+                    chosen.min(zeros),
+                    self.matrices.values().map(|count| count.weights).sum(),
+                )
+            }
+            Change::Parameters(parameters) => {
+                let chosen: usize = parameters.iter().map(|parameter| parameter.zeroed).sum();
+                let zeros = finished.parameters.values().map(|(zeros, _)| zeros).sum();
+                (chosen.min(zeros), self.parameters.values().map(|(_, all)| all).sum())
+            }
+        };
+        gone as f64 / all.max(1) as f64
+    }
+
+    /// Stored parameters that aren't zero.
+    pub(crate) fn nonzero(&self) -> usize {
+        self.parameters.values().map(|(zeros, all)| all - zeros).sum()
     }
 
     /// Checks the report of `method` against the model before (`self`) and after it, and gives the ratio achieved.

@@ -71,13 +71,13 @@ fn wanda_loses_less_than_magnitude_at_the_same_ratio() {
     let nll = |recipe: &str| {
         let mut quiet = |_: usize, _: usize, _: &str| {};
         let mut run = Run::new(&model.decoder, &calibration, 0, &mut quiet);
-        let reports = Recipe::parse(&[recipe])
+        let applied = Recipe::parse(&[recipe])
             .expect("a recipe")
             .apply(&mut run)
             .expect("applies");
         let sparsity = run.model.accounting().expect("counts").mask_sparsity();
         assert!(
-            (sparsity - 0.5).abs() < 1e-3 && reports[0].achieved_ratio == 0.5,
+            (sparsity - 0.5).abs() < 1e-3 && applied.achieved_ratio == 0.5,
             "{recipe}: {sparsity}"
         );
         let losses = run.model.negative_log_likelihood(&scored).expect("scores").concat();

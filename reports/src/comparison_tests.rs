@@ -117,6 +117,7 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
             prunebench_version: "0.1.0".into(),
             rustc: "rustc 1.95.0".into(),
             engine_version: format!("{engine} 1.2.3"),
+            host: None,
             cpu: "a CPU".into(),
             cores: 2,
             threads: 2,

@@ -15,6 +15,8 @@ use crate::{cell::Cell, store_error::StoreError};
 /// Folder of the claims beside the records.
 pub(crate) const CLAIMS: &str = ".claims";
 const LOCK: &str = "lock";
+/// Of all who claim one after another, the one whose turn it is has locked it.
+const TURN: &str = "turn";
 const PARTIAL: &str = "partial";
 
 /// What the owner of a claim says in its file, as a line of JSON, to those who watch.
@@ -38,14 +40,18 @@ pub struct Owner {
     pub total: usize,
 }
 
+/// The name of this machine, empty where it isn't known.
+pub fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| String::new(), |name| name.trim().into())
+}
+
 impl Owner {
-    /// This process, from now on.
-    pub(crate) fn of(cell: &Cell) -> Self {
+    /// This process on the machine `host`, from now on.
+    pub(crate) fn of(cell: &Cell, host: &str) -> Self {
         Self {
             cell: cell.to_string(),
             process: std::process::id(),
-            host: fs::read_to_string("/proc/sys/kernel/hostname")
-                .map_or_else(|_| String::new(), |name| name.trim().into()),
+            host: host.to_owned(),
             // Years beyond 9999 have no such form.
             since: OffsetDateTime::now_utc()
                 .truncate_to_second()
@@ -174,6 +180,15 @@ impl Drop for Lock {
         // Closing the file lifts the lock only once no process that is just being started shares it.
         let _ = self.file.unlock();
     }
+}
+
+/// Waits for the turn among those who claim one after another, on whatever machine. It ends when the file is closed.
+pub(crate) fn turn(records: &Path) -> io::Result<File> {
+    let options = &mut File::options();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(records.join(CLAIMS).join(TURN))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// Whether somebody holds the lock of a cell. Several may ask at once: each takes a share of it for an instant.

@@ -134,3 +134,27 @@ fn who_watches_hears_which_cells_are_claimed_and_how_far_they_are() {
     drop(first);
     assert_eq!(running(folder.path()).unwrap().len(), 1);
 }
+
+#[test]
+fn of_those_who_look_before_they_claim_one_looks_at_a_time_and_sees_the_claims_of_the_others() {
+    let (folder, _) = store();
+    let begun = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8)
+            .map(|seed| {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    let store = Store::open(folder).unwrap().on(&format!("host-{seed}"));
+                    let record = record(seed);
+                    let claim = store.claim_if(&record.cell, &record.key, || {
+                        let others = running(folder)?.into_iter().filter_map(|running| running.owner);
+                        Ok::<_, StoreError>(others.map(|owner| owner.host).eq([format!("host-{seed}")]))
+                    });
+                    claim.unwrap()
+                })
+            })
+            .collect();
+        let claims = runs.into_iter().map(|run| run.join().unwrap());
+        claims.collect::<Vec<_>>().into_iter().flatten().count()
+    });
+    assert_eq!(begun, 1);
+}

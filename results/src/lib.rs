@@ -28,7 +28,7 @@ pub use cell::{
     TrainedParameters, TrainingRequest,
 };
 pub use check::{Finding, check_store};
-pub use claim::{Owner, Running, running};
+pub use claim::{Owner, Running, host_name, running};
 pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, TrainingResult};
 pub use products::{Product, Products};
 pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};

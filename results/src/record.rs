@@ -132,7 +132,8 @@ pub struct Metrics {
 pub struct Compression {
     /// The share that was asked for, if the recipe asks for one.
     pub nominal_ratio: Option<f64>,
-    /// The share that was removed, over the base that the methods name in `basis`.
+    /// The share of the source model that is gone from the finished one: over the `basis` of the only method that removed
+    /// something, or, of several, over the parameters that aren't zero.
     pub achieved_ratio: f64,
     /// The share of the dense model's stored parameters that is gone.
     pub achieved_parameter_ratio: f64,
@@ -152,7 +153,7 @@ pub struct MethodReport {
     pub config: serde_json::Value,
     /// The share that was asked for, if the method asks for one.
     pub nominal: Option<f64>,
-    /// The share that was removed.
+    /// The share that it removed of what it found; methods after it may have filled some of it again.
     pub achieved: f64,
     /// What both are shares of, e.g. `blocks` or `prunable weights`.
     pub basis: String,
@@ -170,7 +171,7 @@ pub struct Accounting {
     pub stored_parameters: u64,
     /// Parameters that a token passes through, shared ones once per use.
     pub executed_parameters: u64,
-    /// Stored parameters that aren't zero.
+    /// Stored parameters that aren't zero, whether a method or the training made the zeros.
     pub nonzero_parameters: u64,
     /// Bytes of the stored parameters.
     pub stored_bytes: u64,
@@ -236,6 +237,9 @@ pub struct Provenance {
     pub rustc: String,
     /// The tensor engine, e.g. `libtorch 2.11.0`.
     pub engine_version: String,
+    /// The name of the machine; absent in records of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The CPU model.
     pub cpu: String,
     /// Logical cores that the process may use.

@@ -24,9 +24,10 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A folder of records that any number of processes add to at once, each to the cells that it has claimed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
+    host: String,
 }
 
 impl Store {
@@ -49,8 +50,19 @@ impl Store {
             probe.sync_all()
         };
         match prepare() {
-            Ok(()) => Ok(Self { folder }),
+            Ok(()) => Ok(Self {
+                folder,
+                host: claim::host_name(),
+            }),
             Err(source) => Err(StoreError::folder(&folder, source)),
+        }
+    }
+
+    /// The store as the machine of this name uses it: its claims say so.
+    pub fn on(self, host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            ..self
         }
     }
 
@@ -77,7 +89,7 @@ impl Store {
         let Some(lock) = Lock::take(&self.folder, &cell.stem(key)).map_err(unwritable)? else {
             return Ok(None);
         };
-        let owner = Owner::of(cell);
+        let owner = Owner::of(cell, &self.host);
         lock.sign(&owner).map_err(unwritable)?;
         // Only now: another process may have written it since the caller looked.
         let found = self.find(cell, key)?;
@@ -89,6 +101,29 @@ impl Store {
             signed: Instant::now(),
             found,
         }))
+    }
+
+    /// Claims a cell as [`Store::claim`] does, and keeps the claim only if `may` then agrees. Of all who claim this way, on
+    /// whatever machine, one is asked at a time: what [`crate::running`] and the records show cannot change by another of them
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::claim`], and those of `may`.
+    pub fn claim_if<E: From<StoreError>>(
+        &self,
+        cell: &Cell,
+        key: &CellKey,
+        may: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<Option<Claim>, E> {
+        let turn = claim::turn(&self.folder);
+        let turn = turn.map_err(|source| StoreError::folder(&self.folder.join(claim::CLAIMS), source))?;
+        let kept = match self.claim(cell, key)? {
+            Some(claim) => may()?.then_some(claim),
+            None => None,
+        };
+        // Closing the file gives the turn up only once no process that is just being started shares it.
+        let _ = turn.unlock();
+        Ok(kept)
     }
 }
 

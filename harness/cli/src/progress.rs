@@ -117,6 +117,11 @@ impl Observer for Progress<'_> {
         self.running.insert(cell, Running { bar, since });
     }
 
+    fn waits(&mut self, cell: usize, reason: &str) {
+        let text = format!("{}: {reason}", self.line(cell));
+        self.bars.suspend(|| note(&text));
+    }
+
     fn progress(&mut self, cell: usize, phase: &str, done: usize, total: usize) {
         if let Some(Running { bar, .. }) = self.running.get(&cell) {
             bar.set_message(phase.to_owned());

@@ -1,5 +1,7 @@
 //! Size and work of a decoder, each figure counted from its graph and stored parameters.
 
+use std::collections::HashMap;
+
 use prunebench_tensor::{DType, Tensor};
 
 use crate::graph::BlockShape;
@@ -13,6 +15,8 @@ pub struct Accounting {
     /// Parameters read by a forward pass, a block that runs twice counted twice; the head counts even when tied, the
     /// embedding and learned positions as the one row of each that a token reads.
     pub executed_parameters: u64,
+    /// Stored parameters that are zero, wherever they are.
+    pub zero_parameters: u64,
     /// Weights of the blocks' linears: what unstructured pruning can zero.
     pub prunable_weights: u64,
     /// Prunable weights that are zero.
@@ -33,6 +37,11 @@ pub struct Accounting {
 }
 
 impl Accounting {
+    /// Stored parameters that aren't zero.
+    pub fn nonzero_parameters(&self) -> u64 {
+        self.stored_parameters - self.zero_parameters
+    }
+
     /// Share of the prunable weights that are zero.
     pub fn mask_sparsity(&self) -> f64 {
         self.zero_weights as f64 / self.prunable_weights.max(1) as f64
@@ -40,13 +49,17 @@ impl Accounting {
 }
 
 impl Decoder {
-    /// Counts size and work. Zero weights are counted on the device, so this reads every block once.
+    /// Counts size and work. Zeros are counted on the device, so this reads every parameter once.
     pub fn accounting(&self) -> Result<Accounting> {
-        let stored_parameters: u64 = self.parameters().iter().map(|(_, t)| t.elem_count() as u64).sum();
+        let parameters = self.parameters();
+        let stored_parameters: u64 = parameters.iter().map(|(_, t)| t.elem_count() as u64).sum();
+        let zeros = parameters
+            .iter()
+            .map(|(name, tensor)| Ok((name.as_str(), count_zeros(tensor)?)));
+        let zeros: HashMap<&str, u64> = zeros.collect::<Result<_>>()?;
         let head = (self.graph.vocab_size * self.graph.hidden_size) as u64;
         let below = |prefix: &str| -> u64 {
-            let named = self.parameters();
-            named
+            parameters
                 .iter()
                 .filter(|(name, _)| name.starts_with(prefix))
                 .map(|(_, t)| t.elem_count() as u64)
@@ -57,7 +70,7 @@ impl Decoder {
         let linears = |index: usize| {
             LinearName::ALL
                 .into_iter()
-                .filter_map(move |name| self.blocks[index].linear(name))
+                .filter_map(move |name| Some((name, self.blocks[index].linear(name)?)))
         };
         let executed: Vec<usize> = self
             .graph
@@ -75,14 +88,16 @@ impl Decoder {
         };
         let mut prunable_weights = 0;
         let mut zero_weights = 0;
-        for linear in (0..self.blocks.len()).flat_map(linears) {
-            prunable_weights += linear.weight.elem_count() as u64;
-            zero_weights += linear.zero_weights()?;
+        for index in 0..self.blocks.len() {
+            for (name, linear) in linears(index) {
+                prunable_weights += linear.weight.elem_count() as u64;
+                zero_weights += zeros[format!("model.layers.{index}.{}.weight", name.hf_name()).as_str()];
+            }
         }
         let executed_linears: u64 = executed
             .iter()
             .flat_map(|&b| linears(b))
-            .map(|l| l.weight.elem_count() as u64)
+            .map(|(_, l)| l.weight.elem_count() as u64)
             .sum();
         let executed_shortcuts: u64 = executed
             .iter()
@@ -100,6 +115,7 @@ impl Decoder {
                 + head_bias
                 + below("model.norm.")
                 + embedded_rows * self.graph.embedding_width() as u64,
+            zero_parameters: zeros.values().sum(),
             prunable_weights,
             zero_weights,
             stored_bytes: stored_parameters * self.dtype().size_in_bytes() as u64,
@@ -121,10 +137,17 @@ impl Decoder {
 }
 
 impl Linear {
-    /// Weights that are zero. Rows are summed apart: an f32 sum of ones stops being exact at 2^24.
+    /// Weights that are zero.
     pub fn zero_weights(&self) -> Result<u64> {
-        let zero = Tensor::zeros(&[1], self.weight.dtype(), &self.weight.device())?;
-        let rows = self.weight.eq(&zero)?.to_dtype(DType::F32)?.sum(1, false)?;
-        Ok(rows.to_f64_vec()?.iter().sum::<f64>() as u64)
+        count_zeros(&self.weight)
     }
+}
+
+/// Elements that are zero, counted on the device. Rows are summed apart: an f32 sum of ones stops being exact at 2^24.
+pub fn count_zeros(tensor: &Tensor) -> Result<u64> {
+    let width = tensor.shape().last().copied().unwrap_or(1).max(1);
+    let zero = Tensor::zeros(&[1], tensor.dtype(), &tensor.device())?;
+    let rows = tensor.reshape(&[tensor.elem_count() / width, width])?;
+    let rows = rows.eq(&zero)?.to_dtype(DType::F32)?.sum(1, false)?;
+    Ok(rows.to_f64_vec()?.iter().sum::<f64>() as u64)
 }

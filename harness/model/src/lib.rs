@@ -20,7 +20,7 @@ mod stack;
 pub mod tensor_parallel;
 pub mod tokenizer;
 
-pub use accounting::Accounting;
+pub use accounting::{Accounting, count_zeros};
 pub use block::{Attention, Block, Dropout, Ffn, Linear, LinearName, LowRank, Norm};
 pub use cache::KvCache;
 pub use decoder::{Decoder, Place, Tap};

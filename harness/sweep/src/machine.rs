@@ -1,7 +1,7 @@
 //! Where a record comes from: program, machine, and time.
 
 use prunebench_eval::Gpu;
-use prunebench_results::{Cell, Provenance};
+use prunebench_results::{Cell, Provenance, host_name};
 use prunebench_tensor::{DeviceKind, Engine};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use time::OffsetDateTime;
@@ -48,6 +48,8 @@ pub(crate) fn now() -> String {
 
 /// What stays the same for all cells of a run.
 pub(crate) struct Machine {
+    /// Its name.
+    pub(crate) host: String,
     cpu: String,
     memory_bytes: u64,
     os: String,
@@ -86,6 +88,7 @@ impl Machine {
         let os = System::long_os_version();
         let kernel = System::kernel_version();
         Self {
+            host: host_name(),
             cpu: cpu(&system),
             memory_bytes: system.total_memory(),
             os: format!("{} ({})", os.unwrap_or_else(unknown), kernel.unwrap_or_else(unknown)),
@@ -102,6 +105,7 @@ impl Machine {
             prunebench_version: env!("CARGO_PKG_VERSION").to_owned(),
             rustc: env!("PRUNEBENCH_RUSTC").to_owned(),
             engine_version: cell.engine.parse().map_or_else(|_| cell.engine.clone(), engine_version),
+            host: (!self.host.is_empty()).then(|| self.host.clone()),
             cpu: self.cpu.clone(),
             cores: cores(),
             threads,

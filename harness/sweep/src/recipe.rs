@@ -1,7 +1,7 @@
 //! A recipe applied to a model, and what it took away.
 
 use prunebench_datasets::{Catalogue, Places, calibration_windows, text};
-use prunebench_methods::{Need, Recipe, Run, Sharing};
+use prunebench_methods::{Applied, MethodReport, Need, Recipe, Run, Sharing};
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::{Accounting, Decoder};
 use prunebench_results as results;
@@ -91,12 +91,12 @@ pub fn compress(
     let mut run = Run::new(dense, &windows, seed, &mut heard)
         .with(recovery, training_run)
         .sharing(sharing);
-    let reports = recipe.apply(&mut run)?;
+    let applied = recipe.apply(&mut run)?;
     let budget = run.budget();
     let decoder = run.model;
     let after = decoder.accounting()?;
     Ok(Compressed {
-        compression: compression(&recipe, reports, &before, &after),
+        compression: compression(&recipe, applied, &before, &after),
         accounting: accounting(&after),
         budget: results::Budget {
             calibration_tokens: budget.calibration_tokens,
@@ -112,37 +112,22 @@ pub fn compress(
     })
 }
 
-fn compression(
-    recipe: &Recipe,
-    reports: Vec<prunebench_methods::MethodReport>,
-    before: &Accounting,
-    after: &Accounting,
-) -> results::Compression {
-    let method_reports: Vec<results::MethodReport> = reports
-        .into_iter()
-        .map(|report| results::MethodReport {
-            method: report.method.to_owned(),
-            config: report.config,
-            nominal: report.nominal_ratio,
-            achieved: report.achieved_ratio,
-            basis: report.basis.to_owned(),
-            stochastic: report.stochastic || needs_calibration(recipe),
-            details: report.details,
-        })
-        .collect();
-    let mut removing = method_reports.iter().filter(|report| report.achieved > 0.0);
-    let (nominal_ratio, achieved_ratio) = match (removing.next(), removing.next()) {
-        (None, _) => (None, 0.0),
-        (Some(one), None) => (one.nominal, one.achieved),
-        // Shares of different bases don't add up: what is left is counted instead.
-        _ => (None, 1.0 - share(nonzero(after), nonzero(before))),
+fn compression(recipe: &Recipe, applied: Applied, before: &Accounting, after: &Accounting) -> results::Compression {
+    let method_report = |report: MethodReport| results::MethodReport {
+        method: report.method.to_owned(),
+        config: report.config,
+        nominal: report.nominal_ratio,
+        achieved: report.achieved_ratio,
+        basis: report.basis.to_owned(),
+        stochastic: report.stochastic || needs_calibration(recipe),
+        details: report.details,
     };
     results::Compression {
-        nominal_ratio,
-        achieved_ratio,
+        nominal_ratio: applied.nominal_ratio,
+        achieved_ratio: applied.achieved_ratio,
         achieved_parameter_ratio: 1.0 - share(after.stored_parameters, before.stored_parameters),
         mask_sparsity: after.mask_sparsity(),
-        method_reports,
+        method_reports: applied.methods.into_iter().map(method_report).collect(),
     }
 }
 
@@ -150,7 +135,7 @@ fn accounting(counts: &Accounting) -> results::Accounting {
     results::Accounting {
         stored_parameters: counts.stored_parameters,
         executed_parameters: counts.executed_parameters,
-        nonzero_parameters: nonzero(counts),
+        nonzero_parameters: counts.nonzero_parameters(),
         stored_bytes: counts.stored_bytes,
         flops_per_token: counts.flops_per_token,
         kv_bytes_per_token: counts.kv_bytes_per_token,
@@ -158,11 +143,10 @@ fn accounting(counts: &Accounting) -> results::Accounting {
     }
 }
 
-/// Stored parameters but the blocks' weights that are zero.
-fn nonzero(counts: &Accounting) -> u64 {
-    counts.stored_parameters - counts.zero_weights
-}
-
 fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
+
+#[cfg(test)]
+#[path = "recipe_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! Runs what is not done, several cells at once, and stops at a baseline that comes out wrong.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -12,12 +12,17 @@ use prunebench_results::{Claim, Record, Status, Store, StoreError};
 
 use crate::batch::SchedulerError;
 use crate::gate;
+use crate::host::{Host, HostError};
 use crate::machine::Machine;
 use crate::plan::{Plan, Planned};
 use crate::process::{Launcher, Terms, Watch};
+use crate::round::{Elsewhere, elsewhere};
 
 /// How long a worker without work waits before it looks again at cells that other runs hold.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How often in a row it may find that nobody goes on with a round that another machine began, before it gives the round up: one
+/// cell may just have ended there, and the next not begun.
+const PATIENCE: u32 = 4;
 
 /// A way to carry out plans.
 pub trait Executor {
@@ -35,7 +40,9 @@ pub trait Executor {
 pub struct Local<'a> {
     /// The command that serves a cell.
     pub launcher: Launcher,
-    /// Cells at once. One that measures speed runs alone.
+    /// The machine. A cell that measures speed runs alone on it.
+    pub host: Host,
+    /// Cells at once.
     pub jobs: usize,
     /// The GPUs for cells on CUDA, as `CUDA_VISIBLE_DEVICES` names them, each for one cell at a time. If none is named, one such
     /// cell runs at a time, on the device that it names.
@@ -67,6 +74,8 @@ impl Outcome {
 pub trait Observer {
     /// The process of a cell began.
     fn started(&mut self, cell: usize, process: u32);
+    /// A cell can't begin yet, for the reason given.
+    fn waits(&mut self, cell: usize, reason: &str);
     /// That process works on `phase`.
     fn progress(&mut self, cell: usize, phase: &str, done: usize, total: usize);
     /// A cell has its record; `measured` if by this run.
@@ -82,6 +91,9 @@ pub enum Error {
     /// The process of a cell can't be started.
     #[error("the process of a cell can't be started ({0}); check that the program's file is still there")]
     Start(#[from] io::Error),
+    /// The locks of the machine.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// A baseline that was measured before.
     #[error("{0}")]
     Baseline(String),
@@ -97,6 +109,7 @@ pub enum Error {
 }
 
 enum Event {
+    Waits(String),
     Started(u32),
     Progress { phase: String, done: usize, total: usize },
     Finished { record: Box<Record>, measured: bool },
@@ -104,7 +117,11 @@ enum Event {
 
 impl Executor for Local<'_> {
     fn execute(&self, plan: &Plan, store: &Store, observer: &mut dyn Observer) -> Result<Outcome, Error> {
-        let machine = Machine::look();
+        let store = &store.clone().on(&self.host.name);
+        let machine = Machine {
+            host: self.host.name.clone(),
+            ..Machine::look()
+        };
         let queue = Queue::new(plan, self);
         let (sender, events) = channel();
         let mut statuses = vec![None; plan.cells.len()];
@@ -126,6 +143,7 @@ impl Executor for Local<'_> {
             drop(sender);
             for (cell, event) in events {
                 match event {
+                    Event::Waits(reason) => observer.waits(cell, &reason),
                     Event::Started(process) => observer.started(cell, process),
                     Event::Progress { phase, done, total } => observer.progress(cell, &phase, done, total),
                     Event::Finished { record, measured } => {
@@ -143,11 +161,31 @@ impl Executor for Local<'_> {
         ended.into_iter().collect::<Result<(), Error>>()?;
         let missing = statuses.iter().filter(|status| status.is_none()).count();
         let interrupted = || format!("interrupted with {missing} cells left; start the same command again to go on");
-        let stopped = queue.lock().stopped.take();
+        let mut state = queue.lock();
+        let stopped = state.stopped.take();
+        let given_up = || {
+            let (seeds, machines): (Vec<String>, BTreeSet<&str>) = state
+                .given_up
+                .iter()
+                .map(|(seed, machine)| (seed.to_string(), machine.as_str()))
+                .unzip();
+            (!seeds.is_empty()).then(|| {
+                format!(
+                    "the rounds of seeds {} were begun on {}, where nobody goes on with them; start the same command there, or, if \
+                     that machine is gone, take another --results folder, or move the records of these seeds out of {}: then these \
+                     rounds are measured anew, all of them here",
+                    seeds.join(", "),
+                    machines.into_iter().collect::<Vec<_>>().join(" and "),
+                    store.folder().display()
+                )
+            })
+        };
         Ok(Outcome {
             statuses,
             measured: newly,
-            stopped: stopped.or_else(|| queue.is_interrupted().then(interrupted)),
+            stopped: stopped
+                .or_else(|| queue.is_interrupted().then(interrupted))
+                .or_else(given_up),
         })
     }
 }
@@ -156,16 +194,27 @@ impl Plan {
     /// Measures one cell in a process of its own, and keeps nothing.
     ///
     /// # Errors
-    /// If the process can't be started.
-    pub fn measure_only(&self, cell: usize, launcher: &Launcher, observer: &mut dyn Observer) -> Result<Record, Error> {
+    /// If the process can't be started, or the machine not be locked.
+    pub fn measure_only(
+        &self,
+        cell: usize,
+        launcher: &Launcher,
+        host: &Host,
+        observer: &mut dyn Observer,
+    ) -> Result<Record, Error> {
         let terms = Terms {
             experiment: &self.experiment,
             limits: self.limits,
-            machine: &Machine::look(),
+            machine: &Machine {
+                host: host.name.clone(),
+                ..Machine::look()
+            },
             gpu: None,
             interrupted: &AtomicBool::new(false),
         };
-        let record = launcher.record(&self.cells[cell], &terms, &mut Heard { cell, observer })?;
+        let planned = &self.cells[cell];
+        let _entered = host.enter(planned, &|| true, &mut |reason| observer.waits(cell, &reason))?;
+        let record = launcher.record(planned, &terms, &mut Heard { cell, observer })?;
         // Nothing interrupts it.
         record.ok_or_else(|| Error::Start(io::ErrorKind::Interrupted.into()))
     }
@@ -183,10 +232,47 @@ struct State {
     /// Places in the plan, in its order.
     waiting: VecDeque<usize>,
     running: Vec<usize>,
-    /// Held by other runs when they were looked at last.
+    /// Held by other runs, or of a round that another machine is at, when they were looked at last.
     elsewhere: Vec<usize>,
+    /// Seeds of the rounds that wait for another machine, with the times in a row that nobody there went on with them.
+    idle: HashMap<u64, u32>,
+    /// Seeds of the rounds that nobody goes on with, and the machine that began each.
+    given_up: BTreeMap<u64, String>,
     gpus: Vec<Option<String>>,
     stopped: Option<String>,
+}
+
+impl State {
+    /// Leaves a cell, and those that wait with it for the same round, to the machine that began it. Gives whether that is news.
+    fn leave(&mut self, cell: usize, elsewhere: &Elsewhere, plan: &Plan) -> bool {
+        let seed = plan.cells[cell].cell.seed;
+        let is_news = !self.idle.contains_key(&seed);
+        let idle = self.idle.entry(seed).or_default();
+        *idle = if elsewhere.goes_on { 0 } else { *idle + 1 };
+        if *idle >= PATIENCE {
+            self.given_up.insert(seed, elsewhere.machine.clone());
+            return false;
+        }
+        let (of_round, rest) = self
+            .waiting
+            .iter()
+            .partition(|waiting| plan.cells[**waiting].cell.seed == seed);
+        self.waiting = rest;
+        self.elsewhere.push(cell);
+        let of_round: Vec<usize> = of_round;
+        self.elsewhere.extend(of_round);
+        is_news
+    }
+}
+
+/// How the work on a cell ended.
+enum Ended {
+    /// With its record; whether it was measured now.
+    Recorded(Box<Record>, bool),
+    /// Another run holds it, or this one was interrupted.
+    Held,
+    /// Another machine began its round.
+    Elsewhere(Elsewhere),
 }
 
 /// A cell that may start now, on the GPU that it has to itself.
@@ -208,6 +294,8 @@ impl<'a> Queue<'a> {
                 waiting: (0..plan.cells.len()).collect(),
                 running: Vec::new(),
                 elsewhere: Vec::new(),
+                idle: HashMap::new(),
+                given_up: BTreeMap::new(),
                 gpus,
                 stopped: None,
             }),
@@ -229,7 +317,7 @@ impl<'a> Queue<'a> {
         while let Some(start) = self.take() {
             let planned = &self.plan.cells[start.cell];
             let ended = self.carry_out(planned, &start, store, machine, events);
-            if let Ok(Some((record, _))) = &ended
+            if let Ok(Ended::Recorded(record, _)) = &ended
                 && planned.is_baseline()
                 && record.status != Status::Skipped
                 && let Err(reason) = gate::check(record, &self.plan.expect)
@@ -242,15 +330,20 @@ impl<'a> Queue<'a> {
             if planned.is_on_gpu() {
                 state.gpus.push(start.gpu.clone());
             }
-            if let Ok(None) = ended
-                && !self.is_interrupted()
-            {
-                state.elsewhere.push(start.cell);
+            match &ended {
+                Ok(Ended::Held) if !self.is_interrupted() => state.elsewhere.push(start.cell),
+                Ok(Ended::Elsewhere(elsewhere)) => {
+                    if state.leave(start.cell, elsewhere, self.plan) {
+                        let reason = format!("waits for the round that {} began", elsewhere.machine);
+                        let _ = events.send((start.cell, Event::Waits(reason)));
+                    }
+                }
+                _ => {}
             }
             drop(state);
-            if let Ok(Some((record, measured))) = &ended {
+            if let Ok(Ended::Recorded(record, measured)) = &ended {
                 let event = Event::Finished {
-                    record: Box::new(record.clone()),
+                    record: record.clone(),
                     measured: *measured,
                 };
                 // The receiver outlives all workers.
@@ -262,7 +355,6 @@ impl<'a> Queue<'a> {
         Ok(())
     }
 
-    /// The record of a cell, and whether it was measured now; `None` if another run holds it, or this one was interrupted.
     fn carry_out(
         &self,
         planned: &Planned,
@@ -270,24 +362,30 @@ impl<'a> Queue<'a> {
         store: &Store,
         machine: &Machine,
         events: &Sender<(usize, Event)>,
-    ) -> Result<Option<(Record, bool)>, Error> {
+    ) -> Result<Ended, Error> {
+        let recorded = |record: Record, measured| Ended::Recorded(Box::new(record), measured);
         let wanted = match planned.skip {
             Some(_) => Status::Skipped,
             None => Status::Ok,
         };
         let is_done = |record: &Record| record.status == wanted || record.status == Status::Ok;
         if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_done) {
-            return Ok(Some((done, false)));
+            return Ok(recorded(done, false));
         }
-        let Some(mut claim) = store.claim(&planned.cell, &planned.key)? else {
-            return Ok(None);
+        let claimed = match self.plan.in_rounds && planned.skip.is_none() {
+            true => self.claim_in_round(planned, store, machine)?,
+            false => store.claim(&planned.cell, &planned.key)?.ok_or(Ended::Held),
+        };
+        let mut claim = match claimed {
+            Ok(claim) => claim,
+            Err(ended) => return Ok(ended),
         };
         if let Some(done) = claim.found().filter(|record| is_done(record)) {
-            return Ok(Some((done.clone(), false)));
+            return Ok(recorded(done.clone(), false));
         }
         if let Some(reason) = &planned.skip {
             let skipped = planned.skipped(&self.plan.experiment, reason, machine);
-            return Ok(Some((claim.record(&skipped)?, false)));
+            return Ok(recorded(claim.record(&skipped)?, false));
         }
         for tries_left in (0..=self.plan.limits.retries).rev() {
             let terms = Terms {
@@ -302,16 +400,44 @@ impl<'a> Queue<'a> {
                 events,
                 claim: &mut claim,
             };
+            let goes_on = || !self.is_interrupted() && self.lock().stopped.is_none();
+            let host = &self.local.host;
+            let Some(entered) = host.enter(planned, &goes_on, &mut |reason| watch.waits(reason))? else {
+                return Ok(Ended::Held);
+            };
             let measured = self.local.launcher.record(planned, &terms, &mut watch)?;
+            drop(entered);
             let Some(record) = measured else {
-                return Ok(None);
+                return Ok(Ended::Held);
             };
             let stored = claim.record(&record)?;
             if tries_left == 0 || stored.status != Status::Failed {
-                return Ok(Some((stored, true)));
+                return Ok(recorded(stored, true));
             }
         }
-        Ok(None)
+        Ok(Ended::Held)
+    }
+
+    /// The claim on a cell of a round, unless another run holds it or another machine began the round.
+    fn claim_in_round(
+        &self,
+        planned: &Planned,
+        store: &Store,
+        machine: &Machine,
+    ) -> Result<Result<Claim, Ended>, Error> {
+        let given_up = self.lock().given_up.get(&planned.cell.seed).cloned();
+        if let Some(machine) = given_up {
+            return Ok(Err(Ended::Elsewhere(Elsewhere {
+                machine,
+                goes_on: false,
+            })));
+        }
+        let mut begun = None;
+        let claim = store.claim_if(&planned.cell, &planned.key, || {
+            begun = elsewhere(self.plan, planned, store, &self.local.host, machine)?;
+            Ok::<_, StoreError>(begun.is_none())
+        })?;
+        Ok(claim.ok_or_else(|| begun.map_or(Ended::Held, Ended::Elsewhere)))
     }
 
     /// The next cell, once it may start; `None` when there is no more.
@@ -378,6 +504,13 @@ struct Sent<'a> {
     cell: usize,
     events: &'a Sender<(usize, Event)>,
     claim: &'a mut Claim,
+}
+
+impl Sent<'_> {
+    fn waits(&mut self, reason: String) {
+        self.claim.progress(&reason, 0, 1);
+        let _ = self.events.send((self.cell, Event::Waits(reason)));
+    }
 }
 
 impl Watch for Sent<'_> {

@@ -12,7 +12,6 @@ static CARD: Card = Card {
     changes: "runs consecutive blocks on one input and averages them",
     example: "average-outputs(start=2, end=4)",
     needs: &[],
-    stochastic: false,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),

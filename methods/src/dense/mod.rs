@@ -13,7 +13,6 @@ static CARD: Card = Card {
     changes: "nothing",
     example: "dense",
     needs: &[],
-    stochastic: false,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),

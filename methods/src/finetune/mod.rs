@@ -14,7 +14,6 @@ static CARD: Card = Card {
     changes: "trains the stored parameters; zeros stay",
     example: "finetune(steps=50, learning_rate=1e-4)",
     needs: &[Need::RecoveryData],
-    stochastic: true,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),
@@ -59,6 +58,10 @@ impl Method for Finetune {
 
     fn config(&self) -> Value {
         config(&self.own, &self.settings)
+    }
+
+    fn is_stochastic(&self) -> bool {
+        true
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {

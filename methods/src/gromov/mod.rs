@@ -18,7 +18,6 @@ static CARD: Card = Card {
     changes: "removes consecutive blocks",
     example: "gromov(ratio=0.3, variant=angular)",
     needs: &[Need::CalibrationText],
-    stochastic: false,
     version: 1,
     deviations: &[
         "no healing (the paper fine-tunes with QLoRA afterwards)",

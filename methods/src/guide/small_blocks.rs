@@ -14,7 +14,6 @@ static CARD: Card = Card {
     changes: "removes blocks",
     example: "small-blocks(ratio=0.25)",
     needs: &[],
-    stochastic: false,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),

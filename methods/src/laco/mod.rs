@@ -19,7 +19,6 @@ static CARD: Card = Card {
     changes: "merges runs of blocks",
     example: "laco(layers=3, threshold=0.6)",
     needs: &[Need::CalibrationText],
-    stochastic: false,
     version: 1,
     deviations: &[
         "calibration text is what the run gives; the authors' is five sentences of Wikipedia",

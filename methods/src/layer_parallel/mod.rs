@@ -22,7 +22,6 @@ static CARD: Card = Card {
     changes: "runs consecutive blocks in pairs",
     example: "layer-parallel(start=2, end=4, norm=own, mode=lp)",
     needs: &[],
-    stochastic: false,
     version: 1,
     deviations: &[
         "the end of the range is searched by the loss on calibration text, where the paper is remembered to use perplexity on RedPajama",

@@ -13,7 +13,6 @@ static CARD: Card = Card {
     changes: "trains low-rank adapters and merges them into the blocks' linears; zeros stay",
     example: "lora(steps=50, learning_rate=1e-4)",
     needs: &[Need::RecoveryData],
-    stochastic: true,
     version: 1,
     deviations: &["after a method that zeroed weights, adapters are masked by the zeros, so that merging fills none"],
     readme: include_str!("README.md"),
@@ -42,13 +41,18 @@ impl Method for Lora {
         config(&self.adapters, &self.settings)
     }
 
+    fn is_stochastic(&self) -> bool {
+        true
+    }
+
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let failed = |source| Error::Train {
             method: CARD.id,
             source,
         };
+        let seed = run.seed(CARD.id)?;
         self.adapters
-            .attach(&mut run.model, run.seed, run.masked)
+            .attach(&mut run.model, seed, run.masked)
             .map_err(failed)?;
         let (trained, details) = train(CARD.id, run, Trainable::Adapters, &self.settings, None)?;
         run.model = trained.decoder;

@@ -15,7 +15,6 @@ static CARD: Card = Card {
     changes: "sets weights of the blocks' linears to zero",
     example: "magnitude(ratio=0.5, scope=row)",
     needs: &[],
-    stochastic: false,
     version: 1,
     deviations: &["one shot, without the paper's retraining and with one ratio for all matrices"],
     readme: include_str!("README.md"),

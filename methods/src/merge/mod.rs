@@ -10,7 +10,6 @@ static CARD: Card = Card {
     changes: "replaces consecutive blocks by the mean of their weights",
     example: "merge(start=2, end=4)",
     needs: &[],
-    stochastic: false,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),

@@ -17,7 +17,6 @@ static CARD: Card = Card {
     changes: "removes blocks, or sets weights of the blocks' linears to zero",
     example: "random(ratio=0.3, unit=blocks)",
     needs: &[],
-    stochastic: true,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),
@@ -53,7 +52,7 @@ impl Random {
         Ok(Change::Blocks(removed))
     }
 
-    fn weights(&self, run: &mut Run) -> Result<Change> {
+    fn weights(&self, run: &mut Run, seed: u64) -> Result<Change> {
         let targets = prunable(&run.model);
         let mut matrices = Vec::with_capacity(targets.len());
         for (number, &(block, name)) in targets.iter().enumerate() {
@@ -62,7 +61,7 @@ impl Random {
                 .map_or(0, |linear| linear.weight.elem_count());
             let count = self.ratio.round_of(total, "weights of a matrix", CARD.id)?;
             // A stream of its own for each matrix: what one draws does not move the others.
-            let mut rng = ChaCha8Rng::seed_from_u64(run.seed);
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(number as u64 + 1);
             let mut mask = vec![1.0; total];
             index::sample(&mut rng, total, count)
@@ -84,10 +83,15 @@ impl Method for Random {
         json!(self)
     }
 
+    fn is_stochastic(&self) -> bool {
+        true
+    }
+
     fn apply(&self, run: &mut Run) -> Result<Report> {
+        let seed = run.seed(CARD.id)?;
         let change = match self.unit {
-            Unit::Blocks => self.blocks(&mut run.model, run.seed)?,
-            Unit::Weights => self.weights(run)?,
+            Unit::Blocks => self.blocks(&mut run.model, seed)?,
+            Unit::Weights => self.weights(run, seed)?,
         };
         Ok(Report {
             nominal_ratio: Some(self.ratio.value()),

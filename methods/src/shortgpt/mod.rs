@@ -16,7 +16,6 @@ static CARD: Card = Card {
     changes: "removes blocks",
     example: "shortgpt(ratio=0.3)",
     needs: &[Need::CalibrationText],
-    stochastic: false,
     version: 1,
     deviations: &["calibration text is what the run gives; the paper's is PG19"],
     readme: include_str!("README.md"),

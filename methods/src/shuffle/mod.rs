@@ -15,7 +15,6 @@ static CARD: Card = Card {
     changes: "runs consecutive blocks in another order",
     example: "shuffle(start=2, end=4)",
     needs: &[],
-    stochastic: true,
     version: 1,
     deviations: &[
         "one order for all forward passes, where the paper is remembered to draw one for each; seeds average over orders",
@@ -25,12 +24,14 @@ static CARD: Card = Card {
 
 pub(crate) const ENTRY: Entry = Entry {
     card: &CARD,
-    parse: |table| OnRange::parse(&CARD, edit, table),
+    parse: |table| OnRange::by_lot(&CARD, edit, table),
 };
 
 fn edit(run: &mut Run, range: Range, first: usize) -> Result<Change> {
     let mut blocks: Vec<usize> = range.blocks().collect();
-    blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(run.seed));
+    if blocks.len() > 1 {
+        blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(run.seed(CARD.id)?));
+    }
     let steps = blocks.into_iter().map(Step::Block).collect();
     Ok(replace_steps(run, range, first, steps))
 }

@@ -16,7 +16,6 @@ static CARD: Card = Card {
     changes: "removes blocks",
     example: "sleb(ratio=0.2)",
     needs: &[Need::CalibrationText],
-    stochastic: false,
     version: 1,
     deviations: &[
         "calibration text is what the run gives; the authors' is the first 128 lines of WikiText-2, shuffled",

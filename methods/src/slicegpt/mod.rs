@@ -17,7 +17,6 @@ static CARD: Card = Card {
     changes: "narrows the residual stream",
     example: "slicegpt(ratio=0.2)",
     needs: &[Need::CalibrationText],
-    stochastic: false,
     version: 1,
     deviations: &[
         "calibration text is what the run gives; the authors' is 128 windows of 2048 tokens of WikiText-2 or Alpaca",

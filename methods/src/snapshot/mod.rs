@@ -15,7 +15,6 @@ static CARD: Card = Card {
     changes: "takes other weights of the same training run",
     example: "snapshot(of=average)",
     needs: &[Need::TrainingRun],
-    stochastic: false,
     version: 1,
     deviations: &[],
     readme: include_str!("README.md"),

@@ -18,7 +18,6 @@ static CARD: Card = Card {
     changes: "sets weights of the blocks' linears to zero",
     example: "wanda(ratio=0.5, scope=row)",
     needs: &[Need::CalibrationText],
-    stochastic: false,
     version: 1,
     deviations: &["calibration text is what the run gives; the paper's is C4, 128 sequences of the model's context"],
     readme: include_str!("README.md"),

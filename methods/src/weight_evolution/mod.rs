@@ -23,7 +23,6 @@ static CARD: Card = Card {
     changes: "sets weights of any stored parameter to zero",
     example: "weight-evolution(ratio=0.5, scope=matrices)",
     needs: &[Need::TrainingRun],
-    stochastic: false,
     version: 1,
     deviations: &["a target sparsity is met by bisection on k, which the authors choose by hand"],
     readme: include_str!("README.md"),
@@ -186,9 +185,10 @@ impl WeightEvolution {
     fn masks(&self, run: &Run, names: &[String]) -> Result<(Vec<Mask>, Option<f64>)> {
         let scored = self.scored(run, names)?;
         if let (Score::Random, Some(ratio)) = (self.score, self.ratio) {
+            let seed = run.seed(CARD.id)?;
             let drawn = scored.into_iter().enumerate().map(|(number, scored)| {
                 let count = (ratio.value() * scored.relative.len() as f64).round() as usize;
-                let mut rng = ChaCha8Rng::seed_from_u64(run.seed);
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
                 rng.set_stream(number as u64 + 1);
                 let mut mask = vec![1.0; scored.relative.len()];
                 index::sample(&mut rng, scored.relative.len(), count)
@@ -288,6 +288,10 @@ impl Method for WeightEvolution {
             Score::Trajectory => CARD.needs,
             Score::Final | Score::Random => &[],
         }
+    }
+
+    fn is_stochastic(&self) -> bool {
+        self.score == Score::Random
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {

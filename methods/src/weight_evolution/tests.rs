@@ -21,7 +21,7 @@ fn apply(recipe: &str, folder: &Path) -> Result<(Decoder, MethodReport)> {
     run_files.save_trajectory(&named).unwrap();
     let mut quiet = |_: usize, _: usize, _: &str| {};
     let mut run = Run::new(&model, &[], 1, &mut quiet).with(Default::default(), TrainingRun::beside(folder));
-    let report = Recipe::parse(&[recipe])?.apply(&mut run)?.swap_remove(0);
+    let report = Recipe::parse(&[recipe])?.apply(&mut run)?.methods.swap_remove(0);
     Ok((run.model, report))
 }
 

@@ -39,6 +39,7 @@ pub(crate) fn cell(recipe: &str, seed: u64, series: impl IntoIterator<Item = (&'
             prunebench_version: "0.1.0".into(),
             rustc: "rustc 1.95.0".into(),
             engine_version: "candle 0.11.1".into(),
+            host: None,
             cpu: "a CPU".into(),
             cores: 2,
             threads: 2,

@@ -103,8 +103,7 @@ fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
                 let needs: Vec<String> = card.needs.iter().map(|need| format!("{need:?}")).collect();
                 let value = json!({
                     "id": card.id, "title": card.title, "paper": card.paper, "changes": card.changes,
-                    "example": card.example, "needs": needs, "stochastic": card.stochastic,
-                    "version": card.version, "deviations": card.deviations,
+                    "example": card.example, "needs": needs, "version": card.version, "deviations": card.deviations,
                 });
                 (
                     card.id.to_owned(),

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use clap::Args;
 use prunebench_results::{Status, find_record};
-use prunebench_sweep::{Local, Plan, Planned};
+use prunebench_sweep::{Host, Local, Plan, Planned};
 
 use crate::cmd::launcher;
 use crate::cmd::probe::check_devices;
@@ -15,7 +15,7 @@ use crate::cmd::sweep::interrupted;
 /// How many cells at once, and on what.
 #[derive(Debug, Args)]
 pub struct LocalArgs {
-    /// Measure so many cells at once, the cores divided among them; cells that measure speed run alone
+    /// Measure so many cells at once, the cores divided among them; a cell that measures speed runs alone on the machine
     #[arg(long, short, value_name = "N", default_value = "1")]
     jobs: NonZero<usize>,
     /// GPUs for the cells on device `cuda`, separated by commas, each for one cell at a time
@@ -47,6 +47,7 @@ impl LocalArgs {
         check_devices(plan.cells.iter().filter(|planned| !is_done(planned)), &self.gpus)?;
         Ok(Local {
             launcher: launcher()?,
+            host: Host::this(),
             jobs: self.jobs.get(),
             gpus: self.gpus.clone(),
             interrupted: interrupted()?,

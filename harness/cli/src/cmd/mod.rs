@@ -32,7 +32,7 @@ use anyhow::Context;
 use clap::Args;
 use prunebench_results::{Record, TaskResult};
 use prunebench_sweep::{
-    Calibration, EvaluationText, Experiment, Launcher, Limits, Plan, RecipeText, Recovery, Source, baseline,
+    Calibration, EvaluationText, Experiment, Host, Launcher, Limits, Plan, RecipeText, Recovery, Source, baseline,
 };
 use prunebench_tensor::Engine;
 
@@ -171,7 +171,7 @@ fn measure(plan: &Plan, place: &PlaceArgs) -> anyhow::Result<Vec<Record>> {
     let launcher = launcher()?;
     let mut progress = Progress::new(&plan.cells);
     let records: Vec<Record> = (0..plan.cells.len())
-        .map(|cell| plan.measure_only(cell, &launcher, &mut progress))
+        .map(|cell| plan.measure_only(cell, &launcher, &Host::this(), &mut progress))
         .collect::<Result<_, _>>()?;
     drop(progress);
     if place.json {

@@ -16,7 +16,8 @@ use crate::progress::name;
 #[command(
     after_help = "Each cell runs in its own process and leaves one record. A cell that failed is tried again by the next run; \
 one that is done is never run again. If some cell failed, the table is printed and the exit code is 1. Several runs may share a \
-results folder: no cell is measured by two of them. Give `threads` in the experiment to keep its cells the same under another --jobs.
+results folder: no cell is measured by two of them. A cell that measures speed waits until no other runs on this machine, and \
+other cells wait for it; a round of speed is measured by the machine that began it. Give `threads` in the experiment to keep its cells the same under another --jobs.
 
 Examples:
   prunebench run harness/experiments/quick.toml

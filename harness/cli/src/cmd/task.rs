@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prunebench_results::Store;
-use prunebench_sweep::{Executor, Local, task_plan};
+use prunebench_sweep::{Executor, Host, Local, task_plan};
 
 use crate::Outcome;
 use crate::cmd::launcher;
@@ -27,6 +27,7 @@ impl Task {
         let plan = task_plan(&self.tasks, self.index)?;
         let local = Local {
             launcher: launcher()?,
+            host: Host::this(),
             jobs: 1,
             gpus: Vec::new(),
             interrupted: interrupted()?,
