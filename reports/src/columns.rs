@@ -239,11 +239,15 @@ pub(crate) const RUN: &[Column] = &[
         Text(|l| Some(l.record.provenance.engine_version.as_str().into())),
     ),
     ("rustc", Text(|l| Some(l.record.provenance.rustc.as_str().into()))),
-    ("cpu", Text(|l| Some(l.record.provenance.cpu.as_str().into()))),
+    ("cpu", Text(|l| Some(l.record.provenance.cpu.to_string().into()))),
     ("cores", Count(|l| Some(l.record.provenance.cores as u64))),
     ("threads", Count(|l| Some(l.record.provenance.threads as u64))),
     ("memory_bytes", Count(|l| Some(l.record.provenance.memory_bytes))),
     ("gpu", Text(|l| l.record.provenance.gpu.as_deref().map(Cow::from))),
+    (
+        "gpu_uuid",
+        Text(|l| l.record.provenance.gpu_uuid.as_deref().map(Cow::from)),
+    ),
     ("driver", Text(|l| l.record.provenance.driver.as_deref().map(Cow::from))),
     ("os", Text(|l| Some(l.record.provenance.os.as_str().into()))),
     (

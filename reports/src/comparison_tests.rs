@@ -1,6 +1,6 @@
 use prunebench_results::{
-    Accounting, Budget, Cell, Compression, Evaluation, Inputs, Memory, MethodReport, PerplexityRequest, Provenance,
-    SCHEMA, Status, TensorParallel, ThroughputRequest,
+    Accounting, Budget, Cell, Compression, Cpu, Evaluation, Inputs, Memory, MethodReport, PerplexityRequest,
+    Provenance, SCHEMA, Status, TensorParallel, ThroughputRequest,
 };
 
 use super::*;
@@ -118,11 +118,12 @@ pub(crate) fn record(method: &str, engine: &str, seed: u64, nll: f64) -> Record 
             rustc: "rustc 1.95.0".into(),
             engine_version: format!("{engine} 1.2.3"),
             host: None,
-            cpu: "a CPU".into(),
+            cpu: Cpu::Named("a CPU".into()),
             cores: 2,
             threads: 2,
             memory_bytes: 8 << 30,
             gpu: None,
+            gpu_uuid: None,
             driver: None,
             os: "an OS".into(),
             started_at: "2025-01-01T00:00:00Z".into(),

@@ -7,6 +7,7 @@
 mod cell;
 mod check;
 mod claim;
+mod cpu;
 mod measurement;
 mod migration;
 mod products;
@@ -29,6 +30,7 @@ pub use cell::{
 };
 pub use check::{Finding, check_store};
 pub use claim::{Owner, Running, host_name, running};
+pub use cpu::{Cpu, CpuModel};
 pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, TrainingResult};
 pub use products::{Product, Products};
 pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};

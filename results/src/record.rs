@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cell::{Cell, CellKey, Inputs},
+    cpu::Cpu,
     measurement::{PerplexityResult, TrainingResult},
     task::TaskResult,
     throughput::ThroughputResult,
@@ -240,8 +241,8 @@ pub struct Provenance {
     /// The name of the machine; absent in records of before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// The CPU model.
-    pub cpu: String,
+    /// The CPU; in older records its name alone.
+    pub cpu: Cpu,
     /// Logical cores that the process may use.
     pub cores: usize,
     /// Compute threads.
@@ -250,6 +251,9 @@ pub struct Provenance {
     pub memory_bytes: u64,
     /// The GPU model, if the cell ran on one.
     pub gpu: Option<String>,
+    /// Which of them, or which instance of one, by its UUID; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_uuid: Option<String>,
     /// The GPU driver, if the cell ran on one.
     pub driver: Option<String>,
     /// The operating system and its version.

@@ -167,8 +167,10 @@ def main():
     keys = ["whole_s", "peak_mib"] if options.rolling else ["evaluation_s", "whole_s", "peak_mib"]
     median = {name: {key: statistics.median(figure[key] for figure in of) for key in keys} for name, of in figures.items()}
     best = {key: min(of[key] for name, of in median.items() if name.startswith("lm-eval")) for key in keys}
+    cpu = provenance["cpu"]
+    cpu = cpu["name"] if isinstance(cpu, dict) else cpu
     print(f"{', '.join(options.tasks)}: {options.limit} documents each, {options.shots} shots, f32, {options.threads} threads, "
-          f"{provenance['cpu']}, medians of {options.rounds}; the ratio is to lm-eval at its best batch size\n")
+          f"{cpu}, medians of {options.rounds}; the ratio is to lm-eval at its best batch size\n")
     print(f"| implementation | {' | '.join(f'{key} | ratio' for key in keys)} |\n|---{'|---:|---:' * len(keys)}|")
     for name, of in median.items():
         print(f"| {name} | {' | '.join(f'{of[key]:.1f} | {best[key] / of[key]:.2f}' for key in keys)} |")

@@ -199,7 +199,9 @@ def main():
             print(f"| {of['work']} | {of['engine']} | {of['steps']} | {of['loss_difference']:.1e} | {of['largest_change']:.1e} | "
                   f"{of['weight_difference']:.1e} |")
     if timed:
-        print(f"\n{options.batch}×{options.tokens} tokens, f32, {options.threads} threads, {provenance['cpu']}, {options.rounds} "
+        cpu = provenance["cpu"]
+        cpu = cpu["name"] if isinstance(cpu, dict) else cpu
+        print(f"\n{options.batch}×{options.tokens} tokens, f32, {options.threads} threads, {cpu}, {options.rounds} "
               f"rounds of {options.steps} steps; {versions}\n")
         print("| work | implementation | tokens/s, median | lowest | highest | ratio to transformers | peak memory, MiB |")
         print("|---|---|---:|---:|---:|---:|---:|")

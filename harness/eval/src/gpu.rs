@@ -15,57 +15,119 @@ const EVERY: Duration = Duration::from_millis(20);
 /// The driver's energy counter is filled in about ten times a second, so a shorter run is mostly its error.
 const SHORTEST_ENERGY_S: f64 = 2.0;
 
-/// How the driver is asked for a GPU.
+/// A GPU as its driver lists it, or an instance of one that is divided (MIG).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GpuId {
-    /// Its place among those of the machine.
-    Index(u32),
-    /// The beginning of its UUID, or all of it.
-    Uuid(String),
+pub struct ListedGpu {
+    /// Model, e.g. `NVIDIA H200`.
+    pub name: String,
+    /// What tells it from others of its model, e.g. `GPU-8932f937-…`.
+    pub uuid: String,
+    /// What it is divided into.
+    pub instances: Vec<ListedGpu>,
 }
 
-/// What the driver calls the GPU that this process calls `cuda:index`, where `visible` is `CUDA_VISIBLE_DEVICES`; `None` if
-/// the process does not see as many. Indices are the driver's only with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, or where all GPUs are
-/// of one kind.
-pub fn gpu_id(index: usize, visible: Option<&str>) -> Option<GpuId> {
-    let Some(visible) = visible else {
-        return index.try_into().ok().map(GpuId::Index);
-    };
-    // As CUDA has it: what follows an entry that is none is not seen.
-    let seen = visible.split(',').map(str::trim).map(|entry| match entry.parse() {
-        Ok(index) => Some(GpuId::Index(index)),
-        Err(_) => ["GPU-", "MIG-"]
-            .iter()
-            .any(|kind| entry.starts_with(kind))
-            .then(|| GpuId::Uuid(entry.to_owned())),
-    });
-    seen.map_while(|id| id).nth(index)
+/// The GPUs of a machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gpus {
+    /// In the driver's order, those that this process may use.
+    pub gpus: Vec<ListedGpu>,
+    /// Version of the driver.
+    pub driver: String,
+}
+
+impl Gpus {
+    /// Those of this machine; none where the driver's library isn't there.
+    pub fn installed() -> Self {
+        nvml().and_then(|nvml| Self::listed(&nvml)).unwrap_or_default()
+    }
+
+    fn listed(nvml: &Nvml) -> Option<Self> {
+        // One that may not be asked is none of CUDA's either.
+        let gpus = (0..nvml.device_count().ok()?).filter_map(|index| {
+            let gpu = nvml.device_by_index(index).ok()?;
+            // The count is of those that there could be.
+            let instances = (0..gpu.mig_device_count().unwrap_or(0))
+                .filter_map(|index| listed(&gpu.mig_device_by_index(index).ok()?, Vec::new()));
+            listed(&gpu, instances.collect())
+        });
+        Some(Self {
+            gpus: gpus.collect(),
+            driver: nvml.sys_driver_version().ok()?,
+        })
+    }
+
+    /// What a process calls `cuda:index`, where `visible` is its `CUDA_VISIBLE_DEVICES`; `None` if it does not see as many.
+    /// Indices are the driver's only with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, or where all GPUs are of one kind.
+    pub fn seen_as(&self, index: usize, visible: Option<&str>) -> Option<&ListedGpu> {
+        let Some(visible) = visible else {
+            return self.at(index);
+        };
+        let mut seen: Vec<&ListedGpu> = Vec::new();
+        // As CUDA has it: what follows an entry that is none is not seen, and nothing is if one is named twice.
+        for gpu in visible.split(',').map_while(|entry| self.named(entry.trim())) {
+            if seen.contains(&gpu) {
+                return None;
+            }
+            seen.push(gpu);
+        }
+        seen.get(index).copied()
+    }
+
+    /// The GPU that an entry of `CUDA_VISIBLE_DEVICES` means: by its place, or by so much of its UUID that no other fits.
+    fn named(&self, entry: &str) -> Option<&ListedGpu> {
+        if let Ok(index) = entry.parse() {
+            return self.at(index);
+        }
+        if !["GPU-", "MIG-"].iter().any(|kind| entry.starts_with(kind)) {
+            return None;
+        }
+        let all = self.gpus.iter().flat_map(|gpu| [gpu].into_iter().chain(&gpu.instances));
+        let mut fitting = all.filter(|gpu| gpu.uuid.starts_with(entry));
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
+    /// Of a GPU that is divided CUDA takes the first instance.
+    fn at(&self, index: usize) -> Option<&ListedGpu> {
+        let gpu = self.gpus.get(index)?;
+        Some(gpu.instances.first().unwrap_or(gpu))
+    }
+}
+
+fn listed(gpu: &Device, instances: Vec<ListedGpu>) -> Option<ListedGpu> {
+    Some(ListedGpu {
+        name: gpu.name().ok()?,
+        uuid: gpu.uuid().ok()?,
+        instances,
+    })
+}
+
+fn nvml() -> Option<Nvml> {
+    Nvml::builder().lib_path("libnvidia-ml.so.1".as_ref()).init().ok()
+}
+
+/// `CUDA_VISIBLE_DEVICES` of this process.
+pub fn visible_gpus() -> Option<String> {
+    std::env::var("CUDA_VISIBLE_DEVICES").ok()
 }
 
 /// A GPU as its driver sees it.
 #[derive(Debug)]
 pub struct Gpu {
     nvml: Nvml,
-    index: u32,
+    uuid: String,
 }
 
 impl Gpu {
-    /// The GPU behind a device; `None` for the host, and where the driver's library or the GPU isn't there.
+    /// The GPU behind a device of this process; `None` for the host, and where the driver's library or the GPU isn't there.
     pub fn of(device: DeviceKind) -> Option<Self> {
         let DeviceKind::Cuda(index) = device else {
             return None;
         };
-        let id = gpu_id(index, std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())?;
-        let nvml = Nvml::builder().lib_path("libnvidia-ml.so.1".as_ref()).init().ok()?;
-        let index = match id {
-            GpuId::Index(index) => index,
-            GpuId::Uuid(start) => (0..nvml.device_count().ok()?).find(|&index| {
-                let uuid = nvml.device_by_index(index).and_then(|gpu| gpu.uuid());
-                uuid.is_ok_and(|uuid| uuid.starts_with(&start))
-            })?,
-        };
-        nvml.device_by_index(index).ok()?;
-        Some(Self { nvml, index })
+        let nvml = nvml()?;
+        let gpus = Gpus::listed(&nvml)?;
+        let uuid = gpus.seen_as(index, visible_gpus().as_deref())?.uuid.clone();
+        nvml.device_by_uuid(uuid.as_str()).ok()?;
+        Some(Self { nvml, uuid })
     }
 
     /// Its model, and the version of its driver.
@@ -80,7 +142,7 @@ impl Gpu {
     }
 
     fn device(&self) -> Option<Device<'_>> {
-        self.nvml.device_by_index(self.index).ok()
+        self.nvml.device_by_uuid(self.uuid.as_str()).ok()
     }
 
     /// Bytes in use, by this process if the driver tells them apart; in a container it mostly does not know its number.
@@ -188,23 +250,57 @@ fn energy(seconds: f64, joules: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
+    fn gpu(uuid: &str, instances: &[&str]) -> ListedGpu {
+        ListedGpu {
+            name: "a GPU".into(),
+            uuid: uuid.into(),
+            instances: instances.iter().map(|uuid| gpu(uuid, &[])).collect(),
+        }
+    }
+
     #[test]
     fn a_gpu_is_found_through_the_visible_devices() {
-        let uuid = |text: &str| Some(GpuId::Uuid(text.to_owned()));
-        assert_eq!(gpu_id(1, None), Some(GpuId::Index(1)));
-        assert_eq!(gpu_id(0, Some("3")), Some(GpuId::Index(3)));
-        assert_eq!(gpu_id(1, Some("3, 2")), Some(GpuId::Index(2)));
-        assert_eq!(gpu_id(1, Some("3,GPU-8932f937")), uuid("GPU-8932f937"));
-        assert_eq!(gpu_id(0, Some("MIG-1")), uuid("MIG-1"));
-        for (index, visible) in [
-            (2, "3,2"),
-            (0, ""),
-            (0, "-1"),
-            (1, "0,-1,2"),
-            (2, "0,-1,2"),
-            (0, "NoDevFiles"),
+        let gpus = Gpus {
+            gpus: vec![
+                gpu("GPU-aa01", &[]),
+                gpu("GPU-aa02", &[]),
+                gpu("GPU-bb03", &["MIG-c1", "MIG-c2", "MIG-GPU-bb03/2/0"]),
+                gpu("GPU-dd04", &[]),
+            ],
+            driver: "580".into(),
+        };
+        let seen = |index, visible| gpus.seen_as(index, visible).map(|gpu| gpu.uuid.as_str());
+        for (index, visible, uuid) in [
+            (1, None, "GPU-aa02"),
+            (2, None, "MIG-c1"),
+            (0, Some("3"), "GPU-dd04"),
+            (1, Some("3, 1"), "GPU-aa02"),
+            (0, Some("GPU-aa02"), "GPU-aa02"),
+            (1, Some("GPU-d,GPU-aa01"), "GPU-aa01"),
+            (1, Some("3,GPU-aa02"), "GPU-aa02"),
+            (0, Some("2"), "MIG-c1"),
+            (0, Some("MIG-c2"), "MIG-c2"),
+            (0, Some("MIG-GPU-bb03/2/0"), "MIG-GPU-bb03/2/0"),
+            (0, Some("0,4,1"), "GPU-aa01"),
         ] {
-            assert_eq!(gpu_id(index, Some(visible)), None, "{index} of {visible}");
+            assert_eq!(seen(index, visible), Some(uuid), "{index} of {visible:?}");
+        }
+        for (index, visible) in [
+            (4, None),
+            (2, Some("3,1")),
+            (0, Some("")),
+            (0, Some("-1")),
+            (1, Some("0,-1,2")),
+            (1, Some("0,4,1")),
+            (0, Some("4")),
+            (0, Some("GPU-ee")),
+            (0, Some("NoDevFiles")),
+            // More than one fits.
+            (0, Some("GPU-aa")),
+            (0, Some("1,1")),
+            (0, Some("0,GPU-aa01")),
+        ] {
+            assert_eq!(seen(index, visible), None, "{index} of {visible:?}");
         }
     }
 

@@ -15,7 +15,7 @@ mod training;
 
 pub use dense::{DENSE_STATES, Dense};
 pub use error::{Error, Result};
-pub use gpu::{Gpu, GpuId, gpu_id};
+pub use gpu::{Gpu, Gpus, ListedGpu, visible_gpus};
 pub use memory::peak_resident;
 pub use perplexity::{perplexity, rolling_perplexity};
 pub use task::{metric_name, task};

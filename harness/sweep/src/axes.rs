@@ -4,18 +4,17 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use prunebench_methods::Recipe;
-use prunebench_model::checkpoint::content_hash;
 use prunebench_model::source::{Location, ModelSource};
 use prunebench_model::{Graph, ModelError};
 use prunebench_results::Evaluation;
 use prunebench_tensor::{Device, DeviceKind, Engine};
-use prunebench_train::TrainingRun;
 
 use crate::experiment::Experiment;
 use crate::grid;
 use crate::plan::baseline;
 use crate::precision::Precision;
 use crate::problem::Collector;
+use crate::unchanged::{Stamps, training_run_hash};
 
 /// What a plan spans.
 pub(crate) struct Axes {
@@ -36,6 +35,8 @@ pub(crate) struct Model {
     pub(crate) name: String,
     pub(crate) path: Option<PathBuf>,
     pub(crate) hash: String,
+    /// How its files looked when they were hashed, if that would tell a change.
+    pub(crate) stamps: Option<Stamps>,
     /// Hash of what its training left beside it; empty if that is nothing.
     pub(crate) training_run: String,
     pub(crate) tokenizer: bool,
@@ -134,17 +135,14 @@ pub(crate) fn models(experiment: &Experiment, problems: &mut Collector) -> Vec<M
 
 fn find(spec: &str, place: &str, timed: bool) -> Result<Model, ModelError> {
     let resolved = spec.parse::<ModelSource>()?.resolve()?;
-    let training_run = match &resolved.location {
-        Location::Path(path) => TrainingRun::beside(path),
-        Location::Random(_) => None,
-    };
-    let files = training_run.map(|run| run.files()).unwrap_or_default();
-    let hashes: Vec<String> = files.iter().map(|file| content_hash(file)).collect::<Result<_, _>>()?;
+    // Before the hash, so that a change while it is made shows too.
+    let stamps = Some(Stamps::of(&resolved)?).filter(Stamps::are_settled);
     Ok(Model {
         spec: spec.to_owned(),
         place: place.to_owned(),
         hash: resolved.content_hash()?,
-        training_run: hashes.join(" "),
+        stamps,
+        training_run: training_run_hash(&resolved)?,
         tokenizer: resolved.has_tokenizer(),
         graph: timed.then(|| resolved.graph()).transpose()?,
         name: resolved.name,

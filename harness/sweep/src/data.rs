@@ -7,6 +7,7 @@ use crate::axes::PlacedRecipe;
 use crate::evaluation::{TASKS, documents, is_usage, task_input};
 use crate::experiment::Experiment;
 use crate::problem::Collector;
+use crate::unchanged::text_input;
 
 /// Inputs that say what the data was: `data:wikitext2/test` or `task:arc_easy@1`, with a hash.
 #[derive(Default)]
@@ -37,7 +38,7 @@ impl DataInputs {
                 return None;
             }
             match text(catalogue, data_set, split, places) {
-                Ok(text) => Some((format!("data:{data_set}/{split}"), text.sha256)),
+                Ok(text) => Some((text_input(data_set, split), text.sha256)),
                 Err(error) => {
                     problems.machine(place, error);
                     None
@@ -51,7 +52,7 @@ impl DataInputs {
                     Scoring::Stream { .. } => hash(&protocol.data_set, &protocol.split, &place, problems),
                     Scoring::Rolling { .. } => match text_documents(catalogue, protocol, places) {
                         Ok(documents) => {
-                            let name = format!("data:{}/{}", protocol.data_set, protocol.split);
+                            let name = text_input(&protocol.data_set, &protocol.split);
                             Some((name, documents.sha256))
                         }
                         Err(error) => {

@@ -36,6 +36,7 @@ fn plan(cells: Vec<Cell>) -> Plan {
             cell: cell.clone(),
             inputs: Inputs::new(),
             model: None,
+            stamps: None,
             calibration: None,
             recovery: None,
             data: None,

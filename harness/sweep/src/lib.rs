@@ -3,6 +3,7 @@
 
 mod axes;
 mod batch;
+mod cpu;
 mod data;
 mod document;
 mod evaluation;
@@ -28,6 +29,7 @@ mod run;
 mod schema;
 mod standing;
 mod tables;
+mod unchanged;
 mod versions;
 pub mod worker;
 

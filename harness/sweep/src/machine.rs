@@ -1,11 +1,15 @@
 //! Where a record comes from: program, machine, and time.
 
-use prunebench_eval::Gpu;
-use prunebench_results::{Cell, Provenance, host_name};
+use std::sync::OnceLock;
+
+use prunebench_eval::{Gpus, ListedGpu, visible_gpus};
+use prunebench_results::{Cell, Cpu, Provenance, host_name};
 use prunebench_tensor::{DeviceKind, Engine};
-use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::cpu::cpu;
 
 /// The version of an engine in this build, e.g. `candle 0.11.1`.
 pub fn engine_version(engine: Engine) -> String {
@@ -50,55 +54,71 @@ pub(crate) fn now() -> String {
 pub(crate) struct Machine {
     /// Its name.
     pub(crate) host: String,
-    cpu: String,
+    cpu: Cpu,
     memory_bytes: u64,
     os: String,
+    /// Asked for when a cell on one comes.
+    gpus: OnceLock<Gpus>,
 }
 
-/// The model of the CPU, as far as the operating system knows it.
-fn cpu(system: &System) -> String {
-    let cpu = system.cpus().first().map_or("", |cpu| cpu.brand()).trim();
-    if cpu.is_empty() {
-        System::cpu_arch()
-    } else {
-        cpu.to_owned()
-    }
-}
-
-/// What computes on a device of this machine: the model of the CPU, and that of the GPU.
+/// What computes on a device of this process: the CPU, and the model of the GPU with its driver.
 pub(crate) fn hardware(kind: DeviceKind) -> String {
-    let wanted = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
-    let cpu = cpu(&System::new_with_specifics(wanted));
-    let gpu = gpu(kind).map(|(name, driver)| format!(", {name}, driver {driver}"));
-    cpu + &gpu.unwrap_or_default()
-}
-
-/// The model of a GPU, and the version of its driver.
-fn gpu(kind: DeviceKind) -> Option<(String, String)> {
-    Gpu::of(kind)?.name_and_driver()
+    let machine = Machine::look();
+    let gpu = machine.gpu(kind, None);
+    let gpu = gpu.map(|(gpu, driver)| format!(", {}, driver {driver}", gpu.name));
+    format!("{:#}{}", machine.cpu, gpu.unwrap_or_default())
 }
 
 impl Machine {
     pub(crate) fn look() -> Self {
-        let wanted = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing())
-            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
         let system = System::new_with_specifics(wanted);
         let unknown = || "unknown".to_owned();
         let os = System::long_os_version();
         let kernel = System::kernel_version();
         Self {
             host: host_name(),
-            cpu: cpu(&system),
+            cpu: cpu(),
             memory_bytes: system.total_memory(),
             os: format!("{} ({})", os.unwrap_or_else(unknown), kernel.unwrap_or_else(unknown)),
+            gpus: OnceLock::new(),
         }
     }
 
-    /// The provenance of a cell that began at `started_at` and ends now.
-    pub(crate) fn provenance(&self, cell: &Cell, threads: usize, started_at: String) -> Provenance {
+    /// This machine as if it had these GPUs.
+    #[cfg(test)]
+    pub(crate) fn with_gpus(gpus: Gpus) -> Self {
+        Self {
+            gpus: gpus.into(),
+            ..Self::look()
+        }
+    }
+
+    /// The GPU behind a device of a process whose `CUDA_VISIBLE_DEVICES` is `visible`, or else this one's, with its driver.
+    fn gpu(&self, kind: DeviceKind, visible: Option<&str>) -> Option<(&ListedGpu, &str)> {
+        let DeviceKind::Cuda(index) = kind else {
+            return None;
+        };
+        let gpus = self.gpus.get_or_init(Gpus::installed);
+        let gpu = match visible {
+            Some(visible) => gpus.seen_as(index, Some(visible)),
+            None => gpus.seen_as(index, visible_gpus().as_deref()),
+        };
+        Some((gpu?, &gpus.driver))
+    }
+
+    /// The provenance of a cell that began at `started_at` and ends now, in a process that was given the GPUs `visible`, if it was
+    /// given any.
+    pub(crate) fn provenance(
+        &self,
+        cell: &Cell,
+        threads: usize,
+        visible: Option<&str>,
+        started_at: String,
+    ) -> Provenance {
         let revision = env!("PRUNEBENCH_GIT_REVISION");
-        let (gpu, driver) = cell.device.parse().ok().and_then(gpu).unzip();
+        let kind = cell.device.parse().ok();
+        let (gpu, driver) = kind.and_then(|kind| self.gpu(kind, visible)).unzip();
         Provenance {
             git_revision: (!revision.is_empty()).then(|| revision.to_owned()),
             git_dirty: env!("PRUNEBENCH_GIT_DIRTY") == "true",
@@ -110,8 +130,9 @@ impl Machine {
             cores: cores(),
             threads,
             memory_bytes: self.memory_bytes,
-            gpu,
-            driver,
+            gpu: gpu.map(|gpu| gpu.name.clone()),
+            gpu_uuid: gpu.map(|gpu| gpu.uuid.clone()),
+            driver: driver.map(str::to_owned),
             os: self.os.clone(),
             started_at,
             finished_at: now(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::Calibration;
 use crate::recovery::Recovery;
+use crate::unchanged::Stamps;
 
 /// The one line of JSON that a worker reads from standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub(crate) struct Request {
     pub(crate) inputs: Inputs,
     /// Where the model was found; absent for one that is drawn at random.
     pub(crate) model: Option<PathBuf>,
+    /// How its files looked when they were hashed; absent if that would not tell a change.
+    #[serde(default)]
+    pub(crate) stamps: Option<Stamps>,
     /// Present if a method of the recipe reads calibration text.
     pub(crate) calibration: Option<Calibration>,
     /// Present if a method of the recipe trains.

@@ -21,6 +21,7 @@ use crate::precision::Precision;
 use crate::problem::{Collector, Problems};
 use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery};
 use crate::recovery::Recovery;
+use crate::unchanged::TRAINING_RUN_INPUT;
 use crate::versions;
 
 /// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
@@ -243,6 +244,7 @@ impl Planner<'_> {
                 cell: cell.clone(),
                 inputs: inputs.clone(),
                 model: model.path.clone(),
+                stamps: model.stamps.clone(),
                 calibration: self.calibration(recipe).cloned(),
                 recovery: self.recovery(recipe).cloned(),
                 data: self.data.clone(),
@@ -333,7 +335,7 @@ impl Planner<'_> {
             inputs.insert("recovery".to_owned(), json!(recovery).to_string());
         }
         if need(Need::TrainingRun) {
-            inputs.insert("training run".to_owned(), model.training_run.clone());
+            inputs.insert(TRAINING_RUN_INPUT.to_owned(), model.training_run.clone());
         }
         inputs
     }

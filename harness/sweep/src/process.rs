@@ -65,12 +65,19 @@ impl Planned {
     pub(crate) fn skipped(&self, experiment: &str, reason: &str, machine: &Machine) -> Record {
         Record {
             error: Some(reason.to_owned()),
-            ..self.record(Status::Skipped, experiment, machine, now())
+            ..self.record(Status::Skipped, experiment, machine, None, now())
         }
     }
 
-    /// A record that says where the cell comes from, and what became of it.
-    pub(crate) fn record(&self, status: Status, experiment: &str, machine: &Machine, started_at: String) -> Record {
+    /// A record that says where the cell comes from, and what became of it on the GPU that it was given, if it was.
+    pub(crate) fn record(
+        &self,
+        status: Status,
+        experiment: &str,
+        machine: &Machine,
+        gpu: Option<&str>,
+        started_at: String,
+    ) -> Record {
         Record {
             schema: SCHEMA,
             key: self.key.clone(),
@@ -84,7 +91,7 @@ impl Planned {
             metrics: None,
             samples: None,
             memory: None,
-            provenance: machine.provenance(&self.cell, self.request.threads, started_at),
+            provenance: machine.provenance(&self.cell, self.request.threads, gpu, started_at),
         }
     }
 }
@@ -105,7 +112,7 @@ impl Launcher {
             log,
             metrics: ending.metrics,
             memory: ending.memory,
-            ..planned.record(ending.status, terms.experiment, terms.machine, started_at)
+            ..planned.record(ending.status, terms.experiment, terms.machine, terms.gpu, started_at)
         }))
     }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use prunebench_eval::{Gpus, ListedGpu};
 use prunebench_results::{Cell, Evaluation};
 
 use super::*;
@@ -41,6 +42,7 @@ fn run_program(launcher: &Launcher, limits: Limits, interrupted: &AtomicBool) ->
             inputs: BTreeMap::new(),
             cell: cell.clone(),
             model: None,
+            stamps: None,
             calibration: None,
             recovery: None,
             data: None,
@@ -99,6 +101,47 @@ fn a_process_is_told_its_request_and_its_threads() {
         error.contains("exit status: 3") && error.contains("3337 {\"cell\":"),
         "{error}"
     );
+}
+
+#[test]
+fn a_record_names_the_gpu_that_its_process_was_given() {
+    let gpu = |name: &str, uuid: &str| ListedGpu {
+        name: name.into(),
+        uuid: uuid.into(),
+        instances: Vec::new(),
+    };
+    let machine = Machine::with_gpus(Gpus {
+        gpus: vec![gpu("a small GPU", "GPU-a"), gpu("a large GPU", "GPU-b")],
+        driver: "580".into(),
+    });
+    let named = |visible, device| {
+        let terms = Terms {
+            experiment: "e",
+            limits: NO_LIMITS,
+            machine: &machine,
+            gpu: visible,
+            interrupted: &AtomicBool::new(false),
+        };
+        let launcher = Launcher {
+            program: "true".into(),
+            arguments: Vec::new(),
+        };
+        let record = launcher.record(&crate::run::tests::planned("r", device, None), &terms, &mut Unheard);
+        let provenance = record.unwrap().unwrap().provenance;
+        (provenance.gpu, provenance.gpu_uuid, provenance.driver)
+    };
+    let large = |driver: &str| (Some("a large GPU".into()), Some("GPU-b".into()), Some(driver.into()));
+    assert_eq!(named(Some("1"), "cuda"), large("580"));
+    assert_eq!(named(Some("GPU-b"), "cuda:0"), large("580"));
+    assert_eq!(named(Some("1,0"), "cuda:1").1, Some("GPU-a".into()));
+    assert_eq!(named(Some("1"), "cpu"), (None, None, None));
+}
+
+struct Unheard;
+
+impl Watch for Unheard {
+    fn started(&mut self, _: u32) {}
+    fn progress(&mut self, _: &str, _: usize, _: usize) {}
 }
 
 #[test]

@@ -9,6 +9,7 @@ use prunebench_train::TrainingRun;
 
 use crate::experiment::Calibration;
 use crate::recovery::Recovery;
+use crate::unchanged::{check, text_input};
 use crate::worker::CellError;
 
 /// A compressed model with what the recipe says of itself.
@@ -42,6 +43,8 @@ pub struct Supplies<'a> {
     pub recovery: Option<&'a Recovery>,
     /// Where texts are.
     pub places: &'a Places,
+    /// Hashes that what is read must have, if they were planned.
+    pub planned: Option<&'a results::Inputs>,
     /// What other cells made, if they share it.
     pub sharing: Option<Sharing<'a>>,
 }
@@ -54,7 +57,7 @@ pub(crate) fn depends_on_seed(recipe: &Recipe) -> bool {
 /// Applies `recipe` to a model. `seed` draws the calibration windows and whatever a method draws.
 ///
 /// # Errors
-/// A recipe that can't be parsed or applied, or data that can't be had.
+/// A recipe that can't be parsed or applied, or data that can't be had or is not what was planned.
 pub fn compress(
     model: &LoadedModel,
     recipe: &[String],
@@ -67,11 +70,16 @@ pub fn compress(
         calibration,
         recovery,
         places,
+        planned,
         sharing,
     } = supplies;
     let windows = match calibration {
         Some(calibration) if needs_calibration(&recipe) => {
             let text = text(&Catalogue::embedded()?, &calibration.text, &calibration.split, places)?;
+            if let Some(planned) = planned {
+                let input = text_input(&calibration.text, &calibration.split);
+                check(planned, &input, &text.sha256, &text.origin)?;
+            }
             let ids = model.tokenizer()?.encode(&text.content)?;
             let windows = calibration_windows(&ids, calibration.window, calibration.windows, seed)?;
             windows.into_iter().map(<[u32]>::to_vec).collect()
@@ -83,7 +91,7 @@ pub fn compress(
     let mut heard = |done, total, what: &str| progress(what, done, total);
     let recovery = match recovery {
         Some(recovery) if needs_recovery(&recipe) => {
-            recovery.sequences(&Catalogue::embedded()?, places, model.tokenizer()?)?
+            recovery.sequences(&Catalogue::embedded()?, places, model.tokenizer()?, planned)?
         }
         _ => Default::default(),
     };

@@ -3,6 +3,7 @@
 use prunebench_datasets::{Catalogue, Error as DataError, Places, instructions, text};
 use prunebench_methods::Recovery as Sequences;
 use prunebench_model::tokenizer::Tokenizer;
+use prunebench_results::Inputs;
 use prunebench_train::{Domain, Example, Source, Validation};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -10,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::unchanged::{check, text_input};
 use crate::worker::CellError;
 
 /// Which examples of an instruction set validate does not depend on the cell's seed, so that all cells are judged on the same.
@@ -73,29 +75,35 @@ impl Recovery {
     pub(crate) fn hashes(&self, catalogue: &Catalogue, places: &Places) -> Result<Vec<(String, String)>, DataError> {
         let texts = self.texts.iter().map(|name| {
             let (data_set, split) = parts(name);
-            Ok((format!("data:{name}"), text(catalogue, data_set, split, places)?.sha256))
-        });
-        let sets = self.instructions.iter().map(|name| {
             Ok((
-                format!("instructions:{name}"),
-                instructions(catalogue, name, places)?.sha256,
+                text_input(data_set, split),
+                text(catalogue, data_set, split, places)?.sha256,
             ))
         });
+        let sets = self
+            .instructions
+            .iter()
+            .map(|name| Ok((instructions_input(name), instructions(catalogue, name, places)?.sha256)));
         texts.chain(sets).collect()
     }
 
-    /// The token sequences.
+    /// The token sequences, of data with the hashes that were planned, if they were.
     pub(crate) fn sequences(
         &self,
         catalogue: &Catalogue,
         places: &Places,
         tokenizer: &Tokenizer,
+        planned: Option<&Inputs>,
     ) -> Result<Sequences, CellError> {
         let mut sequences = Sequences::default();
         let mut shares = self.shares.iter().copied();
         for name in &self.texts {
             let (data_set, split) = parts(name);
-            let mut tokens = tokenizer.encode(&text(catalogue, data_set, split, places)?.content)?;
+            let text = text(catalogue, data_set, split, places)?;
+            if let Some(planned) = planned {
+                check(planned, &text_input(data_set, split), &text.sha256, &text.origin)?;
+            }
+            let mut tokens = tokenizer.encode(&text.content)?;
             let kept = tokens.len().saturating_sub(self.validation * self.window);
             let windows = tokens.split_off(kept);
             let examples = windows.chunks_exact(self.window).map(|window| Example {
@@ -112,6 +120,9 @@ impl Recovery {
         }
         for name in &self.instructions {
             let set = instructions(catalogue, name, places)?;
+            if let Some(planned) = planned {
+                check(planned, &instructions_input(name), &set.sha256, &set.origin)?;
+            }
             let mut examples = Vec::with_capacity(set.examples.len());
             for example in &set.examples {
                 let prompt = tokenizer.encode(&example.prompt)?.len();
@@ -126,6 +137,11 @@ impl Recovery {
         }
         Ok(sequences)
     }
+}
+
+/// The name among a cell's inputs under which the hash of a set of instructions stands.
+fn instructions_input(name: &str) -> String {
+    format!("instructions:{name}")
 }
 
 fn add(sequences: &mut Sequences, name: &str, share: Option<f64>, source: Source, validation: Vec<Example>) {

@@ -78,7 +78,7 @@ fn is_of_round(plan: &Plan, planned: &Planned, record: &Record) -> bool {
 /// Whether a record was measured where a cell would be now.
 fn is_from_here(record: &Record, planned: &Planned, host: &Host, machine: &Machine) -> bool {
     let there = &record.provenance;
-    let here = machine.provenance(&planned.cell, planned.threads(), String::new());
+    let here = machine.provenance(&planned.cell, planned.threads(), None, String::new());
     // What isn't known of one of them can't tell them apart.
     let alike = |a: Option<&String>, b: Option<&String>| a.zip(b).is_none_or(|(a, b)| a == b);
     alike(there.host.as_ref(), Some(&host.name))

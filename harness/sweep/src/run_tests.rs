@@ -38,6 +38,7 @@ pub(crate) fn planned(recipe: &str, device: &str, throughput: Option<ThroughputR
             inputs: inputs.clone(),
             cell: cell.clone(),
             model: None,
+            stamps: None,
             calibration: None,
             recovery: None,
             data: None,

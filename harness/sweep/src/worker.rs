@@ -18,6 +18,7 @@ use crate::machine::hardware;
 use crate::message::{Message, Request};
 use crate::precision::Precision;
 use crate::recipe::{Compressed, Supplies, compress};
+use crate::unchanged::{check, check_model, text_input};
 
 /// Progress closer together than this is not sent.
 const QUIET: Duration = Duration::from_millis(100);
@@ -37,14 +38,16 @@ pub enum CellError {
     /// A measurement failed.
     #[error(transparent)]
     Evaluation(#[from] prunebench_eval::Error),
-    /// The data changed since the cell was planned.
+    /// The model or the data changed since the cell was planned.
     #[error(
-        "{input}: its documents have the sha256 {found}, and had {planned} when the cell was planned; leave the data alone \
-         while a sweep runs, and run it again"
+        "{input} ({place}) has the sha256 {found}, and had {planned} when the cell was planned; leave models and data alone \
+         until a sweep has ended, and run or submit it again"
     )]
     Changed {
         /// Name among the cell's inputs.
         input: String,
+        /// Where it lies.
+        place: String,
         /// Hash now.
         found: String,
         /// Hash in the plan.
@@ -139,7 +142,10 @@ fn send(message: &Message) -> io::Result<()> {
     out.flush()
 }
 
-fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Send)) -> Result<Metrics, CellError> {
+pub(crate) fn measure(
+    request: &Request,
+    progress: &mut (dyn FnMut(&str, usize, usize) + Send),
+) -> Result<Metrics, CellError> {
     let cell = &request.cell;
     let device = Device {
         engine: cell.engine.parse().map_err(CellError::Name)?,
@@ -163,7 +169,11 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
         return Err(CellError::Memory(refusal));
     }
     progress("load", 0, 1);
-    let mut model = source.load(&device, precision.dtype)?;
+    let stamps = check_model(&source, request.stamps.as_ref(), &request.inputs)?;
+    let loaded = source.load(&device, precision.dtype);
+    // Files that change while they are read can be no model at all.
+    check_model(&source, Some(&stamps), &request.inputs)?;
+    let mut model = loaded?;
     let places = Places::from_env(request.data.clone());
     let Compressed {
         decoder,
@@ -177,6 +187,7 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
             calibration: request.calibration.as_ref(),
             recovery: request.recovery.as_ref(),
             places: &places,
+            planned: Some(&request.inputs),
             sharing: products.as_ref().map(|products| Sharing {
                 products,
                 of_methods: &shares.of_methods,
@@ -185,6 +196,8 @@ fn measure(request: &Request, progress: &mut (dyn FnMut(&str, usize, usize) + Se
         cell.seed,
         progress,
     )?;
+    // What a training left is read by the methods.
+    check_model(&source, Some(&stamps), &request.inputs)?;
     let dense = std::mem::replace(&mut model.decoder, decoder);
     // The dense weights that the recipe replaced are not held through the evaluation, unless it compares with them.
     let compares = cell.evaluation.tasks.iter().any(|request| request.divergence);
@@ -244,15 +257,18 @@ fn perplexities(
     let mut results = Vec::new();
     for wanted in &request.cell.evaluation.perplexity {
         let protocol = catalogue.protocol(&wanted.protocol)?;
+        let input = text_input(&protocol.data_set, &protocol.split);
         let (decoder, tokenizer) = (&model.decoder, model.tokenizer()?);
         let mut heard = |done, total| progress("perplexity", done, total);
         results.push(match protocol.scoring {
             Scoring::Stream { .. } => {
                 let text = text(catalogue, &protocol.data_set, &protocol.split, places)?;
+                check(&request.inputs, &input, &text.sha256, &text.origin)?;
                 perplexity(decoder, tokenizer, &text.content, protocol, wanted.windows, &mut heard)?
             }
             Scoring::Rolling { .. } => {
                 let documents = text_documents(catalogue, protocol, places)?;
+                check(&request.inputs, &input, &documents.sha256, &documents.origin)?;
                 rolling_perplexity(decoder, tokenizer, &documents, protocol, wanted.windows, &mut heard)?
             }
         });
@@ -280,12 +296,13 @@ fn tasks(
     for (index, wanted) in request.cell.evaluation.tasks.iter().enumerate() {
         let definition = catalogue.task(&wanted.task)?;
         let documents = documents(definition, wanted, places)?;
-        let input = task_input(wanted);
-        let planned = request.inputs.get(&input).cloned().unwrap_or_default();
-        if planned != documents.sha256 {
-            let found = documents.sha256;
-            return Err(CellError::Changed { input, found, planned });
-        }
+        let origins: Vec<String> = documents.origins.iter().map(ToString::to_string).collect();
+        check(
+            &request.inputs,
+            &task_input(wanted),
+            &documents.sha256,
+            origins.join(", "),
+        )?;
         results.push(task(
             &model.decoder,
             model.tokenizer()?,

@@ -1,4 +1,4 @@
-use prunebench_results::Status;
+use prunebench_results::{Cpu, Status};
 
 use super::test_snapshots::*;
 use super::*;
@@ -297,7 +297,9 @@ fn speed_is_judged_by_its_ratio_in_interleaved_rounds_on_the_same_machine_only()
             report.findings[0].reason
         );
     };
-    not_judged(&|cell| cell.provenance.cpu = "another CPU".into(), "another CPU");
+    let named = |name: &str| Cpu::Named(name.into());
+    not_judged(&|cell| cell.provenance.cpu = named("another CPU"), "another CPU");
+    not_judged(&|cell| cell.provenance.cpu = cpu_model(25), "family 25");
     not_judged(&|cell| cell.provenance.threads = 1, "1 threads");
     not_judged(
         &|cell| {

@@ -245,5 +245,6 @@ impl Observed {
 /// What a speed depends on beside the program.
 pub(crate) fn machine(p: &Provenance) -> String {
     let gpu = p.gpu.as_ref().map_or_else(String::new, |gpu| format!(", {gpu}"));
-    format!("{}, {} cores, {} threads{gpu}", p.cpu, p.cores, p.threads)
+    // With all vector extensions, so that machines that differ are written differently.
+    format!("{:#}, {} cores, {} threads{gpu}", p.cpu, p.cores, p.threads)
 }

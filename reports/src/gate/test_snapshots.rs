@@ -2,9 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use prunebench_results::{Cell, Evaluation, Inputs, PerplexityRequest, Provenance, Status};
+use prunebench_results::{Cell, Cpu, CpuModel, Evaluation, Inputs, PerplexityRequest, Provenance, Status};
 
 use super::{GateError, Observed, Report, Rules, Series, Snapshot, judge};
+
+/// A processor called `a CPU` that is identified.
+pub(crate) fn cpu_model(family: u32) -> Cpu {
+    Cpu::Identified(CpuModel {
+        name: "a CPU".into(),
+        vendor: "a maker".into(),
+        family,
+        model: 17,
+        stepping: 1,
+        vectors: vec!["avx2".into(), "avx512f".into()],
+    })
+}
 
 /// A cell of a recipe with these numbers.
 pub(crate) fn cell(recipe: &str, seed: u64, series: impl IntoIterator<Item = (&'static str, Series)>) -> Observed {
@@ -40,11 +52,12 @@ pub(crate) fn cell(recipe: &str, seed: u64, series: impl IntoIterator<Item = (&'
             rustc: "rustc 1.95.0".into(),
             engine_version: "candle 0.11.1".into(),
             host: None,
-            cpu: "a CPU".into(),
+            cpu: Cpu::Named("a CPU".into()),
             cores: 2,
             threads: 2,
             memory_bytes: 1 << 33,
             gpu: None,
+            gpu_uuid: None,
             driver: None,
             os: "an OS".into(),
             started_at: "2025-01-01T00:00:00Z".into(),

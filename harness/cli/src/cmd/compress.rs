@@ -81,6 +81,7 @@ impl Compress {
                 calibration: Some(&self.model.calibration()),
                 recovery: self.model.recovery().as_ref(),
                 places: &places,
+                planned: None,
                 sharing: None,
             },
             self.model.seed,

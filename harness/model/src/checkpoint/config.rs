@@ -5,15 +5,11 @@ use std::path::Path;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+use super::folder::{Folder, GRAPH_FILE};
 use crate::{
     error::{ModelError, Result, at},
     graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step},
 };
-
-/// The config of a folder in HF layout.
-pub(crate) const CONFIG_FILE: &str = "config.json";
-/// Our graph, for models that no plain config describes.
-pub(crate) const GRAPH_FILE: &str = "prunebench_graph.json";
 
 /// The keys that decide the graph. Absent keys have the family's default in transformers.
 #[derive(Deserialize)]
@@ -78,13 +74,12 @@ pub(super) fn silu() -> String {
     "silu".to_owned()
 }
 
-/// Graph of a folder: [`GRAPH_FILE`] if it is there, else [`CONFIG_FILE`].
-pub(super) fn read_graph(folder: &Path) -> Result<Graph> {
-    let path = folder.join(GRAPH_FILE);
-    if path.exists() {
+/// Graph of a folder: [`GRAPH_FILE`] if it is there, else the config.
+pub(super) fn read_graph(folder: Folder) -> Result<Graph> {
+    if let Some(path) = folder.beside(GRAPH_FILE) {
         return parse(&path, read_json(&path)?);
     }
-    let path = folder.join(CONFIG_FILE);
+    let path = folder.config()?;
     graph_from_config(&path, read_json(&path)?)
 }
 

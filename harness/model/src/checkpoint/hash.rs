@@ -3,31 +3,29 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
 
-use super::{config, safetensors};
-use crate::{
-    error::{Result, at},
-    tokenizer,
-};
+use super::folder::Folder;
+use crate::error::{Result, at};
 
-/// SHA-256 in hexadecimal of what decides a model's numbers: of a file its bytes; of a folder its weights, config,
-/// graph and tokenizer, each with name and length. Files are streamed; where they lie makes no difference.
+/// The files that decide a model's numbers: of a folder all that loading reads, of a file itself.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let names = Folder(path).names()?;
+    Ok(names.iter().map(|name| path.join(name)).collect())
+}
+
+/// SHA-256 in hexadecimal of what decides a model's numbers: of a file its bytes; of a folder every one of its [`files`], each
+/// with name and length. Files are streamed; where they lie makes no difference.
 pub fn content_hash(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     if path.is_dir() {
-        let mut names = safetensors::weight_files(path)?;
-        names.push(config::CONFIG_FILE.to_owned());
-        for optional in [config::GRAPH_FILE, tokenizer::TOKENIZER_FILE] {
-            if path.join(optional).exists() {
-                names.push(optional.to_owned());
-            }
-        }
-        names.sort();
-        for name in names {
+        for name in Folder(path).names()? {
             let file = path.join(&name);
             let length = std::fs::metadata(&file).map_err(at(&file))?.len();
             hash.update(format!("{name}\0{length}\0"));

@@ -1,6 +1,7 @@
 //! Reading and writing models: folders in HF layout and GGUF files.
 
 mod config;
+mod folder;
 mod gguf;
 mod hash;
 mod plain_config;
@@ -20,12 +21,13 @@ use prunebench_tensor::{DType, Device};
 
 use self::safetensors::Weights;
 pub(crate) use self::{
-    config::{CONFIG_FILE, GRAPH_FILE, graph_from_config},
+    config::graph_from_config,
+    folder::{BESIDE_WEIGHTS, CONFIG_FILE, Folder, TEMPLATE_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE},
     hash::hex,
-    safetensors::index_files,
+    safetensors::{INDEX_FILE, SINGLE_FILE, index_files},
 };
 pub use self::{
-    hash::content_hash,
+    hash::{content_hash, files},
     save::save,
     tensors::{load_tensors, save_tensors},
 };
@@ -61,7 +63,7 @@ impl LoadedModel {
 /// The graph of a folder in HF layout or a `.gguf` file, without its weights.
 pub(crate) fn graph(path: &Path) -> Result<Graph> {
     if path.is_dir() {
-        config::read_graph(path)
+        config::read_graph(Folder(path))
     } else {
         gguf::graph(path)
     }
@@ -78,7 +80,7 @@ pub fn load(path: &Path, device: &Device, dtype: DType) -> Result<LoadedModel> {
         ));
     }
     let model = if path.is_dir() {
-        load_folder(path, device, dtype)?
+        load_folder(Folder(path), device, dtype)?
     } else {
         gguf::load(path, device, dtype)?
     };
@@ -94,7 +96,7 @@ pub fn load(path: &Path, device: &Device, dtype: DType) -> Result<LoadedModel> {
     }
 }
 
-fn load_folder(folder: &Path, device: &Device, dtype: DType) -> Result<LoadedModel> {
+fn load_folder(folder: Folder, device: &Device, dtype: DType) -> Result<LoadedModel> {
     let graph: Graph = config::read_graph(folder)?;
     let weights = Weights::open(folder)?;
     let tied = graph.tie_word_embeddings;
@@ -112,14 +114,14 @@ fn load_folder(folder: &Path, device: &Device, dtype: DType) -> Result<LoadedMod
         .collect();
     if !names.is_empty() {
         return Err(ModelError::UnexpectedTensors {
-            path: folder.to_path_buf(),
+            path: folder.0.to_path_buf(),
             names,
         });
     }
     Ok(LoadedModel {
         decoder,
-        tokenizer: Tokenizer::from_folder(folder)?,
-        path: folder.to_path_buf(),
+        tokenizer: Tokenizer::from_folder(folder.0)?,
+        path: folder.0.to_path_buf(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::config::{GRAPH_FILE, silu};
+use super::{config::silu, folder::GRAPH_FILE};
 use crate::graph::{Architecture, AttentionShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step};
 
 /// Config that makes transformers build exactly this graph, or `None` if no plain config can.

@@ -11,13 +11,16 @@ use prunebench_tensor::{DType, Device, Tensor};
 use safetensors::{Dtype, tensor::Metadata};
 use serde::{Deserialize, Serialize};
 
-use super::weights::{check_finite, check_shape};
+use super::{
+    folder::Folder,
+    weights::{check_finite, check_shape},
+};
 use crate::error::{ModelError, Result, at};
 
 /// The only weight file of a small model.
-pub(super) const SINGLE_FILE: &str = "model.safetensors";
+pub(crate) const SINGLE_FILE: &str = "model.safetensors";
 /// Names the shard of each tensor of a large one.
-pub(super) const INDEX_FILE: &str = "model.safetensors.index.json";
+pub(crate) const INDEX_FILE: &str = "model.safetensors.index.json";
 
 const HEADER_LENGTH: usize = 8;
 const CURE: &str = "the file is cut short or damaged: fetch it again";
@@ -32,10 +35,21 @@ pub(super) struct Index {
     pub(super) weight_map: BTreeMap<String, String>,
 }
 
-/// File names of the weights in a folder: the one file, or the shards that the index names.
-pub(crate) fn weight_files(folder: &Path) -> Result<Vec<String>> {
+/// File names of the weights in a folder.
+pub(super) struct WeightFiles {
+    /// Present if it names the shards.
+    pub(super) index: Option<&'static str>,
+    /// The one file, or the shards, each once.
+    pub(super) shards: Vec<String>,
+}
+
+/// The weights in a folder: the one file, or the shards that the index names.
+pub(super) fn weight_files(folder: &Path) -> Result<WeightFiles> {
     if folder.join(SINGLE_FILE).exists() {
-        return Ok(vec![SINGLE_FILE.to_owned()]);
+        return Ok(WeightFiles {
+            index: None,
+            shards: vec![SINGLE_FILE.to_owned()],
+        });
     }
     let path = folder.join(INDEX_FILE);
     if !path.exists() {
@@ -51,10 +65,13 @@ pub(crate) fn weight_files(folder: &Path) -> Result<Vec<String>> {
         ));
     }
     let bytes = std::fs::read(&path).map_err(at(&path))?;
-    let mut files: Vec<String> = index_files(&path, &bytes)?;
-    files.sort();
-    files.dedup();
-    Ok(files)
+    let mut shards: Vec<String> = index_files(&path, &bytes)?;
+    shards.sort();
+    shards.dedup();
+    Ok(WeightFiles {
+        index: Some(INDEX_FILE),
+        shards,
+    })
 }
 
 /// Shards that an index names, with repetitions; a name that leads out of the folder is refused.
@@ -96,11 +113,11 @@ struct Shard {
 }
 
 impl Weights {
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: Folder) -> Result<Self> {
         let mut places = BTreeMap::new();
         let mut shards: Vec<Shard> = Vec::new();
-        for name in weight_files(folder)? {
-            let shard = Shard::open(folder.join(name))?;
+        for name in folder.weights()?.shards {
+            let shard = Shard::open(folder.0.join(name))?;
             for tensor in shard.metadata.offset_keys() {
                 if let Some(first) = places.insert(tensor.clone(), shards.len()) {
                     return Err(ModelError::malformed(
@@ -115,7 +132,7 @@ impl Weights {
             shards.push(shard);
         }
         Ok(Self {
-            folder: folder.to_path_buf(),
+            folder: folder.0.to_path_buf(),
             shards,
             places,
         })

@@ -17,7 +17,7 @@ use safetensors::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    config::{CONFIG_FILE, GRAPH_FILE},
+    folder::{CONFIG_FILE, GRAPH_FILE},
     plain_config::{marker_config, plain_config},
     safetensors::{INDEX_FILE, Index, SINGLE_FILE},
 };

@@ -8,19 +8,9 @@ use hf_hub::{
 };
 
 use crate::{
-    checkpoint::{CONFIG_FILE, GRAPH_FILE, index_files},
+    checkpoint::{BESIDE_WEIGHTS, CONFIG_FILE, INDEX_FILE, SINGLE_FILE, index_files},
     error::{ModelError, Result, at},
 };
-
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-/// Files beside the weights that loading reads, fetched if the repository has them.
-const OPTIONAL: [&str; 4] = [
-    GRAPH_FILE,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-];
 
 /// A repository on the Hub at a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +79,8 @@ impl HubModel {
         };
         let repo = cache.repo(self.repo(self.revision()));
         let config = repo.get(CONFIG_FILE).ok_or_else(|| absent(CONFIG_FILE))?;
-        if repo.get(WEIGHTS).is_none() {
-            let index = repo.get(INDEX).ok_or_else(|| absent(WEIGHTS))?;
+        if repo.get(SINGLE_FILE).is_none() {
+            let index = repo.get(INDEX_FILE).ok_or_else(|| absent(SINGLE_FILE))?;
             let bytes = fs::read(&index).map_err(at(&index))?;
             for shard in index_files(&index, &bytes)? {
                 repo.get(&shard).ok_or_else(|| absent(&shard))?;
@@ -118,13 +108,13 @@ impl HubModel {
         let has = |name: &str| info.siblings.iter().any(|file| file.rfilename == name);
         let files = api.repo(self.repo(&info.sha));
         let config = self.get(&files, CONFIG_FILE)?;
-        for name in OPTIONAL.into_iter().filter(|name| has(name)) {
+        for name in BESIDE_WEIGHTS.into_iter().filter(|name| has(name)) {
             self.get(&files, name)?;
         }
-        if has(WEIGHTS) {
-            self.get(&files, WEIGHTS)?;
-        } else if has(INDEX) {
-            let index = self.get(&files, INDEX)?;
+        if has(SINGLE_FILE) {
+            self.get(&files, SINGLE_FILE)?;
+        } else if has(INDEX_FILE) {
+            let index = self.get(&files, INDEX_FILE)?;
             let bytes = fs::read(&index).map_err(at(&index))?;
             let mut shards = index_files(&index, &bytes)?;
             shards.sort();
@@ -134,7 +124,7 @@ impl HubModel {
             }
         } else {
             return Err(self.failed(format!(
-                "the repository has neither {WEIGHTS} nor {INDEX}; take one with safetensors weights"
+                "the repository has neither {SINGLE_FILE} nor {INDEX_FILE}; take one with safetensors weights"
             )));
         }
         // What offline mode looks the revision up by.

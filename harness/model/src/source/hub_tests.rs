@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{HubModel, Settings};
-use crate::error::ModelError;
+use crate::{checkpoint::BESIDE_WEIGHTS, error::ModelError};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -134,6 +134,22 @@ fn fetched_snapshot_is_complete_and_serves_offline_without_a_request() {
     let offline = hub.settings(home.path(), &[("HF_HUB_OFFLINE", "1")]);
     assert_eq!(model("org/model").resolve_with(&offline).unwrap(), folder);
     assert_eq!(hub.requests.lock().unwrap().len(), asked);
+}
+
+#[test]
+fn every_file_that_loading_reads_is_fetched() {
+    let beside = BESIDE_WEIGHTS.map(|name| (name, "{}"));
+    let hub = Hub::serve(
+        &[&beside[..], &[("model.safetensors", "first"), ("README.md", "a card")]].concat(),
+        None,
+    );
+    let home = tempfile::tempdir().unwrap();
+    let folder = model("org/model")
+        .resolve_with(&hub.settings(home.path(), &[]))
+        .unwrap();
+    let fetched = |name: &str| folder.join(name).exists();
+    assert!(BESIDE_WEIGHTS.into_iter().all(fetched) && fetched("model.safetensors"));
+    assert!(!fetched("README.md"));
 }
 
 #[test]

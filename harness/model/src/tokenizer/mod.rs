@@ -6,14 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::checkpoint::{Folder, TEMPLATE_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE};
 use crate::error::{ModelError, Result, at};
-
-/// File of the tokenizer proper in a model folder.
-pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
-/// File that names the special tokens and the chat template.
-pub(crate) const CONFIG_FILE: &str = "tokenizer_config.json";
-/// Where newer folders keep the chat template.
-const TEMPLATE_FILE: &str = "chat_template.jinja";
 
 /// A tokenizer and the `tokenizer_config.json` that travels with it.
 #[derive(Clone, Debug)]
@@ -26,24 +20,25 @@ impl Tokenizer {
     /// Reads `tokenizer.json` of a model folder, with `tokenizer_config.json` if it is there.
     /// A folder without `tokenizer.json` gives `None`.
     pub fn from_folder(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(TOKENIZER_FILE);
-        if !path.exists() {
+        let folder = Folder(folder);
+        let Some(path) = folder.beside(TOKENIZER_FILE) else {
             return Ok(None);
-        }
+        };
         let bytes = std::fs::read(&path).map_err(at(&path))?;
         let inner = tokenizers::Tokenizer::from_bytes(&bytes)
             .map_err(|e| ModelError::malformed(&path, format!("not a tokenizer ({e}); fetch the file again")))?;
-        let config_path = folder.join(CONFIG_FILE);
-        let mut config: Map<String, Value> = if config_path.exists() {
-            let bytes = std::fs::read(&config_path).map_err(at(&config_path))?;
-            serde_json::from_slice(&bytes).map_err(|e| {
-                ModelError::malformed(&config_path, format!("not a JSON object ({e}); fetch the file again"))
-            })?
-        } else {
-            Map::new()
+        let mut config: Map<String, Value> = match folder.beside(TOKENIZER_CONFIG_FILE) {
+            Some(path) => {
+                let bytes = std::fs::read(&path).map_err(at(&path))?;
+                serde_json::from_slice(&bytes).map_err(|e| {
+                    ModelError::malformed(&path, format!("not a JSON object ({e}); fetch the file again"))
+                })?
+            }
+            None => Map::new(),
         };
-        let template_path = folder.join(TEMPLATE_FILE);
-        if template_path.exists() && !config.contains_key("chat_template") {
+        if let Some(template_path) = folder.beside(TEMPLATE_FILE)
+            && !config.contains_key("chat_template")
+        {
             let template = std::fs::read_to_string(&template_path).map_err(at(&template_path))?;
             config.insert("chat_template".into(), template.into());
         }
@@ -154,7 +149,7 @@ impl Tokenizer {
             .or_insert_with(|| "PreTrainedTokenizerFast".into());
         Ok([
             (TOKENIZER_FILE, tokenizer),
-            (CONFIG_FILE, format!("{:#}", Value::Object(config))),
+            (TOKENIZER_CONFIG_FILE, format!("{:#}", Value::Object(config))),
         ])
     }
 

@@ -367,7 +367,7 @@ impl Batch<'_> {
             claim.record(&Record {
                 error: Some(error),
                 log: last.map(ToString::to_string).collect(),
-                ..planned.record(status, &task.plan.experiment, &Machine::look(), now())
+                ..planned.record(status, &task.plan.experiment, &Machine::look(), None, now())
             })?;
         }
         Ok(true)

@@ -67,7 +67,7 @@ fn what_ran_out_gets_twice_as_much_for_each_try() {
     };
     let found = |status| Record {
         attempts: vec![attempt.clone()],
-        ..planned("cell-1", "cpu", None).record(status, "e", &machine, String::new())
+        ..planned("cell-1", "cpu", None).record(status, "e", &machine, None, String::new())
     };
     let again = |status| {
         of(

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{decoder, device, graph, load_f32, refused, values};
 use crate::{
-    checkpoint::{content_hash, load, save, save::save_sharded},
+    checkpoint::{LoadedModel, content_hash, files, load, save, save::save_sharded},
     error::ModelError,
     graph::{Architecture, Step},
 };
@@ -320,4 +320,76 @@ fn missing_tokenizer_is_an_error_when_it_is_needed() {
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
     fs::write(out.join("tokenizer.json"), "{\"model\": 3}").unwrap();
     refused(&out, &["tokenizer.json", "fetch the file again"]);
+}
+
+const TOKENIZER: &str = r#"{
+    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+    "post_processor": null, "decoder": null,
+    "model": { "type": "WordLevel", "vocab": { "<s>": 0, "</s>": 1, "<unk>": 2 }, "unk_token": "<unk>" }
+}"#;
+
+/// A saved Llama in shards, with a tokenizer whose config names BOS, and a chat template.
+fn saved_with_tokenizer() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model");
+    save_sharded(&decoder(graph(Architecture::Llama)), None, &out, 600_000).unwrap();
+    fs::write(out.join("tokenizer.json"), TOKENIZER).unwrap();
+    fs::write(out.join("tokenizer_config.json"), r#"{"bos_token": "<s>"}"#).unwrap();
+    fs::write(out.join("chat_template.jinja"), "{{ messages }}").unwrap();
+    (folder, out)
+}
+
+#[test]
+fn content_hash_follows_the_special_tokens() {
+    let (_folder, out) = saved_with_tokenizer();
+    let hash_and_bos = || {
+        let bos = load_f32(&out).unwrap().tokenizer().unwrap().bos();
+        (content_hash(&out).unwrap(), bos)
+    };
+    let (before, bos) = hash_and_bos();
+    assert_eq!(bos, Some(0));
+    fs::write(out.join("tokenizer_config.json"), r#"{"bos_token": "</s>"}"#).unwrap();
+    let (after, bos) = hash_and_bos();
+    assert_eq!(bos, Some(1));
+    assert_ne!(after, before);
+    fs::remove_file(out.join("tokenizer_config.json")).unwrap();
+    let (without, bos) = hash_and_bos();
+    assert_eq!(bos, None);
+    assert!(![before, after].contains(&without));
+}
+
+#[test]
+fn what_is_hashed_is_all_that_loading_reads() {
+    let (_folder, out) = saved_with_tokenizer();
+    let files = files(&out).unwrap();
+    for name in [
+        "config.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "model.safetensors.index.json",
+    ] {
+        assert!(files.contains(&out.join(name)), "{name}");
+    }
+    let alone = out.with_file_name("alone");
+    fs::create_dir(&alone).unwrap();
+    for file in &files {
+        fs::copy(file, alone.join(file.file_name().unwrap())).unwrap();
+    }
+    let hash = content_hash(&out).unwrap();
+    assert_eq!(content_hash(&alone).unwrap(), hash);
+    let [whole, part] = [&out, &alone].map(|folder| load_f32(folder).unwrap());
+    assert_eq!(values(&whole.decoder), values(&part.decoder));
+    let written = |model: &LoadedModel| model.tokenizer().unwrap().files().unwrap();
+    assert_eq!(written(&whole), written(&part));
+
+    fs::write(out.join("generation_config.json"), "{}").unwrap();
+    fs::write(out.join("README.md"), "a card").unwrap();
+    assert_eq!(content_hash(&out).unwrap(), hash);
+    for file in files {
+        let content = fs::read(&file).unwrap();
+        fs::write(&file, [&content[..], b" "].concat()).unwrap();
+        assert_ne!(content_hash(&out).unwrap(), hash, "{}", file.display());
+        fs::write(&file, content).unwrap();
+    }
+    assert_eq!(content_hash(&out).unwrap(), hash);
 }
