@@ -6,6 +6,7 @@ use prunebench_results::{Metrics, PerplexityResult, Record, Samples, ThroughputR
 use rayon::prelude::*;
 
 use crate::accuracy::{Change, Score};
+use crate::dense;
 use crate::resampled::{Number, Resampled};
 use crate::statistics::{
     Interval, perplexity, perplexity_ratio_interval, perplexity_stderr, seed_perplexities, speed_ratio,
@@ -118,11 +119,9 @@ impl<'a> Comparison<'a> {
 
     /// The baseline's records beside which a record was measured, if any succeeded.
     pub(crate) fn baseline_of(&self, record: &Record) -> Option<&Group<'a>> {
-        let beside = |group: &&Group| self.is_baseline(group.first()) && same_place(group.first(), record);
-        self.groups
-            .iter()
-            .find(beside)
-            .filter(|group| group.metrics().next().is_some())
+        let beside =
+            |group: &&Group<'a>| !dense::beside(record, group.records.iter().copied(), self.baseline).is_empty();
+        self.groups.iter().find(beside)
     }
 
     /// The perplexity under the cell's `index`th protocol over the given records, which are of one
@@ -141,7 +140,7 @@ impl<'a> Comparison<'a> {
         })
     }
 
-    /// The rate over the baseline's, if both were timed in rounds, one of each a seed: where nothing but speed was measured.
+    /// The rate over the baseline's of the same round and machine, if there is any: where nothing but speed was measured.
     pub(crate) fn speed_ratio(
         &self,
         records: &[&Record],
@@ -155,14 +154,15 @@ impl<'a> Comparison<'a> {
         };
         let rounds: Vec<[f64; 2]> = records
             .iter()
-            .filter_map(|record| {
-                let mut others = baseline.records.iter();
-                let beside = others.find(|other| other.cell.seed == record.cell.seed)?;
-                Some([rate(record)?, rate(beside)?])
-            })
+            .filter_map(|record| Some([rate(record)?, rate(self.in_round(record, baseline)?)?]))
             .collect();
         let (value, interval) = speed_ratio(&rounds)?;
         Some(RatioEstimate { value, interval })
+    }
+
+    /// The record of the baseline's that was timed in the same round on the same machine.
+    pub(crate) fn in_round(&self, record: &Record, baseline: &Group<'a>) -> Option<&'a Record> {
+        dense::of_round(record, baseline.records.iter().copied(), self.baseline)
     }
 
     /// Whether the cells were timed in rounds.

@@ -298,14 +298,6 @@ fn ranks_stand_in_the_notes_and_their_all_reduces_in_a_column() {
 
 #[test]
 fn speeds_timed_in_rounds_are_compared_round_by_round() {
-    let timed = |mut record: Record, seed, slower: f64| {
-        record.cell.seed = seed;
-        record.cell.evaluation.perplexity.clear();
-        let metrics = record.metrics.as_mut().unwrap();
-        metrics.perplexity.clear();
-        metrics.throughput.as_mut().unwrap().decode = Samples::new(10, vec![slower]).unwrap();
-        record
-    };
     // Round by round half and a quarter as long; the slow second round is no part of it.
     let records = [
         timed(dense("candle"), 0, 1.0),
@@ -323,6 +315,42 @@ fn speeds_timed_in_rounds_are_compared_round_by_round() {
         assert!(text.contains(wanted), "{wanted} in {text}");
     }
     assert!(!markdown(&[dense("candle")]).contains("A round is a seed"));
+}
+
+/// A record of speed alone, in a round.
+pub(crate) fn timed(mut record: Record, round: u64, seconds: f64) -> Record {
+    record.cell.seed = round;
+    record.cell.evaluation.perplexity.clear();
+    let metrics = record.metrics.as_mut().unwrap();
+    metrics.perplexity.clear();
+    metrics.throughput.as_mut().unwrap().decode = Samples::new(10, vec![seconds]).unwrap();
+    record
+}
+
+#[test]
+fn a_round_without_the_baseline_on_its_machine_is_no_part_of_a_speed_ratio() {
+    let mut records = [
+        timed(dense("candle"), 0, 1.0),
+        timed(record("random", "candle", 0, 3.5), 0, 0.5),
+        timed(dense("candle"), 1, 1.0),
+        timed(record("random", "candle", 0, 3.5), 1, 0.125),
+    ];
+    let baseline = baseline();
+    let ratio = |records: &[Record]| {
+        let comparison = Comparison::new(records, &baseline).unwrap();
+        let ratio = comparison.speed_ratio(&comparison.groups[1].records, |result| &result.decode);
+        ratio.map(|ratio| ratio.value)
+    };
+    assert!((ratio(&records).unwrap() - 4.0).abs() < 1e-12);
+    records[2].provenance.cpu = "another CPU".into();
+    assert_eq!(ratio(&records), Some(2.0));
+    assert!(
+        markdown(&records).contains("Rounds left out, dense not timed on the same machine: random, seed 1."),
+        "{}",
+        markdown(&records)
+    );
+    records[0].provenance.cores = 64;
+    assert_eq!(ratio(&records), None);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod columns;
 mod compare;
 mod comparison;
 mod definition;
+mod dense;
 mod depth_plot;
 mod display;
 mod export;

@@ -174,15 +174,27 @@ fn gpu(comparison: &Comparison) -> Option<String> {
 }
 
 /// What speeds over the baseline's are, where they were timed in rounds.
-fn rounds(comparison: &Comparison) -> Option<String> {
-    comparison.is_in_rounds().then(|| {
-        format!(
-            "Ratio to {}: of the medians of the same round, geometric mean over rounds, {:.0} % interval by Student's t on \
-             their logarithms. A round is a seed: all rows were timed once with its tokens before any was with the next.",
-            comparison.baseline.join(" + "),
-            100.0 * COVERAGE,
-        )
-    })
+fn rounds(comparison: &Comparison) -> Vec<String> {
+    if !comparison.is_in_rounds() {
+        return Vec::new();
+    }
+    let baseline = comparison.baseline.join(" + ");
+    let mut notes = vec![format!(
+        "Ratio to {baseline}: of the medians of the same round on the same machine, geometric mean over rounds, {:.0} % interval by \
+         Student's t on their logarithms. A round is a seed: all rows were timed once with its tokens before any was with the next.",
+        100.0 * COVERAGE,
+    )];
+    let alone = distinct(comparison, |record| {
+        let of = comparison.baseline_of(record).filter(|_| record.metrics.is_some())?;
+        let is_alone = comparison.in_round(record, of).is_none();
+        is_alone.then(|| format!("{}, seed {}", method(record), record.cell.seed))
+    });
+    if !alone.is_empty() {
+        notes.push(format!(
+            "Rounds left out, {baseline} not timed on the same machine: {alone}."
+        ));
+    }
+    notes
 }
 
 fn compression(comparison: &Comparison) -> Option<String> {
@@ -277,7 +289,7 @@ fn distinct(comparison: &Comparison, value: impl Fn(&Record) -> Option<String>) 
 }
 
 /// A hash by its first digits; anything else whole.
-fn abbreviated(value: &str) -> &str {
+pub(crate) fn abbreviated(value: &str) -> &str {
     let hash = value.len() >= 40 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     if hash { &value[..16] } else { value }
 }

@@ -49,6 +49,14 @@ def check(page, address):
     assert shown.count() == 0
     section.locator("input[type=search]").fill("")
 
+    rows = page.evaluate("JSON.parse(document.getElementById('data').textContent).sections[0].rows")
+    masked = sum(row["masked"] for row in rows)
+    assert section.locator(".point .hollow").count() == masked, masked
+    assert ("hollow: masked" in section.locator(".legend").inner_text()) == (masked > 0)
+    sizes = {row["numbers"]["stored parameters"]["value"] for row in rows if "stored parameters" in row["numbers"]}
+    across = section.get_by_label("horizontal axis").locator("option:checked").inner_text()
+    assert (across == "stored parameters") == (len(sizes) > 1), across
+
     point = section.locator(".point").last
     point.dispatch_event("pointerover")
     assert "record " in page.locator("#tip").inner_text()

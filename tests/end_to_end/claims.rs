@@ -66,6 +66,39 @@ fn a_claim_whose_cells_were_run_has_a_verdict_with_its_records() {
 }
 
 #[test]
+fn records_of_an_earlier_wording_decide_no_claim() {
+    let sandbox = Sandbox::new();
+    let judged = |windows: usize| {
+        let experiment = format!(
+            r#"
+            name = "recovery"
+            models = ["small"]
+            engines = [{}]
+            recipes = ["shortgpt(ratio=0.3)", ["shortgpt(ratio=0.3)", "lora(steps=1, batch=2, length=32)"]]
+            calibration = {{ text = "world", split = "train-sample", windows = {windows}, window = 32 }}
+            recovery = {{ texts = ["world/train-sample"] }}
+            evaluation = {{ perplexity = [{{ protocol = "world/stream-128@1", windows = 8 }}] }}
+            "#,
+            engines().split(", ").next().unwrap_or_default()
+        );
+        sandbox.write("recovery.toml", &experiment);
+        sandbox.run(&["run", "recovery.toml"]).expect(0, &[]);
+        let cards: Value = serde_json::from_str(&sandbox.run(&["claims", "flexigpt", "--json"]).out).unwrap();
+        let claims = cards[0]["claims"].as_array().unwrap();
+        let claim = claims.iter().find(|claim| claim["id"] == "C2a").unwrap();
+        assert_eq!(claim["records"].as_array().unwrap().len(), 2, "{claim}");
+        claim["records"].clone()
+    };
+    let (first, second) = (judged(2), judged(3));
+    assert_ne!(first, second);
+    assert_eq!(judged(2), first);
+    std::fs::remove_file(sandbox.path("results/runs/recovery/cells.json")).unwrap();
+    sandbox
+        .run(&["claims"])
+        .expect_error(1, &["results/runs/recovery/cells.json", "prunebench run"]);
+}
+
+#[test]
 fn claims_name_recipes_of_known_methods_in_the_spelling_of_records() {
     // Waited for by name: their methods are not implemented yet.
     let later = ["flexigpt(", "llm-pruner("];

@@ -77,6 +77,34 @@ fn a_measured_row_stands_below_its_published_one() {
 }
 
 #[test]
+fn records_of_an_earlier_wording_stand_in_no_table() {
+    let sandbox = Sandbox::new();
+    let shown = |windows: usize| {
+        let experiment = format!(
+            r#"
+            name = "speed"
+            models = ["small"]
+            engines = [{}]
+            recipes = ["shortgpt(ratio=0.3)"]
+            calibration = {{ text = "world", split = "train-sample", windows = {windows}, window = 32 }}
+            evaluation = {{ throughput = {{ prompt_tokens = 128, generated_tokens = 32, batch = 1, repeats = 1, warmup = 0 }} }}
+            "#,
+            engines().split(", ").next().unwrap_or_default()
+        );
+        sandbox.write("speed.toml", &experiment);
+        sandbox.run(&["run", "speed.toml"]).expect(0, &[]);
+        let table = sandbox.run(&["paper", "flexigpt", "--table", "6", "--json"]).out;
+        let table: Value = serde_json::from_str(&table).unwrap();
+        let records = &table["tables"][0]["rows"][1]["measured"][0]["cells"][1]["records"];
+        assert_eq!(records.as_array().map(Vec::len), Some(1), "{table}");
+        records.clone()
+    };
+    let (first, second) = (shown(2), shown(3));
+    assert_ne!(first, second);
+    assert_eq!(shown(2), first);
+}
+
+#[test]
 fn every_plan_is_an_experiment_of_recipes_in_the_spelling_of_records() {
     let sandbox = Sandbox::new();
     let mut plans = 0;

@@ -14,6 +14,7 @@ mod gpu;
 mod grid;
 mod host;
 mod impossible;
+mod listed;
 mod lm_eval_output;
 mod machine;
 mod message;
@@ -41,6 +42,7 @@ pub use evaluation::EvaluationText;
 pub use experiment::{AxisValue, Calibration, Expectation, Experiment, Limits, RecipeText};
 pub use forecast::{Estimate, Forecast, Likeness, Outlook, Remaining};
 pub use host::{Host, HostError};
+pub use listed::{listed_records, ordered_records, records_folder, visit_listed};
 pub use lm_eval_output::{LmEvalError, LmEvalOutput};
 pub use machine::{QUIET_WAITS, engine_version};
 pub use plan::{BASELINE, Plan, Planned, baseline};
@@ -53,7 +55,5 @@ pub use recovery::Recovery;
 pub use run::{Error, Executor, Local, Observer, Outcome};
 pub use schema::experiment_schema;
 pub use standing::{Standing, Unsuccessful};
-pub use tables::{
-    Tables, TablesError, comparable_parts, listed_records, ordered_records, write_depth_plot, write_whole,
-};
+pub use tables::{Tables, TablesError, comparable_parts, write_depth_plot, write_whole};
 pub use versions::Earlier;

@@ -8,7 +8,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::forecast::{duration, moment};
-use crate::tables::{TablesError, ordered_keys};
+use crate::listed::ordered_keys;
+use crate::tables::TablesError;
 use crate::versions::Earlier;
 
 /// How far the cells of a sweep are.

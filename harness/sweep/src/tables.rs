@@ -1,22 +1,18 @@
 //! The tables of a sweep, and their files beside the records.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use prunebench_reports::{Comparison, ComparisonError, Table};
-use prunebench_results::{CellKey, Record, StoreError, read_records, read_samples};
+use prunebench_results::{Record, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Plan, baseline};
+use crate::listed::{ORDER, ordered_keys, ordered_records};
+use crate::plan::baseline;
 use crate::versions::Earlier;
-
-/// File beside the records that lists the keys of the experiment's cells, so that the records of an earlier wording of the
-/// experiment stay out of its tables.
-const ORDER: &str = "cells.json";
 
 /// File of the tables themselves, with what they were made of, so that nobody waits for them again.
 const MADE: &str = "tables.json";
@@ -81,8 +77,10 @@ impl Tables {
     /// read.
     ///
     /// # Errors
-    /// Records that can't be read or may not stand side by side, or none; files that can't be written.
+    /// A folder that no run made; records that can't be read or may not stand side by side, or none; files that can't be
+    /// written.
     pub fn of(folder: &Path) -> Result<Self, TablesError> {
+        ordered_keys(folder)?;
         // What can't be read shows below.
         let of = fingerprint(folder).ok();
         let path = |(name, _): &(String, Hash)| folder.join(name);
@@ -224,58 +222,6 @@ pub fn write_depth_plot(records: &[Record], families: &[String], folder: &Path) 
         Ok(()) => Ok(path),
         Err(source) => Err(TablesError::Write { path, source }),
     }
-}
-
-impl Plan {
-    /// Writes the list of this plan's cells into its results folder, for [`ordered_records`].
-    ///
-    /// # Errors
-    /// If it can't be written.
-    pub fn write_order(&self, folder: &Path) -> Result<(), TablesError> {
-        let keys: Vec<&str> = self.cells.iter().map(|planned| planned.key.as_str()).collect();
-        let path = folder.join(ORDER);
-        let text = format!("{:#}\n", serde_json::json!(keys));
-        write_whole(folder, &path, text.as_bytes()).map_err(|source| TablesError::Write { path, source })
-    }
-}
-
-/// The cells that the last run of a results folder was of, in its order.
-pub(crate) fn ordered_keys(folder: &Path) -> Result<Vec<CellKey>, TablesError> {
-    let path = folder.join(ORDER);
-    let read = || -> Result<Vec<CellKey>, String> {
-        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    };
-    read().map_err(|reason| TablesError::Order {
-        path: path.clone(),
-        reason,
-    })
-}
-
-/// The records of a results folder that its experiment asks for, in the experiment's order.
-///
-/// # Errors
-/// If the folder is none that a run made, or its records can't be read.
-pub fn ordered_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
-    let mut records = listed_records(folder)?;
-    for record in &mut records {
-        read_samples(&folder.join("records"), record)?;
-    }
-    Ok(records)
-}
-
-/// As [`ordered_records`], without the samples, which take the most memory.
-///
-/// # Errors
-/// As of [`ordered_records`].
-pub fn listed_records(folder: &Path) -> Result<Vec<Record>, TablesError> {
-    let keys = ordered_keys(folder)?;
-    let places: HashMap<&CellKey, usize> = keys.iter().zip(0..).collect();
-    let place = |record: &Record| places.get(&record.key);
-    let mut records = read_records(&folder.join("records"))?;
-    records.retain(|record| place(record).is_some());
-    records.sort_by_key(place);
-    Ok(records)
 }
 
 /// Writes a file of `folder` whole or not at all.

@@ -112,7 +112,51 @@ fn records_with_another_input_of_the_same_name_are_refused() {
     }
     let scored = scored(RISING, &records);
     assert_eq!(scored.verdict, Verdict::NotRun);
-    assert!(scored.missing[0].contains("`calibration` is"), "{:?}", scored.missing);
+    assert_eq!(scored.missing, ["no record of a, calibration = aa"]);
+}
+
+fn input(mut record: Record, name: &str, value: &str) -> Record {
+    record.inputs.insert(name.into(), value.into());
+    record.key = record.cell.key(&record.inputs);
+    record
+}
+
+#[test]
+fn seeds_of_other_inputs_are_never_pooled() {
+    let a = |seed, nll, calibration| input(seeded("a", seed, nll, 0.1), "calibration", calibration);
+    let records = [of("dense", 3.0, 0.0), a(1, 3.3, "x"), a(2, 3.3, "y"), a(3, 3.3, "y")];
+    // Of the dense model, which has no calibration, in both.
+    let both = scored(RISING, &records);
+    let settings: Vec<(&str, usize)> = both
+        .parts
+        .iter()
+        .map(|part| (part.setting.as_str(), part.records.len()))
+        .collect();
+    let name = "tiny, candle cpu f32, perplexity wiki/stream-3@1";
+    assert_eq!(
+        settings,
+        [
+            (format!("{name}, calibration = x").as_str(), 2),
+            (&format!("{name}, calibration = y"), 3)
+        ]
+    );
+    let enough = scored(&format!("seeds = 2\n{RISING}"), &records);
+    assert_eq!(enough.parts.len(), 1);
+    let few = scored(&format!("seeds = 3\n{RISING}"), &records);
+    assert_eq!(few.verdict, Verdict::NotRun);
+    // Nor does the later of two hide the other.
+    let mut later = a(1, 2.7, "y");
+    later.provenance.finished_at = "2026-01-01T00:00:00Z".into();
+    let hidden = scored(RISING, &[records[0].clone(), a(1, 3.3, "x"), later]);
+    assert_eq!((hidden.parts.len(), hidden.verdict), (2, Verdict::NotReproduced));
+}
+
+#[test]
+fn what_a_test_does_not_name_never_splits_it() {
+    let other = |seed, value| input(seeded("b", seed, 3.3, 0.1), "calibration", value);
+    let records = [of("dense", 3.0, 0.0), of("a", 3.3, 0.1), other(1, "x"), other(2, "y")];
+    let scored = scored(RISING, &records);
+    assert_eq!((scored.parts.len(), scored.verdict), (1, Verdict::Reproduced));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::statistics::{COVERAGE, Estimate, Interval, SeedNoise};
 
-/// Observations that can be paired: by recipe, model and seed.
+/// Observations that can be paired, since no two have another value of one input: by recipe, model and seed.
 pub(super) type Setting<'a> = BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<u64, &'a Observation>>>;
 
 /// One contrast as it was found.
@@ -69,6 +69,12 @@ impl Part {
 }
 
 impl Contrast {
+    /// Whether one of its terms may be this recipe.
+    pub(super) fn names(&self, recipe: &str) -> bool {
+        let mut patterns = self.terms.iter().flat_map(|(_, term)| &term.of);
+        patterns.any(|pattern| WildMatch::new(pattern).matches(recipe))
+    }
+
     /// How many of its terms have no record in a setting.
     pub(super) fn absent(&self, setting: &Setting) -> usize {
         self.terms
@@ -215,13 +221,11 @@ fn paired(
     let mut columns = Vec::new();
     for seed in seeds {
         let mut column: Vec<f64> = Vec::new();
-        let mut inputs = BTreeMap::new();
         for (weight, by_seed) in terms {
             let single = by_seed.values().next().filter(|_| by_seed.len() == 1);
             let Some(observation) = single.or_else(|| by_seed.get(&seed?)) else {
                 continue;
             };
-            comparable(&mut inputs, observation)?;
             records.insert(observation.key.clone());
             let samples = scaled(&observation.samples, scale);
             if column.is_empty() {
@@ -241,23 +245,6 @@ fn paired(
         columns.push(column);
     }
     Ok(columns)
-}
-
-/// Records with different values of one input say nothing of each other.
-fn comparable<'a>(
-    inputs: &mut BTreeMap<&'a str, (&'a str, &'a str)>,
-    observation: &'a Observation,
-) -> Result<(), String> {
-    let recipe = &observation.recipe;
-    for (name, value) in &observation.inputs {
-        let (known, of) = *inputs.entry(name).or_insert((value, recipe));
-        if known != value {
-            return Err(format!(
-                "`{name}` is {known} of {of} and {value} of {recipe}, which may not be compared"
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// By the delta method where the exponential is wanted.

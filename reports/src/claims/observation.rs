@@ -4,7 +4,7 @@ use prunebench_results::{Inputs, Record, Status};
 
 use crate::{
     comparison::{method, place},
-    gate::{Series, change::is_of_program, series::series, snapshot::machine},
+    gate::{Series, series::series, snapshot::machine},
 };
 
 /// A number of one record.
@@ -20,7 +20,7 @@ pub struct Observation {
     pub(super) metric: String,
     /// What has to be equal for two numbers to be paired: windows, items, or the machine of a time.
     pub(super) scope: String,
-    /// What else decided it, but for the program and the machine.
+    /// What else decided it.
     pub(super) inputs: Inputs,
     pub(super) finished_at: String,
     pub(super) noise: Noise,
@@ -52,12 +52,6 @@ fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Obser
     let Some(metrics) = &record.metrics else {
         return Vec::new();
     };
-    let inputs: Inputs = record
-        .inputs
-        .iter()
-        .filter(|(name, _)| !is_of_program(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
     let observation = |metric: String, scope: String, noise: Noise, samples: Vec<f64>| Observation {
         key: record.key.to_string(),
         model: record.cell.model.clone(),
@@ -67,7 +61,7 @@ fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Obser
         seed: record.cell.seed,
         metric,
         scope,
-        inputs: inputs.clone(),
+        inputs: record.inputs.clone(),
         finished_at: record.provenance.finished_at.clone(),
         noise,
         samples,

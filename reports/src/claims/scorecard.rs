@@ -11,9 +11,13 @@ use super::{
     definition::{Definition, Samples, Test},
 };
 use crate::{
+    notes::abbreviated,
     statistics::{Interval, benjamini_hochberg},
     table::{Alignment, Column, Entry, Table},
 };
+
+/// Inputs that belong to a model, so that two models may have other values.
+const OF_MODEL: [&str; 3] = [MODEL_INPUT, "model name", "training run"];
 
 /// What became of a paper's claims.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -240,11 +244,11 @@ fn p_shown(p: f64) -> String {
 }
 
 fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
-    let settings = settings(claim, observations);
+    let wanted = wanted(claim, observations);
     let mut tests: Vec<Tested> = claim
         .tests
         .iter()
-        .flat_map(|test| judge_test(claim, test, &settings))
+        .flat_map(|test| judge_test(claim, test, &wanted))
         .collect();
     let all = |verdict| tests.iter().all(|test| test.verdict == verdict);
     let verdict = if tests.is_empty() || all(Verdict::NotRun) {
@@ -291,58 +295,100 @@ fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
     }
 }
 
-/// The observations that a claim is about, those together that may be paired.
-fn settings<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap<[String; 5], Setting<'a>> {
-    let mut settings: BTreeMap<[String; 5], Setting> = BTreeMap::new();
-    for observation in observations {
-        if !claim.wants(observation) {
-            continue;
-        }
-        let [model, hash] = match claim.samples {
-            Samples::Items => {
-                let hash = observation.inputs.get(MODEL_INPUT).cloned();
-                [observation.model.clone(), hash.unwrap_or_default()]
-            }
-            Samples::Models => [claim.models.join(", "), String::new()],
+/// Observations by recipe.
+type ByRecipe<'a> = BTreeMap<&'a str, Vec<&'a Observation>>;
+
+/// The observations that a claim is about, apart by model, place, metric and scope.
+fn wanted<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap<[String; 4], ByRecipe<'a>> {
+    let mut wanted: BTreeMap<[String; 4], ByRecipe> = BTreeMap::new();
+    for observation in observations.iter().filter(|observation| claim.wants(observation)) {
+        let model = match claim.samples {
+            Samples::Items => observation.model.clone(),
+            Samples::Models => claim.models.join(", "),
         };
         let Observation {
             place, metric, scope, ..
         } = observation;
-        let seeds = settings
-            .entry([model, place.clone(), metric.clone(), scope.clone(), hash])
+        wanted
+            .entry([model, place.clone(), metric.clone(), scope.clone()])
             .or_default()
             .entry(&observation.recipe)
             .or_default()
-            .entry(&observation.model)
-            .or_default();
-        // Several stores may hold the same measurement; the latest counts.
+            .push(observation);
+    }
+    wanted
+}
+
+/// The observations that agree, since records with different values of one input say nothing of each other: a set for each
+/// value, with those that don't have the input in all; and in words what tells the set from the others.
+fn agreeing(all: Vec<&Observation>) -> Vec<(String, Vec<&Observation>)> {
+    let mut inputs: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for observation in &all {
+        for (input, value) in &observation.inputs {
+            let of = if OF_MODEL.contains(&input.as_str()) {
+                observation.model.as_str()
+            } else {
+                ""
+            };
+            inputs.entry((input, of)).or_default().insert(value);
+        }
+    }
+    let Some(((input, of), values)) = inputs.into_iter().find(|(_, values)| values.len() > 1) else {
+        return vec![(String::new(), all)];
+    };
+    let mut sets = Vec::new();
+    for value in values {
+        let is_in = |observation: &&Observation| {
+            let found = observation.inputs.get(input);
+            found.is_none_or(|found| found == value) || !(of.is_empty() || of == observation.model)
+        };
+        for (words, set) in agreeing(all.iter().copied().filter(is_in).collect()) {
+            sets.push((format!(", {input} = {}{words}", abbreviated(value)), set));
+        }
+    }
+    sets
+}
+
+/// By recipe, model and seed; several stores may hold the same measurement, of which the latest counts.
+fn setting(observations: Vec<&Observation>) -> Setting<'_> {
+    let mut setting = Setting::new();
+    for observation in observations {
+        let models = setting.entry(&observation.recipe).or_default();
+        let seeds = models.entry(&observation.model).or_default();
         let known = seeds.entry(observation.seed).or_insert(observation);
         if known.finished_at < observation.finished_at {
             *known = observation;
         }
     }
-    settings
+    setting
 }
 
 /// A test in every setting that has anything of it; in none, what is missing.
-fn judge_test(claim: &Definition, test: &Test, settings: &BTreeMap<[String; 5], Setting>) -> Vec<Tested> {
+fn judge_test(claim: &Definition, test: &Test, wanted: &BTreeMap<[String; 4], ByRecipe>) -> Vec<Tested> {
     // Checked when the file was read.
     let contrasts = test.contrasts().unwrap_or_default();
     let mut tested = Vec::new();
     // Of the setting that has the most of it.
     let mut lacking: Option<(usize, Vec<String>)> = None;
-    for ([model, place, metric, ..], setting) in settings {
-        let name = format!("{model}, {place}, {metric}");
+    let named = |recipe: &str| contrasts.iter().any(|contrast| contrast.names(recipe));
+    let sets = wanted.iter().flat_map(|([model, place, metric, _], by_recipe)| {
+        let named = by_recipe.iter().filter(|(recipe, _)| named(recipe));
+        let sets = agreeing(named.flat_map(|(_, observations)| observations).copied().collect());
+        sets.into_iter()
+            .map(move |(apart, set)| (format!("{model}, {place}, {metric}{apart}"), apart, setting(set)))
+    });
+    for (name, apart, setting) in sets {
         let (mut parts, mut missing) = (Vec::new(), Vec::new());
         for contrast in &contrasts {
-            match contrast.measure(claim, setting, &name) {
+            match contrast.measure(claim, &setting, &name) {
                 Ok(part) => parts.push(part),
                 Err(what) => missing.push(what),
             }
         }
         if parts.is_empty() {
-            let absent = contrasts.iter().map(|contrast| contrast.absent(setting)).sum();
+            let absent = contrasts.iter().map(|contrast| contrast.absent(&setting)).sum();
             if lacking.as_ref().is_none_or(|(least, _)| absent < *least) {
+                missing.iter_mut().for_each(|what| *what += &apart);
                 lacking = Some((absent, missing));
             }
             continue;

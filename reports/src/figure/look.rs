@@ -77,10 +77,10 @@ impl Look {
         }
     }
 
-    /// A mark, filled or an outline.
-    pub(super) fn draw(self, root: &Root, (x, y): (i32, i32), filled: bool) -> Drawn {
+    /// A mark, hollow or filled.
+    pub(super) fn draw(self, root: &Root, (x, y): (i32, i32), hollow: bool) -> Drawn {
         let colour = self.colour();
-        let inside = if filled { colour } else { WHITE };
+        let inside = if hollow { WHITE } else { colour };
         match self.corners() {
             [] => {
                 root.draw(&Circle::new((x, y), 5, inside.filled()))?;

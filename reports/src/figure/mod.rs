@@ -25,6 +25,8 @@ const NAMES: usize = 6;
 const LETTERS: usize = 16;
 /// Width of a letter of the smaller text, about.
 const LETTER: f64 = 6.6;
+/// Radius of a ring.
+const RING: i32 = 9;
 const SMALL: i32 = 15;
 const TEXT: i32 = 16;
 const TITLE: i32 = 20;
@@ -75,8 +77,10 @@ pub(crate) struct Dot {
     pub(crate) at: (f64, f64),
     /// Ends of its whisker.
     pub(crate) interval: Option<[f64; 2]>,
-    /// Filled, or an outline.
-    pub(crate) filled: bool,
+    /// An outline, not filled.
+    pub(crate) hollow: bool,
+    /// With a ring around it.
+    pub(crate) ringed: bool,
     /// Written beside it where there is room.
     pub(crate) label: Option<String>,
 }
@@ -213,14 +217,18 @@ impl Figure {
                         root.draw(&PathElement::new([(x - 3, y), (x + 3, y)], colour.mix(0.55)))?;
                     }
                 }
-                taken.push([x - 6, y - 6, x + 6, y + 6]);
-                marks.push(((x, y), series.look, dot.filled));
+                let reach = if dot.ringed { RING } else { 6 };
+                taken.push([x - reach, y - reach, x + reach, y + reach]);
+                marks.push(((x, y), series.look, dot));
             }
         }
-        // The filled ones last, so that nothing covers them.
-        marks.sort_by_key(|(.., filled)| *filled);
-        for (place, look, filled) in marks {
-            look.draw(root, place, filled)?;
+        // The ringed ones last, so that nothing covers them.
+        marks.sort_by_key(|(.., dot)| dot.ringed);
+        for (place, look, dot) in marks {
+            look.draw(root, place, dot.hollow)?;
+            if dot.ringed {
+                root.draw(&Circle::new(place, RING, INK.stroke_width(1)))?;
+            }
         }
         let frame = [left, top, SIZE.0 as i32 - LEGEND as i32 - right, SIZE.1 as i32 - below];
         for dot in self.series.iter().flat_map(|series| &series.dots).filter(finite) {
@@ -242,7 +250,7 @@ impl Figure {
         }
         for (line, series) in (0..).zip(&self.series) {
             let y = MARGIN[0] as i32 + 8 + line * LINE;
-            series.look.draw(root, (left, y), true)?;
+            series.look.draw(root, (left, y), false)?;
             write(root, &cut(&series.name, 31), (left + 14, y), SMALL, INK, HPos::Left)?;
         }
         Ok(())
@@ -259,10 +267,10 @@ fn write(root: &Root, text: &str, at: (i32, i32), size: i32, colour: RGBColor, h
 fn free((x, y): (i32, i32), text: &str, frame: [i32; 4], taken: &mut Vec<[i32; 4]>) -> Option<(i32, i32)> {
     let wide = (text.chars().count() as f64 * LETTER) as i32;
     let places = [
-        (x + 10, y),
-        (x - 10 - wide, y),
-        (x - wide / 2, y - 17),
-        (x - wide / 2, y + 17),
+        (x + 12, y),
+        (x - 12 - wide, y),
+        (x - wide / 2, y - 19),
+        (x - wide / 2, y + 19),
     ];
     let found = places.into_iter().find(|(left, middle)| {
         let (right, top, bottom) = (left + wide, middle - 8, middle + 8);
@@ -300,7 +308,8 @@ mod tests {
         Dot {
             at: (x, y),
             interval: Some([y - 0.5, y + 0.5]),
-            filled: false,
+            hollow: true,
+            ringed: false,
             label: (!label.is_empty()).then(|| label.to_owned()),
         }
     }

@@ -9,7 +9,8 @@ use prunebench_results::{
 use sha2::{Digest, Sha256};
 
 use super::snapshot::Series;
-use crate::comparison::{documents, place, windows};
+use crate::comparison::{documents, windows};
+use crate::dense;
 
 /// Every number of a record that was measured beside `records`, whose recipe `dense` is the unit of speed.
 pub(crate) fn series(
@@ -140,7 +141,7 @@ fn suite_series(record: &Record, metrics: &Metrics, suite: &SuiteRequest) -> Opt
     })
 }
 
-/// Prefill and decode, each over the uncompressed model's if both were timed in interleaved rounds. None of that model,
+/// Prefill and decode, each over the uncompressed model's of the same interleaved round, if there was one. None of that model,
 /// which is the unit.
 fn speeds(
     record: &Record,
@@ -153,13 +154,7 @@ fn speeds(
         return Vec::new();
     }
     let interleaved = cell.evaluation.perplexity.is_empty() && cell.evaluation.tasks.is_empty();
-    let beside = records.iter().find(|other| {
-        other.cell.recipe == dense
-            && place(other) == place(record)
-            && (&other.cell.model, other.cell.seed, &other.cell.evaluation)
-                == (&cell.model, cell.seed, &cell.evaluation)
-    });
-    let beside = beside
+    let beside = dense::of_round(record, records, dense)
         .filter(|_| interleaved)
         .and_then(|record| record.metrics.as_ref()?.throughput.as_ref());
     let Some(request) = &cell.evaluation.throughput else {

@@ -1,9 +1,9 @@
-use prunebench_results::Status;
+use prunebench_results::{Record, Status};
 
 use super::test_snapshots::*;
 use super::*;
 use crate::accuracy_tables::tests::{choices, with};
-use crate::comparison::tests::{baseline, dense, record};
+use crate::comparison::tests::{baseline, dense, record, timed};
 
 #[test]
 fn a_baseline_is_read_as_it_was_written_and_whole_or_not_at_all() {
@@ -123,6 +123,36 @@ fn speeds_are_related_to_the_uncompressed_model_of_their_round() {
         matches!(speed, Series::Speed { ratio: Some(ratio), .. } if (ratio - 3.0).abs() < 1e-12),
         "{speed:?}"
     );
+}
+
+#[test]
+fn a_speed_is_related_to_no_dense_model_of_other_inputs_or_of_another_machine() {
+    let other: [(&str, fn(&mut Record)); 6] = [
+        ("content", |dense| {
+            drop(dense.inputs.insert("model".into(), "cd".repeat(32)))
+        }),
+        ("thread count", |dense| {
+            drop(dense.inputs.insert("threads".into(), "4".into()))
+        }),
+        ("CPU", |dense| dense.provenance.cpu = "another CPU".into()),
+        ("cores", |dense| dense.provenance.cores = 64),
+        ("GPU", |dense| dense.provenance.gpu = Some("a GPU".into())),
+        ("round", |dense| dense.cell.seed = 2),
+    ];
+    let ratio = |dense: Record| {
+        let records = [timed(record("wanda", "candle", 1, 3.0), 1, 0.5), dense];
+        let snapshot = Snapshot::of(&records, &baseline()).unwrap();
+        match snapshot.cells[0].series["decode speed, prompt 100, generated 11, batch 1"] {
+            Series::Speed { ratio, .. } => ratio,
+            _ => panic!("no speed"),
+        }
+    };
+    assert_eq!(ratio(timed(dense("candle"), 1, 1.0)), Some(2.0));
+    for (what, change) in other {
+        let mut dense = timed(dense("candle"), 1, 1.0);
+        change(&mut dense);
+        assert_eq!(ratio(dense), None, "of another {what}");
+    }
 }
 
 #[test]

@@ -59,6 +59,36 @@ fn every_number_has_its_interval_its_change_and_its_record() {
 }
 
 #[test]
+fn a_row_stands_beside_the_dense_model_of_its_inputs_and_holds_seeds_of_equal_inputs() {
+    let with = |mut record: Record, input: &str, value: &str| {
+        record.inputs.insert(input.into(), value.into());
+        record.key = record.cell.key(&record.inputs);
+        record
+    };
+    let mut stale = with(record("dense", "candle", 2, 9.0), "model", "another");
+    stale.cell.seed = 2;
+    let records = [
+        stale,
+        dense("candle"),
+        with(record("a", "candle", 1, 3.1), "calibration", "x"),
+        with(record("a", "candle", 2, 3.2), "calibration", "x"),
+        with(record("a", "candle", 3, 3.3), "calibration", "y"),
+    ];
+    let data = data(&page(&records));
+    let rows = data["sections"][0]["rows"].as_array().unwrap();
+    let seeds: Vec<u64> = rows.iter().map(|row| row["seeds"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [1, 1, 2, 1]);
+    let change = |row: usize| rows[row]["numbers"]["perplexity wiki/stream-3@1"]["change"]["value"].as_f64();
+    for (row, loss) in [(2, 0.15f64), (3, 0.3)] {
+        assert!(
+            (change(row).unwrap() - loss.exp_m1()).abs() < 1e-6,
+            "{row}: {:?}",
+            change(row)
+        );
+    }
+}
+
+#[test]
 fn values_that_look_like_markup_stay_text_and_nothing_is_fetched() {
     let hostile = "</script><script>alert(\"1\")</script>' onload=";
     let mut evil = record(hostile, "candle", 1, 3.1);
@@ -130,7 +160,7 @@ fn plots_are_of_quality_against_what_differs_and_of_each_list_that_a_method_repo
     assert!(scatter.name.starts_with("smol-tiny-"), "{}", scatter.name);
     for words in [
         "perplexity wiki/stream-3@1, ← better",
-        "filled and joined: Pareto front",
+        "ringed and joined: Pareto front",
         "whiskers: 95 %",
         "runs/smol",
         ">\na\n<",
@@ -149,6 +179,66 @@ fn plots_are_of_quality_against_what_differs_and_of_each_list_that_a_method_repo
         curve.svg
     );
     assert_eq!(curve.svg.matches("<circle").count() % 2, 0);
+}
+
+fn sized(recipe: &str, stored: u64, nonzero: u64) -> Record {
+    let mut record = record(recipe, "candle", 1, 3.0 + nonzero as f64 * 1e-6);
+    let accounting = &mut record.metrics.as_mut().unwrap().accounting;
+    (accounting.stored_parameters, accounting.nonzero_parameters) = (stored, nonzero);
+    record
+}
+
+/// The dense model with zeros of its own, a mask, a model of half the blocks, and one with a zero more.
+fn sizes() -> [Record; 4] {
+    [
+        sized("dense", 100_000, 97_000),
+        sized("mask", 100_000, 50_000),
+        sized("blocks", 50_000, 48_500),
+        sized("trained", 100_000, 96_999),
+    ]
+}
+
+#[test]
+fn stored_parameters_are_the_first_axis_and_what_a_mask_zeroed_is_marked() {
+    let data = data(&page(&sizes()));
+    assert_eq!(data["sizes"][0], "stored parameters");
+    let rows = data["sections"][0]["rows"].as_array().unwrap();
+    let masked: Vec<&Value> = rows.iter().map(|row| &row["masked"]).collect();
+    assert_eq!(masked, [false, true, false, false]);
+}
+
+#[test]
+fn a_masked_point_is_hollow_and_the_front_ringed() {
+    let by = |records: &[Record], size: &str| {
+        let name = format!("by-{size}-parameters");
+        let plots = plots(records).unwrap();
+        plots
+            .into_iter()
+            .find(|plot| plot.name.ends_with(&name))
+            .map(|plot| plot.svg)
+    };
+    let svg = by(&sizes(), "stored").unwrap();
+    for words in [
+        "hollow: masked, its zeros are stored",
+        "ringed and joined: Pareto front",
+    ] {
+        assert!(svg.contains(words), "{words}: {svg}");
+    }
+    // The paper and one mark.
+    assert_eq!(svg.matches("fill=\"#FFFFFF\"").count(), 2, "{svg}");
+    assert!(by(&sizes(), "nonzero").is_some());
+    let unmasked = sizes().map(|mut record| {
+        let accounting = &mut record.metrics.as_mut().unwrap().accounting;
+        accounting.nonzero_parameters = accounting.nonzero_parameters.max(accounting.stored_parameters - 3000);
+        record
+    });
+    let svg = by(&unmasked, "stored").unwrap();
+    assert!(
+        !svg.contains("hollow") && svg.matches("fill=\"#FFFFFF\"").count() == 1,
+        "{svg}"
+    );
+    // It would be the same picture.
+    assert_eq!(by(&unmasked, "nonzero"), None);
 }
 
 #[test]

@@ -8,6 +8,12 @@ use serde::Serialize;
 use crate::gate::Scale;
 use crate::quantity::Better;
 
+/// What a checkpoint holds, and what of it isn't zero.
+pub(super) const STORED: &str = "stored parameters";
+pub(super) const NONZERO: &str = "nonzero parameters";
+/// What quality is drawn against, where it is not the same for all, in this order. A mask makes nothing smaller.
+pub(super) const SIZES: [&str; 3] = [STORED, "effective depth", NONZERO];
+
 /// What the page knows of a number's name.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Measure {

@@ -5,14 +5,14 @@ mod measure;
 mod plots;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use minijinja::{Environment, context};
 use prunebench_results::{Evaluation, Provenance, Record};
 use serde::Serialize;
 
 use self::charts::charts;
-use self::measure::{Measure, plain_numbers, setting};
+use self::measure::{Measure, SIZES, plain_numbers, setting};
 use self::rows::{Group, Row, Section};
 use crate::claims::Scorecard;
 use crate::gate::{GateError, Snapshot, machine};
@@ -64,6 +64,7 @@ struct Data<'a> {
     records: usize,
     places: &'a [Place],
     scorecards: &'a [Scorecard],
+    sizes: [&'a str; 3],
     sections: Vec<Shown<'a>>,
 }
 
@@ -123,6 +124,7 @@ impl<'a> Page<'a> {
                 setting: setting(&cell.evaluation),
                 groups: Vec::new(),
                 group_of: HashMap::new(),
+                cells: HashSet::new(),
             });
             self.sections.len() - 1
         });
@@ -134,19 +136,22 @@ impl<'a> Page<'a> {
             cell.device.clone(),
             cell.dtype.clone(),
         ];
-        let group = *section.group_of.entry(apart).or_insert_with(|| {
-            section.groups.push(Group {
-                cells: Vec::new(),
-                origins: Vec::new(),
-                plain: Vec::new(),
-                charts: Vec::new(),
-            });
-            section.groups.len() - 1
-        });
-        let group = &mut section.groups[group];
-        if group.cells.iter().any(|other| other.cell.seed == cell.seed) {
+        if !section.cells.insert((apart.clone(), cell.seed)) {
             return Err(GateError::Twice { cell: cell.to_string() }.into());
         }
+        let group = *section
+            .group_of
+            .entry((apart, record.inputs.clone()))
+            .or_insert_with(|| {
+                section.groups.push(Group {
+                    cells: Vec::new(),
+                    origins: Vec::new(),
+                    plain: Vec::new(),
+                    charts: Vec::new(),
+                });
+                section.groups.len() - 1
+            });
+        let group = &mut section.groups[group];
         let observed = Snapshot::of(std::slice::from_ref(record), self.dense)?.cells;
         group.cells.extend(observed);
         if group.charts.is_empty() {
@@ -217,6 +222,7 @@ impl<'a> Page<'a> {
             records: self.records,
             places: &self.places,
             scorecards: &self.scorecards,
+            sizes: SIZES,
             sections: sections.collect(),
         };
         // Inside of a script element nothing but `<` can end it.

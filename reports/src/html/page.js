@@ -163,11 +163,11 @@
     const margin = { left: 66, right: compact ? 16 : 26, top: 16, bottom: 52 };
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group" });
     const title = `${section.model}: ${y.title} against ${x.title}`;
-    drawing.append(svg("title", {}, title), svg("desc", {}, `${all.length} points with 95 % intervals where there is one; the dashed line joins the Pareto front.`));
+    drawing.append(svg("title", {}, title), svg("desc", {}, `${all.length} points with 95 % intervals where there is one; the dashed line joins the Pareto front, whose points have rings; hollow points are of masked models.`));
     drawing.dataset.title = title;
     if (!all.length) {
       drawing.append(svg("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "quiet" }, "No record has both numbers."));
-      return { drawing, legend: [], front: new Set() };
+      return { drawing, legend: [], front: new Set(), masked: false };
     }
     const [x0, x1, y0, y1] = [margin.left, width - margin.right, height - margin.bottom, margin.top];
     const xs = scaleOf(all.map((p) => p.x.value), x0, x1, x.zero);
@@ -213,21 +213,22 @@
         node.append(svg("path", { d: `M${cx},${clamp(a).toFixed(1)}V${clamp(b).toFixed(1)}${cap(a)}${cap(b)}`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
       }
       node.append(svg("path", {
-        class: "mark", d: look.shape, transform: `translate(${cx},${cy})`, stroke: look.colour, "stroke-width": 1.5,
-        fill: front.has(point) || point.row.dense ? look.colour : "var(--paper)",
+        class: `mark${point.row.masked ? " hollow" : ""}`, d: look.shape, transform: `translate(${cx},${cy})`, stroke: look.colour, "stroke-width": 1.5,
+        fill: point.row.masked ? "var(--paper)" : look.colour,
       }));
+      if (front.has(point)) node.append(svg("circle", { class: "ring", cx, cy, r: 9 }));
       drawing.append(node);
     });
     react(drawing, all, (point) => describe(point.row, [x, y]), (point) => provenance(section, point.row));
     // Names at the front, where they do not run into one another.
-    const taken = all.map((p) => [xs.at(p.x.value) - 5, ys.at(p.y.value) - 5, 10, 10]);
+    const taken = all.map((p) => { const reach = front.has(p) ? 9 : 5; return [xs.at(p.x.value) - reach, ys.at(p.y.value) - reach, 2 * reach, 2 * reach]; });
     const named = new Set();
     for (const point of [...line, ...all.filter((p) => p.row.dense)]) {
       const text = short(point.row.recipe);
       if (named.has(text)) continue;
       named.add(text);
       const [cx, cy, wide] = [xs.at(point.x.value), ys.at(point.y.value), text.length * 6.4];
-      for (const [left, top] of [[cx + 9, cy - 7], [cx - 9 - wide, cy - 7], [cx - wide / 2, cy - 24], [cx - wide / 2, cy + 10]]) {
+      for (const [left, top] of [[cx + 12, cy - 7], [cx - 12 - wide, cy - 7], [cx - wide / 2, cy - 25], [cx - wide / 2, cy + 11]]) {
         const box = [left, top, wide, 14];
         const clear = left > x0 && left + wide < width - 2 && top > 2 && top + 14 < y0
           && taken.every(([a, b, c, d]) => a > left + wide || a + c < left || b > top + 14 || b + d < top);
@@ -237,7 +238,7 @@
         break;
       }
     }
-    return { drawing, legend: [...legend.values()].sort((a, b) => a.rank - b.rank), front };
+    return { drawing, legend: [...legend.values()].sort((a, b) => a.rank - b.rank), front, masked: all.some((point) => point.row.masked) };
   };
 
   const bars = (chart) => {
@@ -371,7 +372,7 @@
     };
     const quality = axes.some((axis) => axis.quality);
     const startY = first((a) => a.quality && a.better === "lower", (a) => a.quality, (a) => a.name === "decode speed");
-    const startX = first(...["nonzero parameters", "effective depth", "decode speed", "method cost"].map((name) => (a) => a.name === name && varies(a) && (quality || name !== "decode speed")));
+    const startX = first(...[...data.sizes, "decode speed", "method cost"].map((name) => (a) => a.name === name && varies(a) && (quality || name !== "decode speed")));
     const select = (label, chosen) => {
       const node = html("select", { "aria-label": label }, ...axes.map((axis, i) => html("option", { value: i }, axis.title)));
       node.value = chosen;
@@ -403,8 +404,13 @@
         drawing = made.drawing;
         front = new Set([...made.front].map((point) => point.row));
         figure.replaceChildren(drawing);
-        legend.replaceChildren(...made.legend.map((look) => html("span", {}, svg("svg", { viewBox: "-7 -7 14 14" }, svg("path", { d: look.shape, fill: look.colour })), look.name)),
-          front.size ? html("span", { class: "quiet" }, "filled: on the Pareto front; whiskers: 95 %") : html("span", { class: "quiet" }, "whiskers: 95 %"));
+        const sign = (mark) => svg("svg", { viewBox: "-7 -7 14 14" }, mark);
+        const note = (text, mark) => html("span", { class: "quiet" }, mark ? sign(mark) : null, text);
+        legend.replaceChildren();
+        fill(legend, {}, [...made.legend.map((look) => html("span", {}, sign(svg("path", { d: look.shape, fill: look.colour })), look.name)),
+          made.masked ? note("hollow: masked, its zeros are stored", svg("path", { d: SHAPES[0], fill: "var(--paper)", stroke: "var(--quiet)", "stroke-width": 1.5 })) : null,
+          front.size ? note("ringed and joined: Pareto front", svg("circle", { class: "ring", r: 6.3 })) : null,
+          note("whiskers: 95 %")]);
       }
       if (frontOnly.checked) rows = rows.filter((row) => front.has(row));
       if (order) {

@@ -8,16 +8,14 @@ use serde_json::Value;
 
 use super::{
     charts::Chart,
-    measure::Measure,
+    measure::{Measure, NONZERO, SIZES},
     rows::{Number, Row, Section},
 };
 use crate::figure::{Axis, Dot, Dots, Figure, Look};
 use crate::plot::{Plot, PlotError};
 use crate::quantity::Better;
 
-/// What quality is drawn against, where it is not the same for all.
-const SIZES: [&str; 2] = ["nonzero parameters", "effective depth"];
-/// So are these, which are drawn against sizes where no quality was measured.
+/// What quality is drawn against beside sizes, and what is drawn against sizes where no quality was measured.
 const SPEEDS: [&str; 2] = ["decode speed", "prefill speed"];
 /// Letters of a file's name.
 const LONGEST: usize = 200;
@@ -92,7 +90,12 @@ fn scatters<'m>(measures: &'m [Measure], rows: &[Row]) -> Vec<(&'m Measure, &'m 
         values.next().is_some_and(|first| values.any(|value| value != first))
     };
     let named = |name: &str| measures.iter().find(|measure| measure.name == name).filter(varies);
-    let sizes = SIZES.into_iter().filter_map(named);
+    // Without a mask these differ from what is stored by nothing that can be seen.
+    let masked = rows.iter().any(|row| row.masked);
+    let sizes = SIZES
+        .into_iter()
+        .filter(|name| masked || *name != NONZERO)
+        .filter_map(named);
     let speeds = SPEEDS.into_iter().filter_map(named);
     let quality: Vec<&Measure> = measures.iter().filter(|measure| measure.quality).collect();
     let (across, up): (Vec<&Measure>, Vec<&Measure>) = match quality.is_empty() {
@@ -138,7 +141,8 @@ fn scatter(model: &str, place: &str, (x, y): (&Measure, &Measure), rows: &[Row])
         dots.dots.push(Dot {
             at: *at,
             interval: y.interval,
-            filled: first || row.dense,
+            hollow: row.masked,
+            ringed: first,
             label: ((first || row.dense) && labelled.insert(&row.recipe)).then(|| row.recipe.clone()),
         });
     }
@@ -148,8 +152,11 @@ fn scatter(model: &str, place: &str, (x, y): (&Measure, &Measure), rows: &[Row])
     if points.iter().any(|(_, y, _)| y.interval.is_some()) {
         key.extend(["whiskers: 95 %, over windows", "or items and seeds"]);
     }
+    if points.iter().any(|(row, ..)| row.masked) {
+        key.push("hollow: masked, its zeros are stored");
+    }
     if !line.is_empty() {
-        key.push("filled and joined: Pareto front");
+        key.push("ringed and joined: Pareto front");
     }
     Figure {
         title: format!("{model}: {} against {}", y.name, x.name),
@@ -291,7 +298,8 @@ fn curve(model: &str, place: &str, first: &Chart, lines: &[(String, &Chart, usiz
             .map(|(place, value)| Dot {
                 at: (at(place), *value),
                 interval: None,
-                filled: true,
+                hollow: false,
+                ringed: false,
                 label: None,
             })
             .collect(),

@@ -1,16 +1,17 @@
 //! The numbers of a page: a row for the records that differ in nothing but their seed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use prunebench_results::Status;
+use prunebench_results::{Inputs, Status};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
     Origin,
     charts::Chart,
-    measure::{Measure, plain_measure},
+    measure::{Measure, NONZERO, STORED, plain_measure},
 };
+use crate::dense;
 use crate::gate::{Change, Observed, Series, plain};
 use crate::quantity::Better;
 use crate::statistics::Interval;
@@ -23,11 +24,16 @@ pub(super) struct Section {
     /// What of the evaluation its numbers' names leave open.
     pub(super) setting: String,
     pub(super) groups: Vec<Group>,
-    /// By recipe, engine, device and dtype.
-    pub(super) group_of: HashMap<[String; 4], usize>,
+    /// By what tells them apart.
+    pub(super) group_of: HashMap<(Apart, Inputs), usize>,
+    /// The cells that are in one of them, each with its seed.
+    pub(super) cells: HashSet<(Apart, u64)>,
 }
 
-/// The records that differ in nothing but their seed.
+/// Recipe, engine, device and dtype.
+pub(super) type Apart = [String; 4];
+
+/// The records that differ in nothing but their seed, inputs included.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) cells: Vec<Observed>,
@@ -64,6 +70,8 @@ pub(super) struct Row<'a> {
     pub(super) recipe: String,
     pub(super) place: String,
     pub(super) dense: bool,
+    /// Whether a mask made zeros, which are stored all the same.
+    pub(super) masked: bool,
     pub(super) seeds: usize,
     pub(super) ok: usize,
     pub(super) status: String,
@@ -80,7 +88,7 @@ impl Section {
         let made: Vec<_> = self
             .groups
             .par_iter()
-            .filter_map(|group| group.row(&uncompressed))
+            .filter_map(|group| group.row(&uncompressed, dense))
             .collect();
         let (mut rows, mut measures) = (Vec::with_capacity(made.len()), Vec::<Measure>::new());
         for (row, found) in made {
@@ -108,23 +116,19 @@ impl Group {
         self.cells.first().is_some_and(|cell| cell.cell.recipe == recipe)
     }
 
-    /// The group's row and what is in it; `uncompressed` are the dense model's.
-    fn row(&self, uncompressed: &[&Group]) -> Option<(Row<'_>, Vec<Measure>)> {
-        let cell = &self.cells.first()?.cell;
-        let is_dense = uncompressed.iter().any(|other| std::ptr::eq(*other, self));
-        let beside = uncompressed.iter().copied().filter(|_| !is_dense).find(|other| {
-            other.cells.first().is_some_and(|other| {
-                let other = &other.cell;
-                (&other.engine, &other.device, &other.dtype) == (&cell.engine, &cell.device, &cell.dtype)
-            })
-        });
+    /// The group's row and what is in it; `uncompressed` are those of the recipe `dense`.
+    fn row(&self, uncompressed: &[&Group], dense: &[String]) -> Option<(Row<'_>, Vec<Measure>)> {
+        let first = self.cells.first()?;
+        let (cell, is_dense) = (&first.cell, self.is_of(dense));
+        let others = uncompressed.iter().filter(|_| !is_dense).flat_map(|group| &group.cells);
+        let beside = dense::beside(first, others, dense);
         let (mut numbers, mut measures) = (BTreeMap::new(), Vec::new());
         let names = self.cells.iter().zip(&self.plain);
         for name in names.flat_map(|(cell, plain)| cell.series.keys().chain(plain.keys())) {
             if numbers.contains_key(name.as_str()) {
                 continue;
             }
-            if let Some((number, measure)) = self.number(name, beside) {
+            if let Some((number, measure)) = self.number(name, &beside) {
                 measures.push(measure);
                 numbers.insert(name.as_str(), number);
             }
@@ -134,6 +138,7 @@ impl Group {
             recipe: cell.recipe.join(" + "),
             place: format!("{} {} {}", cell.engine, cell.device, cell.dtype),
             dense: is_dense,
+            masked: !is_dense && is_masked(&self.cells, &beside),
             seeds: self.cells.len(),
             ok: self.cells.iter().filter(|cell| cell.status == Status::Ok).count(),
             status: failed.map_or_else(|| Status::Ok.to_string(), Observed::outcome),
@@ -144,8 +149,8 @@ impl Group {
         Some((row, measures))
     }
 
-    /// A number over the seeds that have it, and what it is.
-    fn number(&self, name: &str, dense: Option<&Group>) -> Option<(Number, Measure)> {
+    /// A number over the seeds that have it, beside the dense model's, and what it is.
+    fn number(&self, name: &str, dense: &[&Observed]) -> Option<(Number, Measure)> {
         let measure = |unit, better, quality, scale| Measure {
             name: name.to_owned(),
             unit,
@@ -173,7 +178,7 @@ impl Group {
             },
             _ => ends,
         });
-        let change = dense.and_then(|dense| self.beside(name, dense));
+        let change = self.change(name, dense);
         let scale = change.as_ref().map(|change| change.scale);
         let ends = |interval: Option<Interval>| interval.map(|ends| [short(ends.low), short(ends.high)]);
         let number = Number {
@@ -203,28 +208,39 @@ impl Group {
     }
 
     /// The change against the dense model, each seed with its own, or with the first where the dense model has no such seed.
-    fn beside(&self, name: &str, dense: &Group) -> Option<Change> {
+    fn change(&self, name: &str, dense: &[&Observed]) -> Option<Change> {
         let has = |cell: &&Observed| {
             matches!(
                 cell.series.get(name),
                 Some(Series::Losses { .. } | Series::Answers { .. })
             )
         };
-        let pairs: Vec<(&Observed, &Observed)> = self
-            .cells
-            .iter()
-            .filter(has)
-            .filter_map(|cell| {
-                let same_seed = dense
-                    .cells
-                    .iter()
-                    .filter(has)
-                    .find(|other| other.cell.seed == cell.cell.seed);
-                Some((same_seed.or_else(|| dense.cells.iter().find(has))?, cell))
-            })
-            .collect();
-        Change::of_numbers(name, &pairs).ok()
+        let dense: Vec<&Observed> = dense.iter().copied().filter(has).collect();
+        let pairs = self.cells.iter().filter(has).filter_map(|cell| {
+            let same_seed = dense.iter().find(|other| other.cell.seed == cell.cell.seed);
+            Some((*same_seed.or_else(|| dense.first())?, cell))
+        });
+        Change::of_numbers(name, &pairs.collect::<Vec<_>>()).ok()
     }
+}
+
+/// Whether cells have more zeros than those of the dense model, by over a hundredth of what they store: training and merging make a
+/// few as well.
+fn is_masked(cells: &[Observed], dense: &[&Observed]) -> bool {
+    let count = |cell: &Observed, name: &str| match cell.series.get(name) {
+        Some(Series::Count { value }) => Some(*value),
+        _ => None,
+    };
+    let zeros = |cell: &Observed| {
+        let stored = count(cell, STORED)?;
+        Some((stored - count(cell, NONZERO)?, stored))
+    };
+    let own = dense
+        .iter()
+        .find_map(|cell| zeros(cell))
+        .map_or(0.0, |(zeros, _)| zeros);
+    let found = cells.iter().find_map(zeros);
+    found.is_some_and(|(zeros, stored)| zeros - own > stored / 100.0)
 }
 
 /// To seven digits, which is more than a page shows.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::{
     accuracy::{Change, Score},
     comparison::{Comparison, Group, place},
+    dense,
     paper::mapping::Measure,
     statistics::Interval,
     table::grouped,
@@ -94,18 +95,12 @@ fn differ_by_seed(a: &Record, b: &Record) -> bool {
 fn find<'a>(measure: &Measure, group: &[&'a Record], all: &'a [Record], baseline: &'a [String]) -> Option<Found> {
     let first = group[0];
     let metrics = first.metrics.as_ref()?;
-    let beside = |record: &&Record| {
-        record.cell.recipe == baseline
-            && record.status == Status::Ok
-            && (&record.cell.model, &record.experiment) == (&first.cell.model, &first.experiment)
-            && place(record) == place(first)
-            && record.cell.evaluation == first.cell.evaluation
-    };
     let mut groups = vec![Group {
         records: group.to_vec(),
     }];
     if first.cell.recipe != baseline {
-        let records: Vec<&Record> = all.iter().filter(beside).collect();
+        let of_experiment = all.iter().filter(|record| record.experiment == first.experiment);
+        let records = dense::beside(first, of_experiment, baseline);
         if !records.is_empty() {
             groups.insert(0, Group { records });
         }

@@ -4,7 +4,7 @@ use prunebench_results::Paper;
 
 use super::*;
 use crate::accuracy_tables::tests::{choices, with};
-use crate::comparison::tests::{baseline, dense, failed, record};
+use crate::comparison::tests::{baseline, dense, failed, record, timed};
 
 const PUBLISHED: &str = r#"
     title = "T"
@@ -162,6 +162,37 @@ fn speed_is_a_ratio_to_the_baseline_of_the_same_experiment_in_rounds() {
         record.experiment = "another".to_owned();
     }
     assert!(table(&records, MAPPING).rows[1].measured.is_empty());
+}
+
+#[test]
+fn a_number_beside_the_baseline_is_beside_one_of_the_same_inputs_and_a_speed_on_the_same_machine() {
+    let right = |count: usize| std::array::from_fn(|item| usize::from(item < count));
+    let of = |record: Record, count: usize| with(record, vec![choices(0, right(count)), choices(5, right(count))]);
+    let mapping = MAPPING.replace("measured.suite = \"both\"", "measured.retained = \"both\"");
+    // Of another content, and one more of the same seed.
+    let mut stale = of(dense("candle"), 8);
+    stale.inputs.insert("model".into(), "cd".repeat(32));
+    stale.key = stale.cell.key(&stale.inputs);
+    let mut records = vec![stale, of(dense("candle"), 4), of(half(1, 3.0), 4)];
+    let retained = |records: &[Record]| {
+        let row = table(records, &mapping).rows[1].measured[0].clone();
+        row.cells[2].as_ref().map(|cell| cell.measured.value)
+    };
+    assert_eq!(retained(&records), Some(100.0));
+    records.remove(1);
+    assert_eq!(retained(&records), None);
+
+    let mut records = [0, 1]
+        .map(|round| [timed(dense("candle"), round, 1.0), timed(half(1, 3.0), round, 0.5)])
+        .concat();
+    let speed = |records: &[Record]| {
+        let rows = &table(records, MAPPING).rows[1].measured;
+        rows.first().map(|row| row.cells[3].as_ref().unwrap().measured.value)
+    };
+    assert!((speed(&records).unwrap() - 200.0).abs() < 1e-9);
+    records[0].provenance.threads = 4;
+    records[2].provenance.cpu = "another CPU".into();
+    assert_eq!(speed(&records), None);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prunebench_reports::claims::{Claims as Definitions, Observation, Scorecard};
-use prunebench_results::{Paper, read_records, read_samples};
-use prunebench_sweep::baseline;
+use prunebench_results::Paper;
+use prunebench_sweep::{baseline, ordered_records};
 
 use super::paper::stores;
 use crate::Outcome;
@@ -53,10 +53,7 @@ pub fn scorecards(ids: &[String], folders: &[PathBuf]) -> anyhow::Result<Vec<Sco
     papers.retain(|claims| ids.is_empty() || ids.contains(&claims.paper));
     let (mut observations, baseline) = (Vec::new(), baseline());
     for folder in folders {
-        let mut records = read_records(folder)?;
-        for record in &mut records {
-            read_samples(folder, record)?;
-        }
+        let records = ordered_records(folder)?;
         // A store at a time, since samples are large and what is kept of them is not.
         let found = Observation::of(&records, &baseline).into_iter();
         observations.extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));

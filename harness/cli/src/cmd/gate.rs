@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use prunebench_reports::gate::{GateError, Rules, Snapshot, Verdict, judge};
-use prunebench_results::{Record, read_records, read_samples};
 use prunebench_sweep::{baseline, ordered_records, write_whole};
 
 use crate::output::{note, print, print_json, table};
@@ -120,21 +119,9 @@ fn read_rules(path: &Path) -> anyhow::Result<Rules> {
 pub fn snapshot(folders: &[PathBuf]) -> anyhow::Result<Snapshot> {
     let mut all = Vec::new();
     for folder in folders {
-        all.extend(records(folder)?);
+        all.extend(ordered_records(folder)?);
     }
     Ok(Snapshot::of(&all, &baseline())?)
-}
-
-/// The records of an experiment's folder that the experiment asks for, or all of a folder of records.
-fn records(folder: &Path) -> anyhow::Result<Vec<Record>> {
-    if folder.join("records").is_dir() {
-        return Ok(ordered_records(folder)?);
-    }
-    let mut records = read_records(folder)?;
-    for record in &mut records {
-        read_samples(folder, record)?;
-    }
-    Ok(records)
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use clap::Args;
 use prunebench_reports::{Mapping, PaperTable};
-use prunebench_results::{Paper as Published, PublishedError, Record, read_samples, visit_records};
-use prunebench_sweep::baseline;
+use prunebench_results::{Paper as Published, PublishedError, Record, read_samples};
+use prunebench_sweep::{baseline, records_folder, visit_listed};
 use serde_json::json;
 
 use crate::Outcome;
@@ -82,13 +82,14 @@ impl Paper {
         let mut records = Vec::new();
         for folder in stores(self.results.as_deref())? {
             let mut found = Vec::new();
-            visit_records(&folder, &mut |record| {
+            visit_listed(&folder, &mut |record| {
                 if mapping.wants(&record, baseline) {
                     found.push(record);
                 }
             })?;
+            let inside = records_folder(&folder);
             for record in &mut found {
-                read_samples(&folder, record)?;
+                read_samples(&inside, record)?;
             }
             records.append(&mut found);
         }
@@ -96,7 +97,7 @@ impl Paper {
     }
 }
 
-/// The folders of records under a results folder, or its own.
+/// The folders of experiments' results under a folder, itself among them if it is one.
 pub fn stores(results: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
     let root = results.unwrap_or(Path::new(RESULTS));
     ensure!(
@@ -104,14 +105,13 @@ pub fn stores(results: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
         "{} is no folder; --results wants the one that holds a folder for each experiment, such as {RESULTS}",
         root.display()
     );
-    let mut folders = vec![root.to_owned()];
+    let mut stores = vec![root.to_owned()];
     if root.is_dir() {
         for entry in std::fs::read_dir(root)? {
-            folders.push(entry?.path());
+            stores.push(entry?.path());
         }
     }
-    let mut stores: Vec<PathBuf> = folders.into_iter().map(|folder| folder.join("records")).collect();
-    stores.retain(|records| records.is_dir());
+    stores.retain(|folder| folder.join("records").is_dir());
     stores.sort();
     Ok(stores)
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use prunebench_reports::{ExportFormat, export};
 use prunebench_results::{check_store, read_records};
-use prunebench_sweep::write_whole;
+use prunebench_sweep::{records_folder, write_whole};
 
 use crate::Outcome;
 use crate::output::{note, print, print_json};
@@ -75,7 +75,7 @@ impl Store {
 impl Check {
     fn run(self) -> Outcome {
         let damaged = self.folder.join("damaged");
-        let findings = check_store(&records(&self.folder), self.mend.then_some(damaged.as_path()))?;
+        let findings = check_store(&records_folder(&self.folder), self.mend.then_some(damaged.as_path()))?;
         if self.json {
             print_json(&findings)?;
         } else {
@@ -102,7 +102,7 @@ impl Check {
 
 impl Export {
     fn run(self) -> Outcome {
-        let records = read_records(&records(&self.folder))?;
+        let records = read_records(&records_folder(&self.folder))?;
         let format = match self.format {
             Format::Csv => ExportFormat::Csv,
             Format::Parquet => ExportFormat::Parquet,
@@ -116,10 +116,4 @@ impl Export {
         note(&format!("{} records: {}", records.len(), self.out.display()));
         Ok(true)
     }
-}
-
-/// The records of an experiment's folder, which is one of records itself if it has none such.
-fn records(folder: &Path) -> PathBuf {
-    let records = folder.join("records");
-    if records.is_dir() { records } else { folder.to_owned() }
 }

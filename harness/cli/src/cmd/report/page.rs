@@ -1,12 +1,12 @@
 //! The HTML page, and its plots as files.
 
 use std::fs::create_dir_all;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use prunebench_reports::{Page, Plot, PlotError};
-use prunebench_results::{read_records, read_samples};
-use prunebench_sweep::{baseline, listed_records, write_whole};
+use prunebench_results::read_samples;
+use prunebench_sweep::{baseline, listed_records, records_folder, write_whole};
 use rayon::prelude::*;
 
 use super::Report;
@@ -21,26 +21,19 @@ impl Report {
     pub(super) fn page(&self) -> Outcome {
         let baseline = baseline();
         let mut page = Page::new(&baseline);
-        let inside = self.folders.iter().map(|folder| folder.join("records"));
-        let inside = inside.zip(&self.folders);
-        let stores: Vec<PathBuf> = inside
-            .map(|(inside, folder)| if inside.is_dir() { inside } else { folder.clone() })
-            .collect();
         if !self.claims.is_empty() {
-            for scorecard in scorecards(&self.claims, &stores)? {
+            for scorecard in scorecards(&self.claims, &self.folders)? {
                 page.add_scorecard(scorecard);
             }
         }
-        for (folder, inside) in self.folders.iter().zip(&stores) {
-            let mut records = match inside == folder {
-                true => read_records(folder)?,
-                false => listed_records(folder)?,
-            };
+        for folder in &self.folders {
+            let inside = records_folder(folder);
+            let mut records = listed_records(folder)?;
             let name = folder.display().to_string();
             // Samples take the most time and memory, so they are read by all cores, and never all held together.
             for some in records.chunks_mut(AT_ONCE) {
                 some.par_iter_mut()
-                    .try_for_each(|record| read_samples(inside, record))?;
+                    .try_for_each(|record| read_samples(&inside, record))?;
                 for record in some {
                     page.add(&name, record)?;
                     record.metrics = None;
