@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use prunebench_results::{Cell, CellKey, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Change, Observed, Origin, POWER, Scale, Series, Snapshot};
+use crate::gate::{Change, Observed, Origin, POWER, Scale, Series, Smallest, Snapshot};
 use crate::statistics::{Interval, McNemar, benjamini_hochberg};
 use crate::table::{Column, Entry, Table, grouped};
 
@@ -351,7 +351,7 @@ impl Differences {
         for (mut difference, change) in changes {
             if difference.p.is_some() {
                 difference.p_adjusted = adjusted.next();
-                difference.smallest = change.smallest(level, POWER);
+                difference.smallest = change.smallest(level, POWER).map(Smallest::change);
             }
             self.numbers.push(difference);
         }

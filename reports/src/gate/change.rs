@@ -28,7 +28,8 @@ pub struct Change {
     pub flips: Option<McNemar>,
     /// The test of no difference, and its p-value; absent of a number without noise.
     pub test: Option<(&'static str, f64)>,
-    /// The difference with its error over items, given the seeds: of logarithms where `scale` is relative.
+    /// The difference with its error over items and seeds, of which the test, the interval and what could have been seen are
+    /// made: of logarithms where `scale` is relative.
     estimate: Option<Estimate>,
     /// Items and the mean square of their differences, if they are answers.
     answers: Option<(usize, f64)>,
@@ -42,6 +43,22 @@ pub enum Scale {
     Points,
     /// A share of the value before.
     Relative,
+}
+
+/// What could have been seen, as sizes on the scale of a change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Smallest {
+    /// The smallest fall.
+    pub fall: f64,
+    /// The smallest rise.
+    pub rise: f64,
+}
+
+impl Smallest {
+    /// The smallest change of either sign.
+    pub fn change(self) -> f64 {
+        self.fall.max(self.rise)
+    }
 }
 
 /// Two measurements that say nothing of a change.
@@ -104,15 +121,23 @@ impl Change {
         }
     }
 
-    /// The smallest difference that would have been found at level `alpha` with probability `power` under the seeds that were
-    /// measured; `None` of a number without noise.
-    pub fn smallest(&self, alpha: f64, power: f64) -> Option<f64> {
-        let smallest = self.estimate?.smallest_effect(alpha, power)?;
-        Some(match (self.scale, self.answers) {
-            (Scale::Relative, _) => smallest.exp_m1(),
+    /// The smallest fall and rise that the test would have found at level `alpha` with probability `power`; `None` of a number
+    /// without noise.
+    pub fn smallest(&self, alpha: f64, power: f64) -> Option<Smallest> {
+        let estimate = self.estimate?;
+        if let Some((items, square)) = self.answers {
             // A few answers that differ say little of how many might.
-            (Scale::Points, Some((items, square))) => smallest.max(smallest_difference(items, square, alpha, power)?),
-            (Scale::Points, None) => smallest,
+            let few = smallest_difference(items, square, alpha, power)?;
+            let smallest = estimate.smallest_effect(alpha, power)?.max(few);
+            return Some(Smallest {
+                fall: smallest,
+                rise: smallest,
+            });
+        }
+        let [fall, rise] = estimate.smallest_effects_if_skewed(alpha, power)?;
+        Some(Smallest {
+            fall: -(-fall).exp_m1(),
+            rise: rise.exp_m1(),
         })
     }
 }
@@ -181,32 +206,17 @@ fn too_few() -> NoChange {
     NoChange::NotJudged("two samples at least are wanted for an error; measure more".to_owned())
 }
 
-/// A difference over items and seeds.
-struct Difference {
-    /// With the error over items, given the seeds.
-    given_seeds: Estimate,
-    /// With the error over both, of which a test and an interval are made.
-    estimate: Estimate,
-}
-
-impl Difference {
-    /// From the differences of the same items under each seed.
-    fn of(seeds: &[Vec<f64>]) -> Option<Self> {
-        let over_seeds = |item: usize| {
-            Some(mean(
-                seeds
-                    .iter()
-                    .map(|seed| seed.get(item).copied())
-                    .collect::<Option<Vec<_>>>()?
-                    .into_iter(),
-            ))
-        };
-        let items: Vec<f64> = (0..seeds.first()?.len()).map(over_seeds).collect::<Option<_>>()?;
-        let given_seeds = Estimate::of_mean(&items)?;
-        Some(Self {
-            given_seeds,
-            estimate: SeedNoise::of(seeds).map_or(given_seeds, |noise| noise.mean),
-        })
+/// The mean difference with its error over items and seeds, from the differences of the same items under each seed; `None`
+/// where a single item did not change.
+fn difference(seeds: &[Vec<f64>], unchanged: bool) -> Result<Option<Estimate>, NoChange> {
+    let first = seeds.first().ok_or_else(other_kind)?;
+    if seeds.iter().any(|seed| seed.len() != first.len()) {
+        return Err(other_kind());
+    }
+    // Without noise of seeds there is a single one, or all differences are equal.
+    match SeedNoise::of(seeds).map_or_else(|| Estimate::of_mean(first), |noise| Some(noise.mean)) {
+        None if first.is_empty() || !unchanged => Err(too_few()),
+        estimate => Ok(estimate),
     }
 }
 
@@ -262,20 +272,20 @@ fn of_losses(series: &Pairs) -> Result<Change, NoChange> {
                 .collect::<Vec<f64>>(),
         );
     }
-    let difference = Difference::of(&seeds).ok_or_else(too_few)?;
+    let estimate = difference(&seeds, unchanged)?;
     let [before, after] = [0, 1].map(|side| mean(perplexities.iter().map(|pair| pair[side])));
     Ok(Change {
         scale: Scale::Relative,
         before,
         after,
-        difference: difference.estimate.value.exp_m1(),
+        difference: estimate.map_or(0.0, |estimate| estimate.value.exp_m1()),
         unchanged,
         samples: seeds.first().map_or(0, Vec::len),
         seeds: seeds.len(),
-        interval: relative(difference.estimate.interval(COVERAGE)),
+        interval: relative(estimate.and_then(|estimate| estimate.interval(COVERAGE))),
         flips: None,
-        test: Some(("paired t of losses", difference.estimate.p_value_if_skewed())),
-        estimate: Some(difference.given_seeds),
+        test: estimate.map(|estimate| ("paired t of losses", estimate.p_value_if_skewed())),
+        estimate,
         answers: None,
     })
 }
@@ -332,26 +342,25 @@ fn of_answers(series: &Pairs) -> Result<Change, NoChange> {
         }
         seeds.push(differences);
     }
-    let difference = Difference::of(&seeds).ok_or_else(too_few)?;
+    let estimate = difference(&seeds, unchanged)?;
     let [before, after] = [0, 1].map(|side| mean(means.iter().map(|pair| pair[side])));
     let square = mean(seeds.iter().flatten().map(|difference| difference.powi(2)));
     Ok(Change {
         scale: Scale::Points,
         before,
         after,
-        difference: difference.estimate.value,
+        difference: estimate.map_or(0.0, |estimate| estimate.value),
         unchanged,
         samples: seeds.first().map_or(0, Vec::len),
         seeds: seeds.len(),
-        interval: difference.estimate.interval(COVERAGE),
+        interval: estimate.and_then(|estimate| estimate.interval(COVERAGE)),
         flips: Some(table),
-        test: Some(if seeds.len() == 1 && alike {
-            ("exact McNemar", table.exact())
-        } else {
+        test: estimate.map(|estimate| match seeds.len() == 1 && alike {
+            true => ("exact McNemar", table.exact()),
             // Not corrected for skewness: where nothing changed, an answer is as likely lost as gained.
-            ("paired t of answers", difference.estimate.p_value())
+            false => ("paired t of answers", estimate.p_value()),
         }),
-        estimate: Some(difference.given_seeds),
+        estimate,
         answers: Some((items, square)),
     })
 }

@@ -177,7 +177,7 @@ fn a_perplexity_is_compared_window_by_window_and_by_their_lengths() {
     let change = Change::of("perplexity w@1", &[(&pair[0], &pair[1])]).unwrap();
     assert!((change.difference - 0.1f64.exp_m1()).abs() < 1e-12);
     assert!((change.after / change.before - 0.1f64.exp()).abs() < 1e-12);
-    assert!(change.smallest(0.05, 0.8).unwrap() < 1e-9);
+    assert!(change.smallest(0.05, 0.8).unwrap().rise < 1e-9);
 }
 
 #[test]
@@ -251,6 +251,61 @@ fn numbers_without_noise_are_judged_by_their_margin_alone() {
     assert_eq!(judge(&of(0.54), &of(0.5), &loose).unwrap().verdict, Verdict::Ok);
 }
 
+#[test]
+fn a_night_in_which_nothing_is_judged_is_inconclusive_with_the_reason_first() {
+    let single = |nll: f64| cell("a", 0, [("perplexity p@1", losses(vec![nll]))]);
+    let rules = rules(&[("perplexity *", 0.02, "lower-is-better")]);
+    let first = |store: Snapshot, baseline: Snapshot, words: &str| {
+        let report = judge(&store, &baseline, &rules).unwrap();
+        assert_eq!(report.verdict, Verdict::Inconclusive);
+        let start = format!("gate: inconclusive, nothing was judged: {words}");
+        assert!(report.headline().starts_with(&start), "{}", report.headline());
+        let row = report.tables()[0].to_markdown();
+        let row = row
+            .lines()
+            .find(|line| line.contains("inconclusive"))
+            .unwrap()
+            .to_owned();
+        assert!(row.contains(&format!("nothing was judged: {words}")), "{row}");
+        assert!(
+            report
+                .to_junit()
+                .unwrap()
+                .contains(&format!("inconclusive: nothing was judged: {words}"))
+        );
+    };
+    first(
+        snapshot([single(3.1)]),
+        snapshot([single(3.0)]),
+        "1 number: two samples at least",
+    );
+
+    // What a rule names is only in a cell that failed in the baseline, and so guards nothing.
+    let mut broken = single(f64::NAN);
+    broken.status = Status::Nan;
+    let other = || cell("b", 0, [("acc", answers(vec![1; 9], ""))]);
+    let baseline = snapshot([broken, other()]);
+    first(
+        snapshot([single(3.0), other()]),
+        baseline.clone(),
+        "no rule names a number of a cell that is ok in the baseline",
+    );
+
+    // A missing cell is red all the same, and one number that is judged is enough.
+    let report = judge(&snapshot([single(3.0)]), &baseline, &rules).unwrap();
+    assert_eq!((report.verdict, report.nothing_judged), (Verdict::Regression, None));
+    let two = |nll| snapshot([single(nll), cell("c", 0, [("perplexity p@1", losses(vec![3.0; 9]))])]);
+    let report = judge(&two(3.1), &two(3.0), &rules).unwrap();
+    assert_eq!((report.verdict, report.nothing_judged), (Verdict::Ok, None));
+}
+
+#[test]
+fn a_single_window_that_is_the_same_to_the_last_digit_is_ok() {
+    let of = || snapshot([cell("a", 0, [("perplexity p@1", losses(vec![3.0]))])]);
+    let report = judge(&of(), &of(), &rules(&[("perplexity *", 0.02, "lower-is-better")])).unwrap();
+    assert_eq!((report.verdict, report.findings[0].verdict), (Verdict::Ok, Verdict::Ok));
+}
+
 /// Five rounds of a recipe at these ratios to dense.
 fn rounds(ratios: [f64; 5]) -> Snapshot {
     let cells = ratios.into_iter().zip(0..).map(|(ratio, seed)| {
@@ -289,7 +344,7 @@ fn speed_is_judged_by_its_ratio_in_interleaved_rounds_on_the_same_machine_only()
         let report = judge(&store, &before, &rules).unwrap();
         assert_eq!(
             (report.verdict, report.findings[0].verdict),
-            (Verdict::Ok, Verdict::NotJudged)
+            (Verdict::Inconclusive, Verdict::NotJudged)
         );
         assert!(
             report.findings[0].reason.contains(words),

@@ -31,8 +31,10 @@ pub enum Verdict {
 /// Everything that a gate found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The worst of the single ones; `ok` where only some were not judged.
+    /// The worst of the single ones that were judged; `inconclusive` if none was, and never `not_judged`.
     pub verdict: Verdict,
+    /// Why nothing was judged, though no cell is missing or failed; absent if something was.
+    pub nothing_judged: Option<String>,
     /// Cells that are missing, failed, or measured otherwise than in the baseline. Each is a regression.
     pub failures: Vec<CellFailure>,
     /// Every number that a rule names, in the order of the baseline's cells.
@@ -104,7 +106,7 @@ pub struct Measured {
     pub p: Option<f64>,
     /// Corrected by Holm within the family.
     pub p_adjusted: Option<f64>,
-    /// The smallest difference that would have been found with probability [`POWER`] at the family's level, shared by its
+    /// The smallest loss that this test would have found with probability [`POWER`] at the family's level, shared by its
     /// comparisons.
     pub smallest: Option<f64>,
 }
@@ -124,8 +126,9 @@ pub struct FamilySize {
 ///
 /// A number is a regression if its loss is beyond the margin and its difference is significant after Holm's correction
 /// within its family; of a number without noise, if its loss is beyond the margin. It is inconclusive if it is neither a
-/// regression nor significantly better, and its loss or [`Measured::smallest`] is beyond the margin. What is the same to the
-/// last digit is ok, however little it is.
+/// regression nor significantly better, and its loss, the worse end of [`Measured::interval`] or [`Measured::smallest`] is
+/// beyond the margin. What is the same to the last digit is ok, however little it is. Where nothing was judged, the whole is
+/// inconclusive.
 ///
 /// # Errors
 /// If the baseline has no cell, or a rule names nothing in it.
@@ -227,14 +230,15 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
     }
     let families = correct(&mut judged, rules);
     let findings: Vec<Finding> = judged.into_iter().map(|(finding, ..)| finding).collect();
-    let worst = findings.iter().map(|finding| finding.verdict).max();
+    let verdicts = findings.iter().map(|finding| finding.verdict);
+    let worst = verdicts.filter(|&verdict| verdict != Verdict::NotJudged).max();
     let verdict = match worst {
         _ if !failures.is_empty() => Verdict::Regression,
-        None | Some(Verdict::NotJudged) => Verdict::Ok,
-        Some(verdict) => verdict,
+        worst => worst.unwrap_or(Verdict::Inconclusive),
     };
     Ok(Report {
         verdict,
+        nothing_judged: (failures.is_empty() && worst.is_none()).then(|| why_nothing(&findings)),
         failures,
         findings,
         families,
@@ -243,6 +247,28 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
         baseline: baseline.origin(),
         store: store.origin(),
     })
+}
+
+/// How many of the numbers were not judged for each reason.
+pub(super) fn not_judged(findings: &[Finding]) -> BTreeMap<&str, usize> {
+    let mut reasons = BTreeMap::new();
+    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::NotJudged) {
+        *reasons.entry(finding.reason.as_str()).or_default() += 1;
+    }
+    reasons
+}
+
+fn why_nothing(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "no rule names a number of a cell that is ok in the baseline and in the store; add a rule for one, or accept a \
+                baseline in which the cells of the rules are ok"
+            .to_owned();
+    }
+    let reasons = not_judged(findings).into_iter().map(|(reason, count)| match count {
+        1 => format!("1 number: {reason}"),
+        count => format!("{count} numbers: {reason}"),
+    });
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 fn unused(rule: &Rule, baseline: &Snapshot) -> GateError {
@@ -337,11 +363,7 @@ fn decide(change: &Change, rule: &Rule, family: &FamilySize, p: Option<f64>) -> 
         };
     };
     let smallest = change.smallest(family.alpha / family.comparisons as f64, POWER);
-    // A speed can't lose more than all of itself: of a rise of `r` the way back is `r / (1 + r)`.
-    let smallest = match (change.scale, rule.direction) {
-        (Scale::Relative, Direction::HigherIsBetter) => smallest.map(|rise| 1.0 - 1.0 / (1.0 + rise)),
-        _ => smallest,
-    };
+    let smallest = smallest.map(|smallest| rule.direction.smallest_loss(smallest));
     let significant = p < family.alpha;
     if beyond && significant {
         let reason = format!(
@@ -351,31 +373,32 @@ fn decide(change: &Change, rule: &Rule, family: &FamilySize, p: Option<f64>) -> 
         );
         return (Verdict::Regression, reason, smallest);
     }
-    let seen = |smallest: Option<f64>| match smallest {
+    if significant && loss < 0.0 {
+        return (Verdict::Ok, "better, and not by chance".to_owned(), smallest);
+    }
+    let seen = match smallest {
         Some(smallest) => format!("a loss of {} or more would have been seen", size(smallest)),
         None => "no loss would have been seen".to_owned(),
     };
-    match smallest {
-        _ if significant && loss < 0.0 => (Verdict::Ok, "better, and not by chance".to_owned(), smallest),
-        smallest if beyond => {
-            let reason = format!(
-                "worse by {}, beyond the margin of {margin}, but that may be chance (p = {p:.2} after correction for {} \
-                 comparisons; {}): measure more items or seeds",
-                size(loss),
-                family.comparisons,
-                seen(smallest)
-            );
-            (Verdict::Inconclusive, reason, smallest)
-        }
-        Some(smallest) if smallest <= rule.margin => {
-            (Verdict::Ok, format!("within the margin of {margin}"), Some(smallest))
-        }
-        smallest => {
-            let reason = format!(
-                "{}, the margin is {margin}: measure more items or seeds, or judge fewer numbers",
-                seen(smallest)
-            );
-            (Verdict::Inconclusive, reason, smallest)
-        }
-    }
+    let largest = change.interval.map(|interval| rule.direction.largest_loss(interval));
+    let within = |loss: Option<f64>| loss.is_some_and(|loss| loss <= rule.margin);
+    let reason = if beyond {
+        format!(
+            "worse by {}, beyond the margin of {margin}, but that may be chance (p = {p:.2} after correction for {} \
+             comparisons; {seen}): measure more items or seeds",
+            size(loss),
+            family.comparisons,
+        )
+    } else if !within(smallest) {
+        format!("{seen}, the margin is {margin}: measure more items or seeds, or judge fewer numbers")
+    } else if !within(largest) {
+        format!(
+            "worse by {}, with a 95 % interval up to {}, beyond the margin of {margin}: measure more items or seeds",
+            size(loss),
+            largest.map_or_else(String::new, size)
+        )
+    } else {
+        return (Verdict::Ok, format!("within the margin of {margin}"), smallest);
+    };
+    (Verdict::Inconclusive, reason, smallest)
 }

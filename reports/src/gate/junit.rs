@@ -14,6 +14,10 @@ impl Report {
     pub fn to_junit(&self) -> Result<String, GateError> {
         let mut junit = quick_junit::Report::new("prunebench gate");
         let mut cells = TestSuite::new("cells");
+        if let Some(reason) = &self.nothing_judged {
+            let why = format!("nothing was judged: {reason}");
+            cells.add_test_case(case("some number is judged", "cell", Verdict::Inconclusive, &why));
+        }
         for failure in &self.failures {
             cells.add_test_case(case(&failure.cell, "cell", Verdict::Regression, &failure.problem));
         }

@@ -9,7 +9,7 @@ pub(crate) mod snapshot;
 mod tables;
 
 pub(crate) use change::plain;
-pub use change::{Change, NoChange, Scale};
+pub use change::{Change, NoChange, Scale, Smallest};
 pub use judge::{CellFailure, FamilySize, Finding, POWER, Report, Verdict, judge};
 pub use rules::{Direction, Family, Rule, Rules};
 pub(crate) use series::{perplexity_name, speed_name, suite_name, task_name};
@@ -63,6 +63,8 @@ pub enum GateError {
     Junit(#[from] quick_junit::SerializeError),
 }
 
+#[cfg(test)]
+mod change_tests;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]

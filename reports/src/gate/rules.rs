@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 use super::GateError;
+use super::change::Smallest;
+use crate::statistics::Interval;
 
 /// The rules of a gate. A number is judged by the first rule that names it; numbers that no rule names are not judged.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -119,6 +121,20 @@ impl Direction {
             Self::LowerIsBetter => difference,
             Self::HigherIsBetter => -difference,
             Self::Unchanged => difference.abs(),
+        }
+    }
+
+    /// The largest loss within a range of differences.
+    pub(super) fn largest_loss(self, Interval { low, high }: Interval) -> f64 {
+        self.loss(low).max(self.loss(high))
+    }
+
+    /// The smallest loss that could have been seen.
+    pub(super) fn smallest_loss(self, smallest: Smallest) -> f64 {
+        match self {
+            Self::LowerIsBetter => smallest.rise,
+            Self::HigherIsBetter => smallest.fall,
+            Self::Unchanged => smallest.change(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::Scale;
-use super::judge::{Finding, POWER, Report, Verdict};
+use super::judge::{Finding, POWER, Report, Verdict, not_judged};
 use crate::statistics::Interval;
 use crate::table::{Column, Entry, Table, grouped};
 
@@ -19,11 +19,13 @@ impl Report {
         let (regressions, inconclusive) = (count(Verdict::Regression), count(Verdict::Inconclusive));
         let verdict = match self.verdict {
             Verdict::Regression => "regression",
-            Verdict::Inconclusive => "inconclusive",
-            Verdict::Ok | Verdict::NotJudged => "ok",
+            Verdict::Inconclusive | Verdict::NotJudged => "inconclusive",
+            Verdict::Ok => "ok",
         };
+        let nothing = self.nothing_judged.as_ref();
+        let nothing = nothing.map_or_else(String::new, |reason| format!(", nothing was judged: {reason}"));
         format!(
-            "gate: {verdict}; of {} numbers in {} cells {regressions} worse, {inconclusive} inconclusive, {} not judged, and {} \
+            "gate: {verdict}{nothing}; of {} numbers in {} cells {regressions} worse, {inconclusive} inconclusive, {} not judged, and {} \
              cells or numbers missing or failed",
             grouped(self.findings.len() as u64),
             grouped(self.cells as u64),
@@ -35,7 +37,7 @@ impl Report {
     /// The tables of what is to be looked at, if there is anything, and of all numbers by name.
     pub fn tables(&self) -> Vec<Table> {
         let mut tables = Vec::new();
-        if !self.failures.is_empty() || self.findings.iter().any(is_of_note) {
+        if self.nothing_judged.is_some() || !self.failures.is_empty() || self.findings.iter().any(is_of_note) {
             tables.push(self.objections());
         }
         tables.push(self.overview());
@@ -49,12 +51,20 @@ impl Report {
     }
 
     fn objections(&self) -> Table {
-        let failures = self.failures.iter().map(|failure| {
-            let mut row = vec![text("regression"), text(&failure.cell)];
+        let without_numbers = |verdict: &str, cell: Entry, why: &str| {
+            let mut row = vec![text(verdict), cell];
             row.extend(vec![Entry::Missing; 6]);
-            row.push(text(&failure.problem));
+            row.push(text(why));
             row
+        };
+        let nothing = self.nothing_judged.iter().map(|reason| {
+            let why = format!("nothing was judged: {reason}");
+            without_numbers("inconclusive", Entry::Missing, &why)
         });
+        let failures = self
+            .failures
+            .iter()
+            .map(|failure| without_numbers("regression", text(&failure.cell), &failure.problem));
         let mut findings: Vec<&Finding> = self.findings.iter().filter(|finding| is_of_note(finding)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
         let findings = findings.into_iter().map(|finding| {
@@ -93,7 +103,7 @@ impl Report {
                 Column::number("samples", ""),
                 Column::text("why"),
             ],
-            rows: failures.chain(findings).collect(),
+            rows: nothing.chain(failures).chain(findings).collect(),
             ..Table::default()
         }
     }
@@ -144,8 +154,8 @@ impl Report {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![format!(
-            "Would have been seen: the smallest difference that is found with probability {POWER} at the family's level under the \
-             seeds that were measured, of the cell where that is largest; 0 where nothing changed."
+            "Would have been seen: the smallest loss that the test finds with probability {POWER} at the family's level, shared by \
+             its comparisons, of the cell where that is largest; 0 where nothing changed."
         )];
         notes.extend(
             self.families
@@ -158,16 +168,8 @@ impl Report {
                     )
                 }),
         );
-        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-        for finding in self
-            .findings
-            .iter()
-            .filter(|finding| finding.verdict == Verdict::NotJudged)
-        {
-            *reasons.entry(&finding.reason).or_default() += 1;
-        }
         notes.extend(
-            reasons
+            not_judged(&self.findings)
                 .iter()
                 .map(|(reason, count)| format!("Not judged, {count} numbers: {reason}.")),
         );

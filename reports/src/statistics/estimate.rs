@@ -89,6 +89,24 @@ impl Estimate {
         }
     }
 
+    /// The smallest true fall and rise, both as sizes, that a test by [`Self::p_value_if_skewed`] at level `alpha` finds with
+    /// probability `power`; as [`Self::smallest_effect`] where there is no skewness.
+    pub fn smallest_effects_if_skewed(&self, alpha: f64, power: f64) -> Option<[f64; 2]> {
+        let (level, power) = (
+            students_t(self.degrees, 1.0 - alpha / 2.0)?,
+            students_t(self.degrees, power)?,
+        );
+        Some([-1.0, 1.0].map(|sign| (sign * self.untransformed(sign * level) + power) * self.stderr))
+    }
+
+    /// The `t` that Hall's transformation makes this of: `3/s · (cbrt(1 + x) - 1)` with `x = s · (transformed - s/6)`.
+    fn untransformed(&self, transformed: f64) -> f64 {
+        let centred = transformed - self.skewness / 6.0;
+        let root = (1.0 + self.skewness * centred).cbrt();
+        // `cbrt(1 + x) - 1` without the difference, and without dividing by a skewness of 0.
+        3.0 * centred / (root * root + root + 1.0)
+    }
+
     /// The range of values that a share `coverage` of such ranges has the true one in.
     pub fn interval(&self, coverage: f64) -> Option<Interval> {
         let margin = self.stderr * students_t(self.degrees, (1.0 + coverage) / 2.0)?;
