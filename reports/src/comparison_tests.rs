@@ -342,7 +342,7 @@ fn a_round_without_the_baseline_on_its_machine_is_no_part_of_a_speed_ratio() {
         ratio.map(|ratio| ratio.value)
     };
     assert!((ratio(&records).unwrap() - 4.0).abs() < 1e-12);
-    records[2].provenance.cpu = "another CPU".into();
+    records[2].provenance.cpu = prunebench_results::Cpu::Named("another CPU".into());
     assert_eq!(ratio(&records), Some(2.0));
     assert!(
         markdown(&records).contains("Rounds left out, dense not timed on the same machine: random, seed 1."),

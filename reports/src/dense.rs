@@ -144,7 +144,9 @@ mod tests {
         let others: [(&str, fn(&mut Record)); 6] = [
             ("seed", |dense| dense.cell.seed = 2),
             ("experiment", |dense| dense.experiment = "another".into()),
-            ("CPU", |dense| dense.provenance.cpu = "another CPU".into()),
+            ("CPU", |dense| {
+                dense.provenance.cpu = prunebench_results::Cpu::Named("another CPU".into())
+            }),
             ("cores", |dense| dense.provenance.cores = 64),
             ("threads", |dense| dense.provenance.threads = 4),
             ("GPU", |dense| dense.provenance.gpu = Some("a GPU".into())),

@@ -53,7 +53,7 @@ pub(crate) fn now() -> String {
 /// What stays the same for all cells of a run.
 pub(crate) struct Machine {
     /// Its name.
-    pub(crate) host: String,
+    host: String,
     cpu: Cpu,
     memory_bytes: u64,
     os: String,
@@ -83,6 +83,12 @@ impl Machine {
             os: format!("{} ({})", os.unwrap_or_else(unknown), kernel.unwrap_or_else(unknown)),
             gpus: OnceLock::new(),
         }
+    }
+
+    /// This machine under that name.
+    pub(crate) fn named(self, host: &str) -> Self {
+        let host = host.to_owned();
+        Self { host, ..self }
     }
 
     /// This machine as if it had these GPUs.

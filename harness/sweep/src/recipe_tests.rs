@@ -23,6 +23,7 @@ fn compressed(model: &LoadedModel, recipe: &[&str]) -> Compressed {
         calibration: None,
         recovery: Some(&recovery),
         places: &Places::from_env(None),
+        planned: None,
         sharing: None,
     };
     compress(model, &recipe, supplies, 0, &mut |_, _, _| {}).unwrap()

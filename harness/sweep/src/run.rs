@@ -118,10 +118,7 @@ enum Event {
 impl Executor for Local<'_> {
     fn execute(&self, plan: &Plan, store: &Store, observer: &mut dyn Observer) -> Result<Outcome, Error> {
         let store = &store.clone().on(&self.host.name);
-        let machine = Machine {
-            host: self.host.name.clone(),
-            ..Machine::look()
-        };
+        let machine = Machine::look().named(&self.host.name);
         let queue = Queue::new(plan, self);
         let (sender, events) = channel();
         let mut statuses = vec![None; plan.cells.len()];
@@ -205,10 +202,7 @@ impl Plan {
         let terms = Terms {
             experiment: &self.experiment,
             limits: self.limits,
-            machine: &Machine {
-                host: host.name.clone(),
-                ..Machine::look()
-            },
+            machine: &Machine::look().named(&host.name),
             gpu: None,
             interrupted: &AtomicBool::new(false),
         };
@@ -253,14 +247,13 @@ impl State {
             self.given_up.insert(seed, elsewhere.machine.clone());
             return false;
         }
-        let (of_round, rest) = self
-            .waiting
-            .iter()
-            .partition(|waiting| plan.cells[**waiting].cell.seed == seed);
+        let of_round = |waiting: &usize| plan.cells[*waiting].cell.seed == seed;
+        let (with_it, rest) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition::<VecDeque<usize>, _>(of_round);
         self.waiting = rest;
         self.elsewhere.push(cell);
-        let of_round: Vec<usize> = of_round;
-        self.elsewhere.extend(of_round);
+        self.elsewhere.extend(with_it);
         is_news
     }
 }

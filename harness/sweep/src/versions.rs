@@ -136,7 +136,7 @@ mod tests {
     use crate::run::tests::planned;
 
     fn record() -> Record {
-        planned("dense", "cpu", None).record(Status::Skipped, "e", &Machine::look(), now())
+        planned("dense", "cpu", None).record(Status::Skipped, "e", &Machine::look(), None, now())
     }
 
     #[test]

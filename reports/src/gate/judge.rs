@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::GateError;
 use super::change::{Change, NoChange, Scale};
-use super::rules::{Direction, Rule, Rules};
+use super::rules::{Rule, Rules};
 use super::snapshot::{Observed, Origin, Snapshot};
 use crate::statistics::{Interval, holm};
 

@@ -134,7 +134,9 @@ fn a_speed_is_related_to_no_dense_model_of_other_inputs_or_of_another_machine() 
         ("thread count", |dense| {
             drop(dense.inputs.insert("threads".into(), "4".into()))
         }),
-        ("CPU", |dense| dense.provenance.cpu = "another CPU".into()),
+        ("CPU", |dense| {
+            dense.provenance.cpu = prunebench_results::Cpu::Named("another CPU".into())
+        }),
         ("cores", |dense| dense.provenance.cores = 64),
         ("GPU", |dense| dense.provenance.gpu = Some("a GPU".into())),
         ("round", |dense| dense.cell.seed = 2),

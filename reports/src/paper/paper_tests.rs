@@ -191,7 +191,7 @@ fn a_number_beside_the_baseline_is_beside_one_of_the_same_inputs_and_a_speed_on_
     };
     assert!((speed(&records).unwrap() - 200.0).abs() < 1e-9);
     records[0].provenance.threads = 4;
-    records[2].provenance.cpu = "another CPU".into();
+    records[2].provenance.cpu = prunebench_results::Cpu::Named("another CPU".into());
     assert_eq!(speed(&records), None);
 }
 
