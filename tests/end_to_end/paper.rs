@@ -87,7 +87,7 @@ fn records_of_an_earlier_wording_stand_in_no_table() {
             engines = [{}]
             recipes = ["shortgpt(ratio=0.3)"]
             calibration = {{ text = "world", split = "train-sample", windows = {windows}, window = 32 }}
-            evaluation = {{ throughput = {{ prompt_tokens = 128, generated_tokens = 32, batch = 1, repeats = 1, warmup = 0 }} }}
+            evaluation = {{ throughput = {{ prompt_tokens = 128, generated_tokens = 32, batch = 1, repeats = 1, warmup = 1 }} }}
             "#,
             engines().split(", ").next().unwrap_or_default()
         );

@@ -62,7 +62,7 @@ impl Pin {
             engine: record.cell.engine.clone(),
             inputs: record.inputs.clone(),
             trained: metrics.budget.training_tokens > 0,
-            by_processor: [(record.provenance.cpu.to_string(), numbers)].into(),
+            by_processor: [(format!("{:#}", record.provenance.cpu), numbers)].into(),
         }
     }
 
