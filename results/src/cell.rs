@@ -23,6 +23,13 @@ pub type Inputs = BTreeMap<String, String>;
 /// The name in [`Inputs`] under which the content hash of the source model stands.
 pub const MODEL_INPUT: &str = "model";
 
+/// What the name in [`Inputs`] begins with under which the version of an engine's numerics stands; the engine follows.
+pub const NUMERICS_INPUT: &str = "numerics:";
+
+/// The numerics of records whose inputs name none: they are read as if theirs did. A key has no trace of it, so that the keys of
+/// such records hold.
+pub const FIRST_NUMERICS: &str = "version 1";
+
 /// One measurement: a model, what is done to it, where it runs, and what is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,6 +183,9 @@ impl Cell {
     /// It is the SHA-256 of `{schema, cell, inputs}` as compact JSON with sorted object keys, so it
     /// depends neither on the order of fields in this program nor on the place in an experiment.
     pub fn key(&self, inputs: &Inputs) -> CellKey {
+        let named =
+            |(name, value): &(&String, &String)| !(name.starts_with(NUMERICS_INPUT) && *value == FIRST_NUMERICS);
+        let inputs: BTreeMap<&String, &String> = inputs.iter().filter(named).collect();
         let mut content = serde_json::json!({ "schema": KEY_SCHEMA, "cell": self, "inputs": inputs });
         content.sort_all_objects();
         let digest = Sha256::digest(content.to_string());
@@ -359,6 +369,11 @@ mod tests {
         let mut other = inputs();
         other.insert("model".into(), "abd".into());
         assert_ne!(cell().key(&other), key);
+        let mut other = inputs();
+        other.insert("numerics:candle".into(), "version 2".into());
+        assert_ne!(cell().key(&other), key);
+        other.insert("numerics:candle".into(), FIRST_NUMERICS.into());
+        assert_eq!(cell().key(&other), key);
     }
 
     #[test]

@@ -25,8 +25,8 @@ mod test_records;
 mod throughput;
 
 pub use cell::{
-    Cell, CellKey, CellKeyError, Evaluation, Inputs, MODEL_INPUT, PerplexityRequest, TensorParallel, ThroughputRequest,
-    TrainedParameters, TrainingRequest,
+    Cell, CellKey, CellKeyError, Evaluation, FIRST_NUMERICS, Inputs, MODEL_INPUT, NUMERICS_INPUT, PerplexityRequest,
+    TensorParallel, ThroughputRequest, TrainedParameters, TrainingRequest,
 };
 pub use check::{Finding, check_store};
 pub use claim::{Owner, Running, host_name, running};

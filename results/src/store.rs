@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    cell::{Cell, CellKey},
+    cell::{Cell, CellKey, FIRST_NUMERICS, NUMERICS_INPUT},
     claim::{self, Lock, Owner},
     migration,
     record::{Attempt, Record, RecordError, SCHEMA, SampleFile, Status},
@@ -331,7 +331,7 @@ pub(crate) fn read_record(path: &Path) -> Result<Record, StoreError> {
     };
     // The version comes first: a record of another format should be called that, and not misspelt.
     let Versioned { schema } = serde_json::from_slice(&text).map_err(problem)?;
-    let record: Record = match schema {
+    let mut record: Record = match schema {
         SCHEMA => serde_json::from_slice(&text).map_err(problem)?,
         1..SCHEMA => {
             let mut value = serde_json::from_slice(&text).map_err(problem)?;
@@ -344,6 +344,12 @@ pub(crate) fn read_record(path: &Path) -> Result<Record, StoreError> {
         }
         found => return Err(StoreError::Newer { path, found }),
     };
+    // Whatever compares records by their inputs can then tell them from those of later numerics.
+    let numerics = format!("{NUMERICS_INPUT}{}", record.cell.engine);
+    record
+        .inputs
+        .entry(numerics)
+        .or_insert_with(|| FIRST_NUMERICS.to_owned());
     match record.check() {
         Ok(()) => Ok(record),
         Err(error) => {

@@ -13,7 +13,10 @@ pub(crate) fn record(seed: u64) -> Record {
         seed,
         evaluation: Evaluation::default(),
     };
-    let inputs = Inputs::from([(MODEL_INPUT.to_owned(), "abc".to_owned())]);
+    let inputs = Inputs::from([
+        (MODEL_INPUT.to_owned(), "abc".to_owned()),
+        ("numerics:candle".to_owned(), "version 2".to_owned()),
+    ]);
     Record {
         schema: SCHEMA,
         key: cell.key(&inputs),

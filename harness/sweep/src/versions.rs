@@ -6,22 +6,22 @@ use std::path::Path;
 
 use prunebench_datasets::Catalogue;
 use prunebench_methods::Card;
-use prunebench_results::{CellKey, Record, StoreError, visit_records};
+use prunebench_results::{CellKey, FIRST_NUMERICS, NUMERICS_INPUT, Record, StoreError, visit_records};
 use prunebench_tensor::Engine;
 use serde::Serialize;
 
 use crate::machine::engine_version;
 use crate::plan::Plan;
 
-const NUMERICS: &str = "numerics:";
 const METHOD: &str = "method:";
 const ENGINE: &str = "engine:";
-/// What a record is of whose inputs have no version of the numerics.
-const FIRST: &str = "version 1";
 
 /// The input that says which numerics an engine has.
 pub(crate) fn numerics(engine: Engine) -> (String, String) {
-    (format!("{NUMERICS}{engine}"), format!("version {}", engine.numerics()))
+    (
+        format!("{NUMERICS_INPUT}{engine}"),
+        format!("version {}", engine.numerics()),
+    )
 }
 
 /// The input that says which version a method has.
@@ -100,7 +100,7 @@ fn differences(record: &Record) -> Vec<String> {
     let cell = &record.cell;
     if let Ok(engine) = cell.engine.parse::<Engine>() {
         let (name, here) = numerics(engine);
-        let found = record.inputs.get(&name).map_or(FIRST, String::as_str);
+        let found = record.inputs.get(&name).map_or(FIRST_NUMERICS, String::as_str);
         differs(&name, found, Some(here));
     }
     for (name, found) in &record.inputs {
