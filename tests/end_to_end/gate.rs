@@ -189,3 +189,35 @@ fn a_worse_recipe_a_failed_cell_and_a_missing_one_are_red_and_few_items_inconclu
     sandbox.write("base.jsonl.gz", "not a baseline");
     gate(&sandbox, &[]).expect_error(1, &["base.jsonl.gz", "no baseline of this program"]);
 }
+
+#[test]
+fn a_night_in_which_nothing_is_judged_is_inconclusive_with_the_reason_first() {
+    let sandbox = measured(1);
+    sandbox
+        .run(&["gate", STORE, "--baseline", "base.jsonl.gz", "--accept"])
+        .expect(0, &[]);
+    sandbox.write(
+        "rules.toml",
+        "[family.quality]\nalpha = 0.05\n[[rule]]\nmetric = \"perplexity *\"\ncells = \"*magnitude*\"\nmargin = 0.02\ndirection = \
+         \"lower-is-better\"\nfamily = \"quality\"\n",
+    );
+    gate(&sandbox, &[]).expect(0, &["gate: ok"]);
+    // A single window has no error.
+    plant(&sandbox, |record| {
+        let nll = &mut record["metrics"]["perplexity"][0]["window_nll"][0];
+        *nll = (nll.as_f64().unwrap() + 1.0).into();
+    });
+    let nothing = gate(&sandbox, &[]);
+    nothing.expect(
+        12,
+        &["gate: inconclusive, nothing was judged: 1 number: two samples at least"],
+    );
+    let first = nothing.out.lines().find(|line| line.contains("inconclusive")).unwrap();
+    assert!(first.contains("nothing was judged"), "{}", nothing.out);
+    let json: Value = serde_json::from_str(&gate(&sandbox, &["--json"]).out).unwrap();
+    assert_eq!(json["verdict"], "inconclusive");
+    assert!(
+        json["nothing_judged"].as_str().unwrap().contains("two samples"),
+        "{json}"
+    );
+}

@@ -206,15 +206,24 @@ fn too_few() -> NoChange {
     NoChange::NotJudged("two samples at least are wanted for an error; measure more".to_owned())
 }
 
-/// The mean difference with its error over items and seeds, from the differences of the same items under each seed; `None`
-/// where a single item did not change.
+/// The mean difference with its error over items and seeds, from the differences of the same items under each seed, with the
+/// degrees of freedom of the seeds, or of the items where all seeds are alike; `None` where a single item did not change.
 fn difference(seeds: &[Vec<f64>], unchanged: bool) -> Result<Option<Estimate>, NoChange> {
     let first = seeds.first().ok_or_else(other_kind)?;
     if seeds.iter().any(|seed| seed.len() != first.len()) {
         return Err(other_kind());
     }
-    // Without noise of seeds there is a single one, or all differences are equal.
-    match SeedNoise::of(seeds).map_or_else(|| Estimate::of_mean(first), |noise| Some(noise.mean)) {
+    let estimate = if seeds.iter().all(|seed| seed == first) {
+        Estimate::of_mean(first)
+    } else {
+        // Satterthwaite's degrees of freedom are a guess from the same few seeds: where these happen to agree, it takes them for
+        // many, and far in the tails that gives tens of times as many false alarms as it says.
+        SeedNoise::of(seeds).map(|noise| Estimate {
+            degrees: (seeds.len() - 1) as f64,
+            ..noise.mean
+        })
+    };
+    match estimate {
         None if first.is_empty() || !unchanged => Err(too_few()),
         estimate => Ok(estimate),
     }

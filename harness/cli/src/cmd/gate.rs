@@ -18,7 +18,8 @@ use crate::output::{note, print, print_json, table};
     after_help = "A number that got worse by more than its rule's margin, and not by chance, is a regression; so is a cell that is \
 missing or failed. Rules are TOML; harness/gates/nightly.toml is an example.
 
-Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of the rules), 10 regression, 11 no baseline, 12 inconclusive
+Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of the rules), 10 regression, 11 no baseline, 12 inconclusive or \
+nothing judged
 
 Examples:
   prunebench gate results/runs/nightly --baseline nightly.jsonl.gz --accept
@@ -91,9 +92,9 @@ impl Gate {
         }
         note(&report.headline());
         Ok(match report.verdict {
-            Verdict::Ok | Verdict::NotJudged => ExitCode::SUCCESS,
+            Verdict::Ok => ExitCode::SUCCESS,
             Verdict::Regression => ExitCode::from(10),
-            Verdict::Inconclusive => ExitCode::from(12),
+            Verdict::Inconclusive | Verdict::NotJudged => ExitCode::from(12),
         })
     }
 
