@@ -10,15 +10,20 @@ use serde_json::{Map, Value, json};
 use crate::fixture::{model, windows};
 use crate::{Error, Recipe, Recovery, Run, registry};
 
-/// The configuration of a method's example, with trainings of one step.
+/// The configuration of a method's example, with trainings of one step, and similar enough for any blocks to be merged.
 fn example(text: &str) -> Map<String, Value> {
     let recipe = Recipe::parse(&[text]).unwrap();
     let Value::Object(mut config) = recipe.methods().next().unwrap().config() else {
         panic!("{text}: a configuration is an object");
     };
-    for (key, value) in [("steps", 1), ("batch", 2), ("length", 16)] {
+    for (key, value) in [
+        ("steps", json!(1)),
+        ("batch", json!(2)),
+        ("length", json!(16)),
+        ("threshold", json!(-1.0)),
+    ] {
         if config.contains_key(key) {
-            config.insert(key.to_owned(), json!(value));
+            config.insert(key.to_owned(), value);
         }
     }
     config

@@ -51,9 +51,7 @@ impl Method for Lora {
             source,
         };
         let seed = run.seed(CARD.id)?;
-        self.adapters
-            .attach(&mut run.model, seed, run.masked)
-            .map_err(failed)?;
+        self.adapters.attach(&mut run.model, seed, run.masked).map_err(failed)?;
         let (trained, details) = train(CARD.id, run, Trainable::Adapters, &self.settings, None)?;
         run.model = trained.decoder;
         for block in &mut run.model.blocks {
