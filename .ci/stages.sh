@@ -68,7 +68,8 @@ summary() {
     fi
 }
 
-# finish BUDGET: the whole has a budget too.
+# finish BUDGET: the whole has a budget too. What is over its budget is said; it fails where PRUNEBENCH_CI_BUDGETS is `enforced`, for of two
+# machines one may take twice as long.
 finish() {
     durations+=("$(printf '%6d of %4d s  %s' "$SECONDS" "$1" whole)")
     if ((SECONDS > $1)); then
@@ -77,7 +78,7 @@ finish() {
     if ((${#over[@]})); then
         printf '\n'
         printf 'over budget: %s\n' "${over[@]}" >&2
-        exit 1
+        [[ ${PRUNEBENCH_CI_BUDGETS:-} != enforced ]] || exit 1
     fi
     printf '\n== all passed\n'
 }

@@ -143,14 +143,19 @@ class Stages(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("has the input inptu, which is not there", said)
 
-    def test_a_stage_over_its_budget_fails_after_the_others_ran(self):
-        code, said = bash("begin\nstage slow 0 always sleep 1.1\nstage other 60 always echo it-ran\nfinish 60", self.folder)
+    def test_a_stage_over_its_budget_is_said_and_fails_where_budgets_are_enforced(self):
+        enforced = {"PRUNEBENCH_CI_BUDGETS": "enforced"}
+        stages = "begin\nstage slow 0 always sleep 1.1\nstage other 60 always echo it-ran\nfinish 60"
+        code, said = bash(stages, self.folder)
+        self.assertEqual(code, 0)
+        self.assertRegex(said, r"over budget: slow took \d s, and has 0 s")
+        code, said = bash(stages, self.folder, **enforced)
         self.assertEqual(code, 1)
         self.assertIn("\nit-ran\n", said)
         self.assertRegex(said, r"over budget: slow took \d s, and has 0 s")
         self.assertRegex(said, r" \d of    0 s  slow\n")
         self.assertNotIn("all passed", said)
-        code, said = bash("begin\nstage slow 60 always sleep 1.1\nfinish 0", self.folder)
+        code, said = bash("begin\nstage slow 60 always sleep 1.1\nfinish 0", self.folder, **enforced)
         self.assertEqual(code, 1)
         self.assertIn("over budget: the whole took", said)
 

@@ -76,15 +76,15 @@ pub(crate) struct OnRange {
 
 impl OnRange {
     pub(crate) fn parse(card: &'static Card, edit: Edit, table: toml::Table) -> Result<Box<dyn Method>> {
-        Self::new(card, edit, false, table)
+        Self::boxed(card, edit, false, table)
     }
 
     /// A method whose edit asks for the seed.
     pub(crate) fn by_lot(card: &'static Card, edit: Edit, table: toml::Table) -> Result<Box<dyn Method>> {
-        Self::new(card, edit, true, table)
+        Self::boxed(card, edit, true, table)
     }
 
-    fn new(card: &'static Card, edit: Edit, by_lot: bool, table: toml::Table) -> Result<Box<dyn Method>> {
+    fn boxed(card: &'static Card, edit: Edit, by_lot: bool, table: toml::Table) -> Result<Box<dyn Method>> {
         Ok(Box::new(Self {
             card,
             range: parse_strict(card.id, table)?,

@@ -92,6 +92,9 @@ mod tests {
     use super::*;
     use crate::comparison::tests::{baseline, dense, failed, record};
 
+    /// What is another, and how a record is made to have it.
+    type Other = (&'static str, fn(&mut Record));
+
     fn changed(change: impl Fn(&mut Record)) -> Record {
         let mut dense = dense("candle");
         dense.inputs.insert("data:wiki/test".into(), "aa".into());
@@ -113,7 +116,7 @@ mod tests {
         let all = [of_seed(1), of_seed(2), of_seed(2)];
         let found = beside(&record, &all, &baseline());
         assert_eq!(found.iter().map(|dense| dense.cell.seed).collect::<Vec<_>>(), [1, 2]);
-        let others: [(&str, fn(&mut Record)); 9] = [
+        let others: [Other; 9] = [
             ("model", |dense| dense.cell.model = "other".into()),
             ("engine", |dense| dense.cell.engine = "torch".into()),
             ("device", |dense| dense.cell.device = "cuda:0".into()),
@@ -141,7 +144,7 @@ mod tests {
     #[test]
     fn a_speed_stands_beside_the_dense_one_of_its_round_and_machine() {
         let record = compressed();
-        let others: [(&str, fn(&mut Record)); 6] = [
+        let others: [Other; 6] = [
             ("seed", |dense| dense.cell.seed = 2),
             ("experiment", |dense| dense.experiment = "another".into()),
             ("CPU", |dense| {

@@ -107,8 +107,7 @@ impl Numbers {
         for (protocol, then) in &self.perplexity {
             let now = now.perplexity.get(protocol).copied().unwrap_or(f64::NAN);
             let off = (now / then - 1.0).abs();
-            // NaN is off as well.
-            if !(off <= tolerance) {
+            if off.is_nan() || off > tolerance {
                 moved.push(format!(
                     "{protocol} is {now}, pinned {then}: {off:.1e} off, {tolerance:.0e} allowed"
                 ));

@@ -69,10 +69,7 @@ fn logits_and_nll_of_a_sentence_equal_the_reference() {
         let wanted = numbers(&golden["nll"]);
         assert_eq!(nll.len(), wanted.len());
         for (got, want) in nll.iter().zip(&wanted) {
-            assert!(
-                (*got as f64 - want).abs() < 1e-4,
-                "{engine}: NLL {got}, reference {want}"
-            );
+            assert!((got - want).abs() < 1e-4, "{engine}: NLL {got}, reference {want}");
         }
     }
 }

@@ -326,7 +326,8 @@ impl<'a> Queue<'a> {
             match &ended {
                 Ok(Ended::Held) if !self.is_interrupted() => state.elsewhere.push(start.cell),
                 Ok(Ended::Elsewhere(elsewhere)) => {
-                    if state.leave(start.cell, elsewhere, self.plan) {
+                    let is_news = state.leave(start.cell, elsewhere, self.plan);
+                    if is_news {
                         let reason = format!("waits for the round that {} began", elsewhere.machine);
                         let _ = events.send((start.cell, Event::Waits(reason)));
                     }

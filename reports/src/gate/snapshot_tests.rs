@@ -127,7 +127,8 @@ fn speeds_are_related_to_the_uncompressed_model_of_their_round() {
 
 #[test]
 fn a_speed_is_related_to_no_dense_model_of_other_inputs_or_of_another_machine() {
-    let other: [(&str, fn(&mut Record)); 6] = [
+    type Other = (&'static str, fn(&mut Record));
+    let other: [Other; 6] = [
         ("content", |dense| {
             drop(dense.inputs.insert("model".into(), "cd".repeat(32)))
         }),
