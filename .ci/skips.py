@@ -39,8 +39,10 @@ def can_bound_memory():
         except OSError:
             continue
         try:
-            (folder / limit).write_text("900000000")
-            return True
+            # Where version 1 is mounted the first is a plain folder, in which any file can be written.
+            if (folder / "cgroup.procs").exists():
+                (folder / limit).write_text("900000000")
+                return True
         except OSError:
             continue
         finally:

@@ -67,6 +67,8 @@ impl Bound {
             let folder = Path::new(folder).join(&name);
             fs::create_dir(&folder)?;
             let bound = Self(folder);
+            // Where version 1 is mounted the first is a plain folder, in which any file can be written.
+            fs::metadata(bound.0.join("cgroup.procs"))?;
             fs::write(bound.0.join(limit), bytes.to_string())?;
             Ok(bound)
         };
