@@ -13,7 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 RECIPES = ["dense", "shortgpt(ratio=0.2)", "wanda(ratio=0.5)"]
-SMALLEST = {"model": "tiny", "text": ["world", "validation"], "protocol": "world/stream-128@1"}
+SMALLEST = {
+    "model": "tiny",
+    "text": ["world", "validation"],
+    "calibration": "world/train-sample",
+    "protocol": "world/stream-128@1",
+}
 WINDOWS = 4
 # Nats a token.
 TOLERANCE = 1e-4
@@ -44,6 +49,7 @@ def main():
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--text", nargs=2, default=["wikitext2", "test"], metavar=("NAME", "SPLIT"))
     parser.add_argument("--protocol", default="wikitext2/stream-512@1", help="one of windows of that text")
+    parser.add_argument("--calibration", default="wikitext2/validation", metavar="NAME/SPLIT")
     parser.add_argument("--smallest", action="store_true", help="tiny on the synthetic world, which needs no --data: seconds")
     if "--smallest" in sys.argv:
         parser.set_defaults(**SMALLEST)
@@ -56,7 +62,8 @@ def main():
     for recipe in RECIPES:
         with tempfile.TemporaryDirectory() as scratch:
             folder = str(Path(scratch, "model"))
-            run(options.binary, "compress", "--model", options.model, "--recipe", recipe, "--out", folder)
+            calibration = ["--calibration", options.calibration, "--calibration-window", str(length)]
+            run(options.binary, "compress", "--model", options.model, "--recipe", recipe, *calibration, "--out", folder)
             tokens, theirs = window_nll(folder, text, length)
             records = json.loads(
                 run(options.binary, "eval", "--model", folder, "--protocol", options.protocol, "--windows", str(WINDOWS), "--json")
