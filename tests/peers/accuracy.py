@@ -129,6 +129,11 @@ def agrees(found):
     return found["largest_difference_nats"] <= TOLERANCE and not found["differing"]
 
 
+def ratio(peer, ours):
+    """lm-eval's progress bars count whole seconds: below one there is nothing to divide."""
+    return f"{peer / ours:.2f}" if peer and ours else "below 1 s"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default="target/debug/prunebench")
@@ -173,7 +178,7 @@ def main():
           f"{cpu}, medians of {options.rounds}; the ratio is to lm-eval at its best batch size\n")
     print(f"| implementation | {' | '.join(f'{key} | ratio' for key in keys)} |\n|---{'|---:|---:' * len(keys)}|")
     for name, of in median.items():
-        print(f"| {name} | {' | '.join(f'{of[key]:.1f} | {best[key] / of[key]:.2f}' for key in keys)} |")
+        print(f"| {name} | {' | '.join(f'{of[key]:.1f} | {ratio(best[key], of[key])}' for key in keys)} |")
     for engine, found in differences.items():
         if options.rolling:
             print(f"\n{engine}: {found}")
