@@ -178,8 +178,9 @@ impl Tensor {
             #[cfg(feature = "torch")]
             Repr::Torch(tensor) => {
                 let tensor = tensor.f_contiguous().map_err(|e| crate::torch::error(op, e))?;
-                read(crate::torch::kernels::slice(&tensor));
-                Ok(())
+                crate::torch::kernels::slice(&tensor)
+                    .map(read)
+                    .map_err(|e| crate::torch::error(op, e))
             }
         }
     }
@@ -195,7 +196,10 @@ impl Tensor {
                 outcome
             }
             #[cfg(feature = "torch")]
-            Repr::Torch(tensor) => crate::torch::kernels::with_slice_mut(tensor, write),
+            // SAFETY: every caller has seen that no other operand shares the storage. Other threads' copies of the tensor are kept
+            // away as from libtorch's own updates in place: they come between forward passes.
+            Repr::Torch(tensor) => unsafe { crate::torch::kernels::with_slice_mut(tensor, write) }
+                .map_err(|e| crate::torch::error(op, e))?,
         }
     }
 }

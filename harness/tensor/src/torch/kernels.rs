@@ -55,24 +55,54 @@ pub(crate) fn reach(tensor: &Tensor) -> std::ops::Range<usize> {
     start..start + count(tensor) * tensor.kind().elt_size_in_bytes()
 }
 
-/// The elements from the first to the last of a host f32 tensor, in memory order.
-pub(crate) fn slice(tensor: &Tensor) -> &[f32] {
+/// The elements from the first to the last of a host f32 tensor, in memory order; an error for any other tensor.
+pub(crate) fn slice(tensor: &Tensor) -> std::result::Result<&[f32], TchError> {
+    check_host_f32(tensor)?;
     // Nothing has no address.
     if tensor.numel() == 0 {
-        return &[];
+        return Ok(&[]);
     }
-    // SAFETY: a tensor's storage holds every element that its sizes and strides reach, and lives as long as the tensor.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count(tensor)) }
+    // SAFETY: the elements are f32 in this process's memory, the storage holds every one that sizes and strides reach, and it
+    // lives as long as the tensor.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), count(tensor)) })
 }
 
-/// Lets `write` change the elements of a contiguous host f32 tensor where they lie.
-pub(crate) fn with_slice_mut<T>(tensor: &Tensor, write: impl FnOnce(&mut [f32]) -> T) -> T {
-    if tensor.numel() == 0 {
-        return write(&mut []);
+/// Lets `write` change the elements of a contiguous host f32 tensor where they lie; an error for any other tensor.
+///
+/// # Safety
+///
+/// Until `write` returns nothing else reads or changes the tensor's storage, through this tensor or another that shares it.
+pub(crate) unsafe fn with_slice_mut<T>(
+    tensor: &Tensor,
+    write: impl FnOnce(&mut [f32]) -> T,
+) -> std::result::Result<T, TchError> {
+    check_host_f32(tensor)?;
+    if !tensor.is_contiguous() {
+        return Err(TchError::Kind(format!(
+            "a contiguous tensor is wanted, found strides {:?} of {:?}",
+            tensor.stride(),
+            tensor.size()
+        )));
     }
-    // SAFETY: the storage holds as many elements and lives as long as the tensor; updates in place are made by one caller at a
-    // time, between forward passes.
-    write(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) })
+    if tensor.numel() == 0 {
+        return Ok(write(&mut []));
+    }
+    // SAFETY: the elements are f32 in this process's memory, without gaps, and live as long as the tensor; the caller keeps
+    // everybody else away from them.
+    Ok(write(unsafe {
+        std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel())
+    }))
+}
+
+fn check_host_f32(tensor: &Tensor) -> std::result::Result<(), TchError> {
+    if host_f32(&[tensor]) {
+        return Ok(());
+    }
+    Err(TchError::Kind(format!(
+        "f32 in the host's memory is wanted, found {:?} on {:?}",
+        tensor.kind(),
+        tensor.device()
+    )))
 }
 
 /// A fresh contiguous host f32 tensor, filled by `fill`.
@@ -94,7 +124,8 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     }
     let plain = untracked(&[x, weight]) && bias.is_none_or(|bias| untracked(&[bias]));
     if rows == 1 && inner > 0 && plain && x.is_contiguous() && weight.is_contiguous() {
-        let y = filled(&size, |out| cpu::matvec(slice(weight), slice(x), out))?;
+        let (weight, x) = (slice(weight)?, slice(x)?);
+        let y = filled(&size, |out| cpu::matvec(weight, x, out))?;
         return bias.map_or(Ok(y.shallow_clone()), |bias| y.f_add(bias));
     }
     let narrow = inner.min(weight.size()[0]) < ONEDNN_WIDTH;
@@ -122,9 +153,9 @@ pub(crate) fn attention(
         let strides = |t: &Tensor| t.stride().iter().map(|&s| s as usize).collect::<Vec<_>>();
         let [qs, ks, vs] = [q, k, v].map(strides);
         let operands = (
-            cpu::Strided::new(slice(q), &qs),
-            cpu::Strided::new(slice(k), &ks),
-            cpu::Strided::new(slice(v), &vs),
+            cpu::Strided::new(slice(q)?, &qs),
+            cpu::Strided::new(slice(k)?, &ks),
+            cpu::Strided::new(slice(v)?, &vs),
         );
         if let (Some(q_rows), Some(k_rows), Some(v_rows)) = operands {
             return filled(&q.size(), |out| cpu::attention(q_rows, k_rows, v_rows, sizes, out));
@@ -167,8 +198,9 @@ pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result {
     if untracked(&[&logits]) {
         let (logits, targets) = (logits.f_contiguous()?, Vec::<i64>::try_from(targets)?);
         let vocab = logits.size()[1].max(1) as usize;
+        let logits = slice(&logits)?;
         return filled(&[targets.len() as i64], |out| {
-            cpu::cross_entropy(slice(&logits), vocab, &targets, out);
+            cpu::cross_entropy(logits, vocab, &targets, out);
         });
     }
     // No target is ignored: libtorch's default would score a stray −100 as 0.
@@ -180,5 +212,28 @@ pub(crate) fn on_host<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> std
     if !untracked(&[tensor]) {
         return Ok(None);
     }
-    Ok(Some(work(slice(&tensor.f_contiguous()?))))
+    Ok(Some(work(slice(&tensor.f_contiguous()?)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_f32_in_the_hosts_memory_becomes_a_slice() {
+        let plain = Tensor::from_slice(&[1.0f32, 2.0]);
+        assert_eq!(slice(&plain).unwrap(), [1.0, 2.0]);
+        assert_eq!(slice(&plain.narrow(0, 0, 0)).unwrap(), [0.0f32; 0]);
+        for kind in [Kind::BFloat16, Kind::Double, Kind::Int64] {
+            let other = plain.to_kind(kind);
+            let said = slice(&other).unwrap_err().to_string();
+            assert!(said.contains("f32") && said.contains(&format!("{kind:?}")), "{said}");
+            // SAFETY: nothing else uses the tensor.
+            assert!(unsafe { with_slice_mut(&other, |_| ()) }.is_err());
+        }
+        let transposed = Tensor::zeros([2, 3], (Kind::Float, tch::Device::Cpu)).tr();
+        // SAFETY: nothing else uses the tensor.
+        let written = unsafe { with_slice_mut(&transposed, |x| x.fill(1.0)) };
+        assert!(written.unwrap_err().to_string().contains("contiguous"));
+    }
 }
