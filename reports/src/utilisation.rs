@@ -6,7 +6,8 @@ use prunebench_results::{Record, ThroughputResult};
 fn element_bytes(dtype: &str) -> Option<f64> {
     match dtype {
         "f64" => Some(8.0),
-        "f32" => Some(4.0),
+        // The products of tf32 are rounded, not what is stored.
+        "f32" | "tf32" => Some(4.0),
         "bf16" | "f16" => Some(2.0),
         _ => None,
     }
@@ -79,6 +80,8 @@ mod tests {
         let bytes = 134_515.0 * 4.0 + 1024.0 * 105.5 * 2.0;
         assert_eq!(bandwidth(&record), Some(bytes / 0.2 / 2e6));
         assert_eq!(flops(&record), Some(269_030.0 * 400.0 / 1e9));
+        record.cell.dtype = "tf32".into();
+        assert_eq!(bandwidth(&record), Some(bytes / 0.2 / 2e6));
         record.cell.dtype = "bf16".into();
         assert!(bandwidth(&record) < Some(bytes / 0.2 / 2e6));
     }
