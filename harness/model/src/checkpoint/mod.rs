@@ -4,6 +4,7 @@ mod config;
 mod folder;
 mod gguf;
 mod hash;
+mod pieces;
 mod plain_config;
 mod safetensors;
 mod save;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    ops::Range,
     path::{Component, Path, PathBuf},
 };
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     folder::Folder,
+    pieces::in_pieces,
     weights::{check_finite, check_shape},
 };
 use crate::error::{ModelError, Result, at};
@@ -154,7 +156,7 @@ impl Weights {
         bytes(a).is_some() && bytes(a) == bytes(b)
     }
 
-    /// Reads one tensor onto the device; its pages of the mapping are released.
+    /// Reads one tensor onto the device, piece by piece; the pages of the mapping are released.
     pub(super) fn tensor(&self, name: &str, shape: &[usize], device: &Device, dtype: DType) -> Result<Tensor> {
         let (shard, info) = self.find(name).ok_or_else(|| ModelError::MissingTensor {
             path: self.folder.clone(),
@@ -181,10 +183,14 @@ impl Weights {
             }
         };
         let bytes = shard.bytes(info);
-        check_finite(&shard.path, name, bytes, stored, dtype)?;
-        let tensor = Tensor::from_le_bytes(bytes, stored, shape, device)?.to_dtype(dtype)?;
-        shard.release(info);
-        Ok(tensor)
+        let width = shape.iter().skip(1).product::<usize>();
+        in_pieces(shape, dtype, device, 1, |tensor, rows| {
+            let [start, end] = [rows.start, rows.end].map(|row| row * width * stored.size_in_bytes());
+            check_finite(&shard.path, name, rows.start * width, &bytes[start..end], stored, dtype)?;
+            tensor.write_le_bytes(rows.start, &bytes[start..end], stored)?;
+            shard.release(info.data_offsets.0 + start..info.data_offsets.0 + end);
+            Ok(())
+        })
     }
 }
 
@@ -231,9 +237,8 @@ impl Shard {
         &self.map[self.data_start + start..self.data_start + end]
     }
 
-    /// Gives the tensor's pages back, so that loading holds one copy of the model, not two.
-    fn release(&self, info: &safetensors::tensor::TensorInfo) {
-        let (start, end) = info.data_offsets;
+    /// Gives the pages of these bytes of the data back, so that loading holds one copy of the model, not two.
+    fn release(&self, Range { start, end }: Range<usize>) {
         // SAFETY: the mapping is of a file and read-only, so dropped pages come back from the file unchanged.
         // A refusal costs memory, nothing else.
         let _ = unsafe {

@@ -23,8 +23,16 @@ pub(super) fn check_shape(path: &Path, name: &str, found: &[usize], wanted: &[us
     })
 }
 
-/// Every stored weight must be a finite number, and stay one in the dtype that the model is loaded as.
-pub(super) fn check_finite(path: &Path, name: &str, bytes: &[u8], stored: DType, loaded: DType) -> Result<()> {
+/// Every stored weight must be a finite number, and stay one in the dtype that the model is loaded as. The first of these is
+/// element `start` of its tensor.
+pub(super) fn check_finite(
+    path: &Path,
+    name: &str,
+    start: usize,
+    bytes: &[u8],
+    stored: DType,
+    loaded: DType,
+) -> Result<()> {
     // The smallest magnitude that rounds to infinity.
     let limit = match loaded {
         DType::F16 => 65_520.0,
@@ -44,7 +52,7 @@ pub(super) fn check_finite(path: &Path, name: &str, bytes: &[u8], stored: DType,
         Some((index, value)) => Err(ModelError::NonFinite {
             path: path.to_path_buf(),
             name: name.to_owned(),
-            index,
+            index: start + index,
             value,
             dtype: loaded,
         }),

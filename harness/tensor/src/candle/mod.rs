@@ -78,11 +78,16 @@ pub(crate) fn from_le_bytes(bytes: &[u8], dtype: DType, shape: &[usize], kind: D
 
 pub(crate) fn full(shape: &[usize], value: f64, dtype: DType, kind: DeviceKind) -> Result<Tensor> {
     let device = device(kind)?;
-    candle::Tensor::full(value, shape, &device)
-        .and_then(|t| to_dtype(&t, dtype))
-        .and_then(|t| t.contiguous())
-        .map(Tensor::from)
-        .map_err(|e| error("full", e))
+    // In its own dtype from the start: a tensor of f64 on the way would take more memory than what is asked for.
+    match dtype {
+        DType::F64 => candle::Tensor::full(value, shape, &device),
+        DType::F32 => candle::Tensor::full(value as f32, shape, &device),
+        DType::BF16 => candle::Tensor::full(half::bf16::from_f64(value), shape, &device),
+        DType::F16 => candle::Tensor::full(half::f16::from_f64(value), shape, &device),
+        DType::I64 => candle::Tensor::full(value as i64, shape, &device),
+    }
+    .map(Tensor::from)
+    .map_err(|e| error("full", e))
 }
 
 pub(crate) fn to_dtype(tensor: &candle::Tensor, dtype: DType) -> candle::Result<candle::Tensor> {

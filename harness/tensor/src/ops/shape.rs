@@ -3,7 +3,7 @@
 use crate::dispatch::unary;
 use crate::error::shape_error;
 use crate::tensor::Repr;
-use crate::{Result, Tensor};
+use crate::{DType, Result, Tensor};
 
 impl Tensor {
     /// The same elements in row-major order under another shape.
@@ -127,6 +127,36 @@ impl Tensor {
             }),
             #[allow(unreachable_patterns)]
             _ => unreachable!("the operands were checked to live on one engine"),
+        }
+    }
+
+    /// Overwrites `self` from position `start` of its first dimension, in place and outside autograd, with elements of `dtype`
+    /// given as little-endian bytes in row-major order, whole positions of that dimension. They are converted to the tensor's
+    /// own dtype as by [`Tensor::to_dtype`], and need no alignment.
+    pub fn write_le_bytes(&self, start: usize, bytes: &[u8], dtype: DType) -> Result<()> {
+        const OP: &str = "write_le_bytes";
+        let mut shape = self.shape();
+        let Some((first, rest)) = shape.split_first_mut() else {
+            return shape_error(OP, "a tensor of one dimension or more is wanted");
+        };
+        let position = rest.iter().product::<usize>() * dtype.size_in_bytes();
+        let count = bytes.len().checked_div(position).unwrap_or(0);
+        if count * position != bytes.len() {
+            return shape_error(
+                OP,
+                format!("{} bytes given, but a position takes {position}", bytes.len()),
+            );
+        }
+        self.check_range(OP, 0, start, count)?;
+        *first = count;
+        match &self.repr {
+            #[cfg(feature = "torch")]
+            Repr::Torch(target) => crate::torch::write_le_bytes(target, start, bytes, dtype, &shape),
+            #[allow(unreachable_patterns)]
+            _ => {
+                let part = Tensor::from_le_bytes(bytes, dtype, &shape, &self.device())?;
+                self.write_slice(0, start, &part.to_dtype(self.dtype())?)
+            }
         }
     }
 }

@@ -93,6 +93,42 @@ pub(crate) fn from_le_bytes(bytes: &[u8], dtype: DType, shape: &[usize], kind_: 
         .map_err(|e| error("from_le_bytes", e))
 }
 
+/// Writes positions of the first dimension, `shape` of them, from where the bytes lie. libtorch's aligned allocations leave holes
+/// that it can't use again: a tensor for each part of a model would cost a quarter of the model.
+pub(crate) fn write_le_bytes(
+    target: &tch::Tensor,
+    start: usize,
+    bytes: &[u8],
+    dtype: DType,
+    shape: &[usize],
+) -> Result<()> {
+    const OP: &str = "write_le_bytes";
+    let aligned: Vec<u128>;
+    let bytes = if bytes.as_ptr().align_offset(dtype.size_in_bytes()) == 0 {
+        bytes
+    } else {
+        aligned = bytes
+            .chunks(size_of::<u128>())
+            .map(|chunk| {
+                let mut padded = [0; size_of::<u128>()];
+                padded[..chunk.len()].copy_from_slice(chunk);
+                u128::from_ne_bytes(padded)
+            })
+            .collect();
+        &bytemuck::cast_slice(&aligned)[..bytes.len()]
+    };
+    let shape = size(shape);
+    let strides: Vec<i64> = (0..shape.len()).map(|dim| shape[dim + 1..].iter().product()).collect();
+    tch::no_grad(|| {
+        // SAFETY: the bytes are aligned, as many as shape and dtype want, and outlive the tensor, which is only read.
+        let source =
+            unsafe { tch::Tensor::f_from_blob(bytes.as_ptr(), &shape, &strides, kind(dtype), tch::Device::Cpu) };
+        source
+            .and_then(|source| target.f_narrow(0, start as i64, shape[0])?.f_copy_(&source))
+            .map_err(|e| error(OP, e))
+    })
+}
+
 pub(crate) fn full(shape: &[usize], value: f64, dtype: DType, kind_: DeviceKind) -> Result<Tensor> {
     tch::Tensor::f_full(size(shape), value, (kind(dtype), device(kind_)?))
         .map(Tensor::from)

@@ -36,6 +36,7 @@ const OWN_TESTS: &[&str] = &[
     "to_f64",
     "to_f64_vec",
     "to_vec",
+    "write_le_bytes",
     "write_slice",
     "zeros",
 ];

@@ -242,6 +242,18 @@ const WRONG_SHAPES: &[(&str, Attempt)] = &[
         let target = f32s(&[2, 3], d)?;
         target.write_slice(1, 0, &f32s(&[2], d)?).map(|()| target)
     }),
+    ("write_le_bytes beyond the end", |d| {
+        let target = f32s(&[2, 3], d)?;
+        target.write_le_bytes(1, &[0; 24], DType::F32).map(|()| target)
+    }),
+    ("write_le_bytes of a part of a position", |d| {
+        let target = f32s(&[2, 3], d)?;
+        target.write_le_bytes(0, &[0; 16], DType::F32).map(|()| target)
+    }),
+    ("write_le_bytes of a single element", |d| {
+        let target = f32s(&[1], d)?.reshape(&[])?;
+        target.write_le_bytes(0, &[0; 4], DType::F32).map(|()| target)
+    }),
     ("add_in_place of unequal shapes", |d| {
         let target = f32s(&[2, 3], d)?;
         target.add_in_place(&f32s(&[3], d)?, 1.0).map(|()| target)

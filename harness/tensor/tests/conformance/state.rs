@@ -11,6 +11,30 @@ fn vector(data: &[f64], device: &Device) -> Tensor {
 }
 
 #[test]
+fn write_le_bytes_converts_its_positions_wherever_the_bytes_lie() {
+    let values: Vec<f32> = (1..7).map(|i| 1.0 / i as f32).collect();
+    // One byte before them makes them lie askew.
+    let bytes: Vec<u8> = [0]
+        .into_iter()
+        .chain(values.iter().flat_map(|v| v.to_le_bytes()))
+        .collect();
+    let askew = bytes[1..].to_vec();
+    for device in Device::available() {
+        for dtype in [DType::F64, DType::F32, DType::BF16, DType::F16] {
+            for bytes in [&bytes[1..], &askew] {
+                let target = Tensor::full(&[4, 3], 7.0, dtype, &device).expect("a tensor");
+                let clone = target.clone();
+                target.write_le_bytes(1, bytes, DType::F32).expect("a write");
+                let written = Tensor::from_slice(&values, &[6], &device).and_then(|t| t.to_dtype(dtype));
+                let written = written.and_then(|t| t.to_f64_vec()).expect("values");
+                let wanted = [vec![7.0; 3], written, vec![7.0; 3]].concat();
+                assert_eq!(clone.to_f64_vec().expect("values"), wanted, "{dtype} on {device:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn write_slice_changes_its_range_for_every_clone_and_nothing_else() {
     for device in Device::available() {
         for dtype in [DType::F64, DType::F32, DType::BF16, DType::F16, DType::I64] {

@@ -7,19 +7,18 @@ mod tokenizer;
 use std::{
     collections::{BTreeMap, HashSet},
     fs::File,
-    io::BufReader,
+    io::{BufReader, Read, Seek, SeekFrom},
+    ops::Range,
     path::Path,
 };
 
-use candle_core::{
-    Storage,
-    quantized::{GgmlDType, gguf_file},
-};
+use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml, gguf_file};
 use prunebench_tensor::{DType, Device, Tensor};
 
 use self::{header::CURE, metadata::Metadata};
 use super::{
     LoadedModel,
+    pieces::in_pieces,
     weights::{check_finite, check_shape},
 };
 use crate::{
@@ -30,6 +29,8 @@ use crate::{
 
 const FORMATS: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K or Q6_K";
 const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// Elements in a block of the K formats, a multiple of every other block.
+const LARGEST_BLOCK: usize = 256;
 
 /// Names inside a block: HF, GGUF.
 const BLOCK_NAMES: [(&str, &str); 11] = [
@@ -46,7 +47,7 @@ const BLOCK_NAMES: [(&str, &str); 11] = [
     ("mlp.down_proj", "ffn_down"),
 ];
 
-/// Loads a GGUF file; weights are dequantised one tensor at a time.
+/// Loads a GGUF file; weights are dequantised piece by piece.
 pub(super) fn load(path: &Path, device: &Device, dtype: DType) -> Result<LoadedModel> {
     let mut file = GgufFile::open(path)?;
     let graph = file.graph()?;
@@ -145,7 +146,7 @@ impl<'a> GgufFile<'a> {
         header::check(path, &file)?;
         let length = file.metadata().map_err(at(path))?.len();
         let mut reader = BufReader::new(file);
-        std::io::Seek::rewind(&mut reader).map_err(at(path))?;
+        reader.rewind().map_err(at(path))?;
         let mut content = gguf_file::Content::read(&mut reader).map_err(|e| {
             ModelError::malformed(
                 path,
@@ -279,9 +280,16 @@ impl<'a> GgufFile<'a> {
                     "one or the other",
                 ));
             }
-            let factors = self.with_values(ROPE_FACTORS, &shape, DType::F32, |values| {
-                Ok(values.iter().map(|&factor| f64::from(factor)).collect())
-            })?;
+            let values = self.values(ROPE_FACTORS, 0..shape.iter().product())?;
+            check_finite(
+                self.path,
+                ROPE_FACTORS,
+                0,
+                bytemuck::cast_slice(&values),
+                DType::F32,
+                DType::F32,
+            )?;
+            let factors = values.into_iter().map(f64::from).collect();
             rope.scaling = RopeScaling::Factors { factors };
         }
         Ok(graph)
@@ -298,6 +306,7 @@ impl<'a> GgufFile<'a> {
         }
     }
 
+    /// A tensor, dequantised piece by piece; with `heads`, its rows are put into the half-rotation layout.
     fn dequantise(
         &mut self,
         name: &str,
@@ -306,44 +315,45 @@ impl<'a> GgufFile<'a> {
         dtype: DType,
         heads: Option<usize>,
     ) -> Result<Tensor> {
-        let tensor = self.with_values(name, shape, dtype, |values| {
-            Ok(match heads {
-                Some(heads) => Tensor::from_slice(&unpair_rows(values, shape[0], heads), shape, device)?,
-                None => Tensor::from_slice(values, shape, device)?,
-            })
-        })?;
-        Ok(tensor.to_dtype(dtype)?)
+        check_shape(self.path, name, self.shape(name)?, shape)?;
+        let width = shape.iter().skip(1).product::<usize>();
+        let head_dim = heads.map(|heads| shape[0] / heads);
+        // A piece has whole heads; of a vector it has whole blocks.
+        let step = head_dim.unwrap_or(if shape.len() == 1 { LARGEST_BLOCK } else { 1 });
+        in_pieces(shape, dtype, device, step, |tensor, rows| {
+            let values = self.values(name, rows.start * width..rows.end * width)?;
+            check_finite(
+                self.path,
+                name,
+                rows.start * width,
+                bytemuck::cast_slice(&values),
+                DType::F32,
+                dtype,
+            )?;
+            let values = match head_dim {
+                Some(head_dim) => unpair_rows(&values, rows.len(), rows.len() / head_dim),
+                None => values,
+            };
+            Ok(tensor.write_le_bytes(rows.start, bytemuck::cast_slice(&values), DType::F32)?)
+        })
     }
 
-    /// Hands the f32 values of one tensor to `use_values` without copying them again.
-    fn with_values<T>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        dtype: DType,
-        use_values: impl FnOnce(&[f32]) -> Result<T>,
-    ) -> Result<T> {
-        check_shape(self.path, name, self.shape(name)?, shape)?;
+    /// Elements of a tensor whose extent was checked, in f32; the range has whole blocks.
+    fn values(&mut self, name: &str, elements: Range<usize>) -> Result<Vec<f32>> {
         let unreadable =
             |e: candle_core::Error| ModelError::malformed(self.path, format!("tensor `{name}`: {e}; {CURE}"));
+        let info = &self.content.tensor_infos[name];
+        let (block, size) = (info.ggml_dtype.block_size(), info.ggml_dtype.type_size());
+        let start = self.content.tensor_data_offset + info.offset + (elements.start / block * size) as u64;
+        let mut bytes = vec![0; elements.len() / block * size];
+        self.reader
+            .seek(SeekFrom::Start(start))
+            .and_then(|_| self.reader.read_exact(&mut bytes))
+            .map_err(at(self.path))?;
         let cpu = candle_core::Device::Cpu;
-        let values = self
-            .content
-            .tensor(&mut self.reader, name, &cpu)
-            .and_then(|quantised| quantised.dequantize(&cpu))
-            .and_then(|values| values.flatten_all())
-            .map_err(unreadable)?;
-        let (storage, layout) = values.storage_and_layout();
-        let Storage::Cpu(storage) = &*storage else {
-            return Err(ModelError::malformed(
-                self.path,
-                format!("tensor `{name}` did not stay on the CPU"),
-            ));
-        };
-        let values = storage.as_slice::<f32>().map_err(unreadable)?;
-        let values = &values[layout.start_offset()..layout.start_offset() + layout.shape().elem_count()];
-        check_finite(self.path, name, bytemuck::cast_slice(values), DType::F32, dtype)?;
-        use_values(values)
+        qtensor_from_ggml(info.ggml_dtype, &bytes, vec![elements.len()], &cpu)
+            .and_then(|quantised| quantised.dequantize(&cpu)?.to_vec1())
+            .map_err(unreadable)
     }
 }
 
