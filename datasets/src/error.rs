@@ -98,7 +98,7 @@ pub enum Error {
         /// File in it.
         file: String,
         /// What the Hub, or the way to it, said.
-        problem: Problem,
+        problem: Box<Problem>,
         /// Where a mirror would keep the same text.
         mirror: String,
     },
@@ -124,7 +124,7 @@ pub enum Error {
         /// The address.
         url: String,
         /// What the server, or the way to it, said.
-        problem: Problem,
+        problem: Box<Problem>,
         /// Where a mirror would keep the same file.
         mirror: String,
     },

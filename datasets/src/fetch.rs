@@ -55,7 +55,7 @@ impl Places {
         let path = fetched.map_err(|problem| Error::Hub {
             repository: source.repository.clone(),
             file: file.to_owned(),
-            problem,
+            problem: Box::new(problem),
             mirror: mirror.to_owned(),
         })?;
         let origin = Origin::Hub {
@@ -77,7 +77,7 @@ impl Places {
                 };
                 let path = fetched.map_err(|problem| Error::Download {
                     url: file.url.clone(),
-                    problem,
+                    problem: Box::new(problem),
                     mirror: file.mirror.clone(),
                 })?;
                 let url = file.url.clone();

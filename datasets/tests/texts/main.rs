@@ -72,7 +72,7 @@ fn hub_with(answer: Answer) -> (TempDir, Server) {
 
 fn problem(error: Error) -> Problem {
     match error {
-        Error::Hub { problem, .. } => problem,
+        Error::Hub { problem, .. } => *problem,
         other => panic!("not a Hub error: {other}"),
     }
 }

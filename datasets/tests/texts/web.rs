@@ -45,7 +45,7 @@ fn problem(error: Error) -> Problem {
         "{message}"
     );
     match error {
-        Error::Download { problem, .. } => problem,
+        Error::Download { problem, .. } => *problem,
         other => panic!("not a download: {other}"),
     }
 }
