@@ -1,7 +1,8 @@
 //! What can go wrong between a data set's name and its tokens.
 
 use std::path::PathBuf;
-use std::time::Duration;
+
+use prunebench_hub::Problem;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -97,7 +98,7 @@ pub enum Error {
         /// File in it.
         file: String,
         /// What the Hub, or the way to it, said.
-        problem: HubProblem,
+        problem: Box<Problem>,
         /// Where a mirror would keep the same text.
         mirror: String,
     },
@@ -123,7 +124,7 @@ pub enum Error {
         /// The address.
         url: String,
         /// What the server, or the way to it, said.
-        problem: WebProblem,
+        problem: Box<Problem>,
         /// Where a mirror would keep the same file.
         mirror: String,
     },
@@ -230,97 +231,6 @@ pub enum Error {
         count: usize,
         /// Tokens in each.
         window: usize,
-    },
-}
-
-/// Why a file did not come from the Hub.
-#[derive(Debug, thiserror::Error)]
-pub enum HubProblem {
-    /// 401.
-    #[error("the Hub refused it (HTTP 401); check the name, and set HF_TOKEN or log in with `hf auth login`")]
-    Refused,
-    /// 403.
-    #[error("the Hub guards it (HTTP 403); accept its terms at {page} with the account of your HF_TOKEN")]
-    Gated {
-        /// Where the terms are.
-        page: String,
-    },
-    /// 404.
-    #[error("the Hub has no such file at that revision (HTTP 404); check HF_ENDPOINT")]
-    Missing,
-    /// Offline mode and nothing in the cache.
-    #[error("HF_HUB_OFFLINE is set and the file is not in the cache {0}; unset it once to fetch the file")]
-    Offline(PathBuf),
-    /// 429.
-    #[error("the Hub got too many requests (HTTP 429); wait some minutes, or set HF_TOKEN, which is allowed more")]
-    Busy {
-        /// How long the Hub asks to wait.
-        wait: Option<Duration>,
-    },
-    /// The file came, but shorter or longer than announced.
-    #[error("it came with {found} bytes instead of {wanted} and was thrown away")]
-    Length {
-        /// Bytes that came.
-        found: u64,
-        /// Bytes announced.
-        wanted: u64,
-    },
-    /// No usable answer.
-    #[error("{0}; check the network and HF_ENDPOINT")]
-    Failed(#[from] hf_hub::api::sync::ApiError),
-    /// A fault that stayed.
-    #[error("{attempts} attempts failed, the last so: {last}")]
-    GaveUp {
-        /// How often it was tried.
-        attempts: usize,
-        /// What the last attempt met.
-        last: Box<HubProblem>,
-    },
-}
-
-/// Why a file did not come from its address.
-#[derive(Debug, thiserror::Error)]
-pub enum WebProblem {
-    /// Nowhere to keep it.
-    #[error("no cache folder is known to keep it in; set HOME or XDG_CACHE_HOME")]
-    NoCache,
-    /// Offline mode and nothing in the cache.
-    #[error("HF_HUB_OFFLINE is set and the file is not in the cache {0}; unset it once to fetch the file")]
-    Offline(PathBuf),
-    /// The server answered with something else than the file.
-    #[error("the server answered with HTTP {status}; try again later")]
-    Status {
-        /// What it answered with.
-        status: u16,
-        /// How long it asks to wait.
-        wait: Option<Duration>,
-    },
-    /// Another file came.
-    #[error("what came has sha256 {found} instead of {wanted} and was thrown away; is there a proxy in the way?")]
-    Content {
-        /// Hash of what came.
-        found: String,
-        /// Hash in the catalogue.
-        wanted: String,
-    },
-    /// No usable answer.
-    #[error("{0}; check the network")]
-    Failed(#[from] ureq::Error),
-    /// It came, but can't be kept.
-    #[error("{path} can't be written ({source}); check the folder and the disk")]
-    Write {
-        /// Where it was to go.
-        path: PathBuf,
-        /// Why it can't.
-        source: std::io::Error,
-    },
-    /// A fault that stayed.
-    #[error("{attempts} attempts failed, the last so: {last}")]
-    GaveUp {
-        /// How often it was tried.
-        attempts: usize,
-        /// What the last attempt met.
-        last: Box<WebProblem>,
     },
 }
 

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
 
+use prunebench_hub::{Hub, Problem, RepoType, Repository};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::catalogue::{HubSource, RowFile, WebFile};
-use crate::error::{Error, Result, WebProblem};
-use crate::hub::Hub;
+use crate::error::{Error, Result};
+use crate::rows;
 use crate::world::{Domain, Part, WORLD_VERSION};
-use crate::{rows, web};
 
 /// Where texts and tasks are looked for, in this order.
 #[derive(Debug, Clone)]
@@ -50,10 +50,12 @@ impl Places {
 
     /// The file of the Hub; `mirror` is where a mirror would keep it.
     pub(crate) fn hubbed(&self, source: &HubSource, file: &str, mirror: &str) -> Result<(PathBuf, Origin)> {
-        let path = self.hub.file(source, file).map_err(|problem| Error::Hub {
+        let repository = Repository::new(RepoType::Dataset, &source.repository, source.revision());
+        let fetched = repository.and_then(|repository| self.hub.file(&repository, file));
+        let path = fetched.map_err(|problem| Error::Hub {
             repository: source.repository.clone(),
             file: file.to_owned(),
-            problem,
+            problem: Box::new(problem),
             mirror: mirror.to_owned(),
         })?;
         let origin = Origin::Hub {
@@ -70,12 +72,12 @@ impl Places {
             Some(path) => (path.clone(), Origin::Mirror(path)),
             None => {
                 let fetched = match &self.downloads {
-                    Some(downloads) => web::fetch(file, downloads, self.hub.offline, self.hub.first_wait),
-                    None => Err(WebProblem::NoCache),
+                    Some(downloads) => self.hub.pinned_file(&file.url, &file.sha256, downloads),
+                    None => Err(Problem::NoCache),
                 };
                 let path = fetched.map_err(|problem| Error::Download {
                     url: file.url.clone(),
-                    problem,
+                    problem: Box::new(problem),
                     mirror: file.mirror.clone(),
                 })?;
                 let url = file.url.clone();

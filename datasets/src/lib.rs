@@ -5,14 +5,11 @@
 mod catalogue;
 mod error;
 mod fetch;
-mod hub;
 mod instructions;
-mod retry;
 mod rows;
 mod task;
 mod template;
 mod text;
-mod web;
 mod windows;
 pub mod world;
 
@@ -20,10 +17,10 @@ pub use catalogue::{
     Catalogue, DataSet, DocumentSplit, FewShot, Form, HubSource, InstructionSet, LmEval, Member, Metric, Order, Prompt,
     Protocol, RowFile, RowSource, Scoring, Split, Suite, Task, TextRange, TextRows, WebFile, WorldRows, WorldText,
 };
-pub use error::{Error, HubProblem, Result, TemplateProblem, WebProblem};
+pub use error::{Error, Result, TemplateProblem};
 pub use fetch::{Origin, Places};
-pub use hub::Hub;
 pub use instructions::{Instruction, Instructions, instructions};
+pub use prunebench_hub::{Hub, Problem};
 pub use task::{Document, Documents, Request, SHOTS_SEED, Shots};
 pub use template::Template;
 pub use text::{Text, TextDocument, TextDocuments, text, text_documents};

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use prunebench_datasets::{Catalogue, Documents, Hub, Places, Shots};
+use prunebench_hub::{Address, Patience};
 use serde_json::Value;
 
 /// Documents of each task in the record.
@@ -15,11 +15,11 @@ pub fn places(mirror: Option<PathBuf>) -> Places {
     Places {
         mirror,
         hub: Hub {
-            endpoint: Some("unused".to_owned()),
-            cache: PathBuf::from("unused"),
+            endpoint: Address::new("unused"),
+            cache: Some(PathBuf::from("unused")),
             token: None,
             offline: true,
-            first_wait: Duration::ZERO,
+            patience: Patience::default(),
         },
         downloads: None,
     }

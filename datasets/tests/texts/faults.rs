@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use prunebench_datasets::{Catalogue, Documents, Error, HubProblem, Result, RowSource, Shots};
+use prunebench_datasets::{Catalogue, Documents, Error, Problem, Result, RowSource, Shots};
+use prunebench_testing::server::{Answer, Fault, Server};
 use tempfile::TempDir;
 
-use crate::hub::{Answer, Fault, Server, parquet_of_choices, serve};
+use crate::parquet::parquet_of_choices;
 use crate::{REVISION, places, problem};
 
 const ROWS: &str = "{\"text\": \"one two\"}\n{\"text\": \"three four five\"}\n";
@@ -37,7 +38,7 @@ fn served(file: &str, answer: Answer) -> (TempDir, Server) {
     let path = format!("/datasets/some/rows/resolve/{REVISION}/{file}");
     (
         TempDir::new().expect("temporary folder"),
-        serve(HashMap::from([(path, answer)])),
+        Server::of(HashMap::from([(path, answer)])),
     )
 }
 
@@ -58,14 +59,14 @@ fn snapshot(cache: &Path) -> PathBuf {
     cache.join(format!("hub/datasets--some--rows/snapshots/{REVISION}/rows.jsonl"))
 }
 
-fn gave_up(found: Result<Documents>) -> HubProblem {
+fn gave_up(found: Result<Documents>) -> Problem {
     let error = found.expect_err("every attempt fails");
     assert!(
         error.to_string().contains("5 attempts failed, the last so: "),
         "{error}"
     );
     match problem(error) {
-        HubProblem::GaveUp { attempts: 5, last } => *last,
+        Problem::GaveUp { attempts: 5, last } => *last,
         other => panic!("not given up: {other}"),
     }
 }
@@ -81,7 +82,7 @@ fn a_cut_download_goes_on_where_it_was_cut() {
 #[test]
 fn a_download_that_is_cut_every_time_leaves_no_file_and_can_go_on_later() {
     let (found, cache, server) = fetched(&[Fault::Cut(3); 5]);
-    assert!(matches!(gave_up(found), HubProblem::Failed(_)));
+    assert!(matches!(gave_up(found), Problem::Failed { .. }));
     assert!(!snapshot(cache.path()).exists());
     documents(&catalogue("rows.jsonl", ""), cache.path(), &server).expect("whole at last");
     assert_eq!(server.ranges().last().map(String::as_str), Some("15-"));
@@ -96,7 +97,7 @@ fn a_file_of_the_wrong_length_is_thrown_away_and_fetched_again() {
     let last = gave_up(found);
     let wanted = ROWS.len() as u64;
     assert!(
-        matches!(last, HubProblem::Length { found: 20, wanted: length } if length == wanted),
+        matches!(last, Problem::Length { found: 20, wanted: length } if length == wanted),
         "{last}"
     );
     assert!(!snapshot(cache.path()).exists());
@@ -110,25 +111,13 @@ fn a_server_that_begins_anew_does_not_spoil_the_file() {
 }
 
 #[test]
-fn a_download_cut_after_its_last_byte_is_fetched_again() {
-    let (found, _cache, server) = fetched(&[Fault::Short(ROWS.len())]);
-    found.expect("whole");
-    let (cache, _server) = served("rows.jsonl", Answer::Status(404));
-    let blobs = cache.path().join("hub/datasets--some--rows/blobs");
-    std::fs::create_dir_all(&blobs).expect("created");
-    std::fs::write(blobs.join(format!("etag-{}.part", ROWS.len())), ROWS).expect("written");
-    let found = documents(&catalogue("rows.jsonl", ""), cache.path(), &server);
-    assert_eq!(found.expect("whole at last").documents.len(), 2);
-}
-
-#[test]
 fn a_busy_hub_is_asked_again_and_believed_in_the_end() {
     let (found, _cache, _server) = fetched(&[Fault::Status(429), Fault::Status(503)]);
     assert_eq!(found.expect("free at last").documents.len(), 2);
     let (cache, server) = served("rows.jsonl", Answer::Status(429));
     let last = gave_up(documents(&catalogue("rows.jsonl", ""), cache.path(), &server));
     assert!(
-        matches!(last, HubProblem::Busy { wait: Some(wait) } if wait.is_zero()),
+        matches!(last, Problem::Busy { wait: Some(wait) } if wait.is_zero()),
         "{last}"
     );
     assert!(last.to_string().contains("HTTP 429"), "{last}");
@@ -139,7 +128,7 @@ fn a_refusal_is_believed_at_once() {
     for status in [401, 403, 404] {
         let (cache, server) = served("rows.jsonl", Answer::Status(status));
         documents(&catalogue("rows.jsonl", ""), cache.path(), &server).expect_err("refused");
-        assert_eq!(server.requests.lock().expect("no panic").len(), 1, "{status}");
+        assert_eq!(server.requests().len(), 1, "{status}");
     }
 }
 
@@ -171,7 +160,7 @@ fn nested_parquet_rows_have_the_fields_of_json_lines() {
     };
     let path = format!("/datasets/allenai/ai2_arc/resolve/{}/{}", hub.revision(), file.file);
     for (length, whole) in [(bytes.len(), true), (bytes.len() - 9, false)] {
-        let server = serve(HashMap::from([(path.clone(), Answer::File(bytes[..length].to_vec()))]));
+        let server = Server::of(HashMap::from([(path.clone(), Answer::File(bytes[..length].to_vec()))]));
         let cache = TempDir::new().expect("temporary folder");
         let found = task.documents(&Shots::new(0), None, &places(cache.path(), &server.endpoint));
         if !whole {
@@ -196,7 +185,7 @@ fn an_unpinned_repository_is_taken_from_main_and_says_so() {
     let task = catalogue.task("words").expect("present");
     assert!(!task.pinned());
     let path = "/datasets/EleutherAI/lambada_openai/resolve/main/data/lambada_test.jsonl";
-    let server = serve(HashMap::from([(path.to_owned(), Answer::File(ROWS.into()))]));
+    let server = Server::of(HashMap::from([(path.to_owned(), Answer::File(ROWS.into()))]));
     let cache = TempDir::new().expect("temporary folder");
     let found = documents(&catalogue, cache.path(), &server).expect("served");
     assert!(
@@ -206,7 +195,7 @@ fn an_unpinned_repository_is_taken_from_main_and_says_so() {
         "{}",
         found.origins[0]
     );
-    let requests = server.requests.lock().expect("no panic").len();
+    let requests = server.requests().len();
     documents(&catalogue, cache.path(), &server).expect("cached");
-    assert_eq!(server.requests.lock().expect("no panic").len(), requests);
+    assert_eq!(server.requests().len(), requests);
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 
 use prunebench_datasets::{Catalogue, Error, Instruction, Places, Result, instructions};
+use prunebench_testing::server::{Answer, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::hub::{Answer, serve};
 use crate::places;
 
 /// The embedded set without its hashes, which invented rows don't have.
@@ -66,7 +66,7 @@ fn a_row_without_a_field_is_an_error_that_names_it() {
 fn the_hubs_array_gives_the_same_as_the_mirrors_lines() {
     let path = "/datasets/yahma/alpaca-cleaned/resolve/main/alpaca_data_cleaned.json";
     let from_hub = |content: String| {
-        let server = serve(HashMap::from([(path.to_owned(), Answer::File(content.into()))]));
+        let server = Server::of(HashMap::from([(path.to_owned(), Answer::File(content.into()))]));
         let cache = TempDir::new().expect("temporary folder");
         let places: Places = places(cache.path(), &server.endpoint);
         instructions(&alpaca(), "alpaca", &places).map(|found| found.examples)

@@ -1,9 +1,9 @@
 //! Texts come from the mirror, else the Hub, and are the pinned ones or an error that says what to do.
 
 mod faults;
-mod hub;
 mod instructions;
 mod pages;
+mod parquet;
 mod web;
 mod wikitext2;
 mod world;
@@ -13,8 +13,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use hub::{Answer, Server, parquet, serve};
-use prunebench_datasets::{Catalogue, Error, Hub, HubProblem, Origin, Places, text};
+use parquet::parquet;
+use prunebench_datasets::{Catalogue, Error, Hub, Origin, Places, Problem, text};
+use prunebench_hub::{Address, Patience, Token};
+use prunebench_testing::server::{Answer, Request, Server};
 use tempfile::TempDir;
 
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -50,24 +52,27 @@ fn places(cache: &Path, endpoint: &str) -> Places {
     Places {
         mirror: None,
         hub: Hub {
-            endpoint: Some(endpoint.to_owned()),
-            cache: cache.join("hub"),
+            endpoint: Address::new(endpoint),
+            cache: Some(cache.join("hub")),
             token: None,
             offline: false,
-            first_wait: Duration::ZERO,
+            patience: Patience {
+                first_wait: Duration::ZERO,
+                ..Patience::default()
+            },
         },
         downloads: Some(cache.join("data")),
     }
 }
 
 fn hub_with(answer: Answer) -> (TempDir, Server) {
-    let server = serve(HashMap::from([(SERVED.to_owned(), answer)]));
+    let server = Server::of(HashMap::from([(SERVED.to_owned(), answer)]));
     (TempDir::new().expect("temporary folder"), server)
 }
 
-fn problem(error: Error) -> HubProblem {
+fn problem(error: Error) -> Problem {
     match error {
-        Error::Hub { problem, .. } => problem,
+        Error::Hub { problem, .. } => *problem,
         other => panic!("not a Hub error: {other}"),
     }
 }
@@ -88,9 +93,9 @@ fn a_fetched_file_is_not_fetched_again() {
     let (cache, server) = hub_with(Answer::File(parquet("text", &ROWS, 4)));
     let mut places = places(cache.path(), &server.endpoint);
     text(&catalogue(), "sample", "joined", &places).expect("served");
-    let requests = server.requests.lock().expect("no panic").len();
+    let requests = server.requests().len();
     text(&catalogue(), "sample", "lines", &places).expect("cached");
-    assert_eq!(server.requests.lock().expect("no panic").len(), requests);
+    assert_eq!(server.requests().len(), requests);
     places.hub.offline = true;
     text(&catalogue(), "sample", "joined", &places).expect("offline from the cache");
 }
@@ -99,14 +104,11 @@ fn a_fetched_file_is_not_fetched_again() {
 fn the_token_goes_with_the_request() {
     let (cache, server) = hub_with(Answer::File(parquet("text", &ROWS, 4)));
     let mut places = places(cache.path(), &format!("{}/", server.endpoint));
-    places.hub.token = Some("hf_secret".into());
+    places.hub.token = Token::new("hf_secret");
     text(&catalogue(), "sample", "joined", &places).expect("served");
-    let requests = server.requests.lock().expect("no panic");
-    assert!(
-        requests
-            .iter()
-            .all(|head| { head.to_ascii_lowercase().contains("authorization: bearer hf_secret") })
-    );
+    let requests = server.requests();
+    let shown = |request: &Request| request.header("authorization") == Some("Bearer hf_secret");
+    assert!(!requests.is_empty() && requests.iter().all(shown));
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn the_mirror_is_asked_before_the_hub() {
     places.mirror = Some(folder.path().to_owned());
     let found = text(&catalogue(), "sample", "lines", &places).expect("mirrored");
     assert_eq!(found.origin, Origin::Mirror(path));
-    assert!(server.requests.lock().expect("no panic").is_empty());
+    assert!(server.requests().is_empty());
     assert!(
         text(&catalogue(), "sample", "joined", &places).is_err(),
         "the other split is only on the Hub"
@@ -191,8 +193,8 @@ fn each_refusal_of_the_hub_has_its_cure() {
             "{message}"
         );
         let right = match (problem(error), status) {
-            (HubProblem::Refused, 401) | (HubProblem::Gated { .. }, 403) | (HubProblem::Missing, 404) => true,
-            (HubProblem::GaveUp { attempts: 5, last }, 500) => matches!(*last, HubProblem::Failed(_)),
+            (Problem::Refused, 401) | (Problem::Gated { .. }, 403) | (Problem::Missing, 404) => true,
+            (Problem::GaveUp { attempts: 5, last }, 500) => matches!(*last, Problem::Status { status: 500, .. }),
             _ => false,
         };
         assert!(right, "{message}");
@@ -206,17 +208,20 @@ fn offline_without_a_cached_file_says_so_and_asks_nobody() {
     places.hub.offline = true;
     let error = text(&catalogue(), "sample", "joined", &places).expect_err("offline");
     assert!(error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
-    assert!(matches!(problem(error), HubProblem::Offline(_)));
-    assert!(server.requests.lock().expect("no panic").is_empty());
+    assert!(matches!(problem(error), Problem::Offline(_)));
+    assert!(server.requests().is_empty());
 }
 
 #[test]
 fn a_hub_that_is_not_there_is_an_error() {
     let cache = TempDir::new().expect("temporary folder");
-    for endpoint in ["http://127.0.0.1:1", "not an address"] {
-        let error = text(&catalogue(), "sample", "joined", &places(cache.path(), endpoint)).expect_err("nobody");
-        assert!(matches!(problem(error), HubProblem::Failed(_)));
-    }
+    let error = |endpoint| text(&catalogue(), "sample", "joined", &places(cache.path(), endpoint)).expect_err("nobody");
+    let gone = error("http://127.0.0.1:1");
+    assert!(gone.to_string().contains("http://127.0.0.1:1"), "{gone}");
+    assert!(matches!(problem(gone), Problem::Failed { .. }));
+    let odd = error("not an address");
+    assert!(odd.to_string().contains("HF_ENDPOINT"), "{odd}");
+    assert!(matches!(problem(odd), Problem::Address(_)));
 }
 
 /// Puts `bytes` where the cache keeps the file and reads the text from there.

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use prunebench_datasets::{Catalogue, Error, text_documents};
+use prunebench_testing::server::{Answer, Server};
 use sha2::{Digest, Sha256};
 
-use crate::hub::{Answer, parquet, serve};
+use crate::parquet::parquet;
 use crate::{REVISION, places};
 
 fn hexadecimal(hash: Sha256) -> String {
@@ -55,7 +56,7 @@ fn marks_of_the_tokenised_text_go_and_the_counts_are_of_what_was_published() {
     let row = [Some(page)];
     let file = "wikitext-2-raw-v1/wikitext-2-raw-v1-test.parquet";
     let path = format!("/datasets/EleutherAI/wikitext_document_level/resolve/{REVISION}/{file}");
-    let server = serve(HashMap::from([(path, Answer::File(parquet("page", &row, 1)))]));
+    let server = Server::of(HashMap::from([(path, Answer::File(parquet("page", &row, 1)))]));
     let folder = tempfile::tempdir().expect("temporary folder");
     let catalogue = unpinned();
     let protocol = catalogue.protocol("wikitext2/lm-eval-word@1").expect("present");

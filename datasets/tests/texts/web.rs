@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use prunebench_datasets::{Catalogue, Error, Places, Result, Text, WebProblem, text};
+use prunebench_datasets::{Catalogue, Error, Places, Problem, Result, Text, text};
+use prunebench_testing::server::{Answer, Fault, Server};
 use tempfile::TempDir;
 
-use crate::hub::{Answer, Fault, Server, serve};
 use crate::places;
 
 const FILE: &str = "Thé quick\nbrown fox\n";
@@ -28,42 +28,40 @@ fn catalogue(endpoint: &str) -> Catalogue {
 
 fn served(answer: Answer) -> (TempDir, Server) {
     let folder = TempDir::new().expect("temporary folder");
-    (folder, serve(HashMap::from([("/some/file.txt".to_owned(), answer)])))
+    (
+        folder,
+        Server::of(HashMap::from([("/some/file.txt".to_owned(), answer)])),
+    )
 }
 
 fn fetched(split: &str, server: &Server, places: &Places) -> Result<Text> {
     text(&catalogue(&server.endpoint), "sample", split, places)
 }
 
-fn problem(error: Error) -> WebProblem {
+fn problem(error: Error) -> Problem {
     let message = error.to_string();
     assert!(
         message.contains("/some/file.txt") && message.contains("text/sample/file.txt"),
         "{message}"
     );
     match error {
-        Error::Download { problem, .. } => problem,
+        Error::Download { problem, .. } => *problem,
         other => panic!("not a download: {other}"),
     }
 }
 
 fn asked(server: &Server) -> usize {
-    server.requests.lock().expect("no panic").len()
+    server.requests().len()
 }
 
-/// Whether anything is in the folder of downloads, whole or in part.
-fn is_empty(folder: &Path) -> bool {
-    let files = |folder: &Path| {
-        fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-    };
-    files(&folder.join("data"))
-        .flat_map(|folder| files(&folder).collect::<Vec<_>>())
-        .count()
-        == 0
+/// The names of the files that were fetched, whole or in part.
+fn downloads(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder.join("data").join(FILE_SHA256))
+        .into_iter()
+        .flatten();
+    names
+        .map(|entry| entry.expect("readable").file_name().into_string().expect("Unicode"))
+        .collect()
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn the_mirror_is_asked_before_the_address() {
 }
 
 #[test]
-fn a_fault_that_passes_is_met_again_and_leaves_no_part() {
+fn a_fault_that_passes_is_met_again_and_no_part_is_taken_for_the_file() {
     let faults = [Fault::Status(503), Fault::Cut(4), Fault::Status(429)];
     let (folder, server) = served(Answer::Faulty(FILE.into(), faults.to_vec()));
     let places = places(folder.path(), "unused");
@@ -117,8 +115,9 @@ fn a_fault_that_passes_is_met_again_and_leaves_no_part() {
         error.to_string().contains("5 attempts failed, the last so: "),
         "{error}"
     );
-    assert!(matches!(problem(error), WebProblem::GaveUp { attempts: 5, .. }));
-    assert!(is_empty(folder.path()));
+    assert!(matches!(problem(error), Problem::GaveUp { attempts: 5, .. }));
+    // What came is kept to go on from, under another name.
+    assert_eq!(downloads(folder.path()), ["file.txt.incomplete"]);
 }
 
 #[test]
@@ -126,18 +125,18 @@ fn a_fault_that_stays_is_believed_at_once() {
     let (folder, server) = served(Answer::Status(404));
     let mut places = places(folder.path(), "unused");
     let error = fetched("first", &server, &places).expect_err("absent");
-    assert!(matches!(problem(error), WebProblem::Status { status: 404, .. }));
+    assert!(matches!(problem(error), Problem::Status { status: 404, .. }));
     assert_eq!(asked(&server), 1);
     places.downloads = None;
     assert!(matches!(
         problem(fetched("first", &server, &places).expect_err("nowhere")),
-        WebProblem::NoCache
+        Problem::NoCache
     ));
     places.downloads = Some(folder.path().join("data"));
     places.hub.offline = true;
     assert!(matches!(
         problem(fetched("first", &server, &places).expect_err("offline")),
-        WebProblem::Offline(_)
+        Problem::Offline(_)
     ));
     assert_eq!(asked(&server), 1);
 }
@@ -146,8 +145,11 @@ fn a_fault_that_stays_is_believed_at_once() {
 fn another_file_than_the_pinned_one_is_thrown_away() {
     let (folder, server) = served(Answer::File("<html>Log in</html>".into()));
     let error = fetched("first", &server, &places(folder.path(), "unused")).expect_err("another");
-    assert!(matches!(problem(error), WebProblem::Content { .. }));
-    assert!(is_empty(folder.path()));
+    let Problem::GaveUp { last, .. } = problem(error) else {
+        panic!("not given up");
+    };
+    assert!(matches!(*last, Problem::Content { .. }), "{last}");
+    assert_eq!(downloads(folder.path()), [""; 0]);
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn a_folder_that_can_not_be_written_is_named() {
     let (folder, server) = served(Answer::File(FILE.into()));
     fs::write(folder.path().join("data"), "a file in the way").expect("written");
     let error = fetched("first", &server, &places(folder.path(), "unused")).expect_err("in the way");
-    assert!(matches!(problem(error), WebProblem::Write { .. }));
+    assert!(matches!(problem(error), Problem::Disk { .. }));
 }
 
 #[test]

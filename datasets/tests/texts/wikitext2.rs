@@ -3,23 +3,16 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use prunebench_datasets::{Catalogue, Hub, Places, Split, text};
+use prunebench_datasets::{Catalogue, Places, Split, text};
+use prunebench_testing::server::{Answer, Server};
 
-use crate::hub::{Answer, parquet, serve};
+use crate::parquet::parquet;
 
 fn places(mirror: Option<PathBuf>, endpoint: &str, cache: &Path) -> Places {
     Places {
         mirror,
-        hub: Hub {
-            endpoint: Some(endpoint.to_owned()),
-            cache: cache.to_owned(),
-            token: None,
-            offline: false,
-            first_wait: Duration::ZERO,
-        },
-        downloads: None,
+        ..crate::places(cache, endpoint)
     }
 }
 
@@ -48,7 +41,7 @@ fn the_mirror_and_the_hub_give_the_same_pinned_texts() {
             hub.revision(),
             source.file
         );
-        let server = serve(HashMap::from([(path, Answer::File(bytes))]));
+        let server = Server::of(HashMap::from([(path, Answer::File(bytes))]));
         let cache = tempfile::tempdir().expect("temporary folder");
 
         let hub = text(

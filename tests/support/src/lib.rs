@@ -1,4 +1,6 @@
-//! What tests of several crates share: finding data that is not in the repository, and skipping visibly.
+//! What tests of several crates share: finding data that is not in the repository, skipping visibly, and a Hub of one's own.
+
+pub mod server;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,8 @@
 //! Models on the Hugging Face Hub, kept in its usual cache.
 
-use std::{env, ffi::OsString, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
-use hf_hub::{
-    Cache, Repo, RepoType,
-    api::sync::{ApiBuilder, ApiError, ApiRepo},
-};
+use prunebench_hub::{Hub, Problem, RepoType, Repository};
 
 use crate::{
     checkpoint::{BESIDE_WEIGHTS, CONFIG_FILE, INDEX_FILE, SINGLE_FILE, index_files},
@@ -43,15 +40,11 @@ impl HubModel {
 
     /// Folder of the snapshot in the cache, complete.
     pub(super) fn resolve(&self) -> Result<PathBuf> {
-        self.resolve_with(&Settings::read(|name| env::var_os(name))?)
+        self.resolve_from(&Hub::from_env())
     }
 
-    fn resolve_with(&self, settings: &Settings) -> Result<PathBuf> {
-        if settings.offline {
-            self.cached(&settings.cache)
-        } else {
-            self.fetch(settings)
-        }
+    fn resolve_from(&self, hub: &Hub) -> Result<PathBuf> {
+        if hub.offline { self.cached(hub) } else { self.fetch(hub) }
     }
 
     fn failed(&self, detail: impl Into<String>) -> ModelError {
@@ -61,8 +54,9 @@ impl HubModel {
         }
     }
 
-    fn repo(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.repository.clone(), RepoType::Model, revision.to_owned())
+    fn at(&self, revision: &str) -> Result<Repository> {
+        let repository = Repository::new(RepoType::Model, &self.repository, revision);
+        repository.map_err(|problem| self.failed(problem.to_string()))
     }
 
     fn revision(&self) -> &str {
@@ -70,57 +64,47 @@ impl HubModel {
     }
 
     /// The snapshot in the cache, refused if a file that loading needs is not there.
-    fn cached(&self, cache: &Cache) -> Result<PathBuf> {
-        let absent = |file: &str| {
-            self.failed(format!(
-                "{file} is not in the cache {} and HF_HUB_OFFLINE is set; unset it once to fetch the model",
-                cache.path().display()
-            ))
+    fn cached(&self, hub: &Hub) -> Result<PathBuf> {
+        let repository = self.at(self.revision())?;
+        let find = |file: &str| {
+            let found = hub.cached(&repository, file);
+            found.map_err(|problem| self.explain(&problem, file))
         };
-        let repo = cache.repo(self.repo(self.revision()));
-        let config = repo.get(CONFIG_FILE).ok_or_else(|| absent(CONFIG_FILE))?;
-        if repo.get(SINGLE_FILE).is_none() {
-            let index = repo.get(INDEX_FILE).ok_or_else(|| absent(SINGLE_FILE))?;
-            let bytes = fs::read(&index).map_err(at(&index))?;
-            for shard in index_files(&index, &bytes)? {
-                repo.get(&shard).ok_or_else(|| absent(&shard))?;
+        let get = |file: &str| hub.file(&repository, file).map_err(|e| self.explain(&e, file));
+        let config = get(CONFIG_FILE)?;
+        match find(INDEX_FILE)? {
+            Some(index) if find(SINGLE_FILE)?.is_none() => {
+                let bytes = fs::read(&index).map_err(at(&index))?;
+                for shard in index_files(&index, &bytes)? {
+                    get(&shard)?;
+                }
             }
+            _ => drop(get(SINGLE_FILE)?),
         }
         self.folder(config)
     }
 
-    fn fetch(&self, settings: &Settings) -> Result<PathBuf> {
-        let Settings { cache, token, .. } = settings;
-        let mut builder = ApiBuilder::from_cache(cache.clone())
-            .with_progress(false)
-            .with_retries(2)
-            .with_token(token.clone());
-        if let Some(endpoint) = &settings.endpoint {
-            builder = builder.with_endpoint(endpoint.clone());
-        }
-        let api = builder.build().map_err(|e| self.explain(&e, "the repository"))?;
-
+    fn fetch(&self, hub: &Hub) -> Result<PathBuf> {
         // One listing names the commit, so that all files are of one snapshot.
-        let info = api
-            .repo(self.repo(self.revision()))
-            .info()
-            .map_err(|e| self.explain(&e, "the repository"))?;
-        let has = |name: &str| info.siblings.iter().any(|file| file.rfilename == name);
-        let files = api.repo(self.repo(&info.sha));
-        let config = self.get(&files, CONFIG_FILE)?;
+        let named = self.at(self.revision())?;
+        let listing = hub.listing(&named).map_err(|e| self.explain(&e, "the repository"))?;
+        let has = |name: &str| listing.files.iter().any(|file| file == name);
+        let snapshot = self.at(&listing.commit)?;
+        let get = |name: &str| hub.file(&snapshot, name).map_err(|e| self.explain(&e, name));
+        let config = get(CONFIG_FILE)?;
         for name in BESIDE_WEIGHTS.into_iter().filter(|name| has(name)) {
-            self.get(&files, name)?;
+            get(name)?;
         }
         if has(SINGLE_FILE) {
-            self.get(&files, SINGLE_FILE)?;
+            get(SINGLE_FILE)?;
         } else if has(INDEX_FILE) {
-            let index = self.get(&files, INDEX_FILE)?;
+            let index = get(INDEX_FILE)?;
             let bytes = fs::read(&index).map_err(at(&index))?;
             let mut shards = index_files(&index, &bytes)?;
             shards.sort();
             shards.dedup();
             for shard in shards {
-                self.get(&files, &shard)?;
+                get(&shard)?;
             }
         } else {
             return Err(self.failed(format!(
@@ -128,15 +112,9 @@ impl HubModel {
             )));
         }
         // What offline mode looks the revision up by.
-        cache
-            .repo(self.repo(self.revision()))
-            .create_ref(&info.sha)
-            .map_err(at(cache.path()))?;
+        let remembered = hub.remember(&named, &listing.commit);
+        remembered.map_err(|problem| self.explain(&problem, "the revision"))?;
         self.folder(config)
-    }
-
-    fn get(&self, files: &ApiRepo, name: &str) -> Result<PathBuf> {
-        files.get(name).map_err(|e| self.explain(&e, name))
     }
 
     fn folder(&self, config: PathBuf) -> Result<PathBuf> {
@@ -146,62 +124,13 @@ impl HubModel {
         }
     }
 
-    fn explain(&self, error: &ApiError, what: &str) -> ModelError {
-        let status = match error {
-            ApiError::RequestError(error) => match **error {
-                ureq::Error::StatusCode(status) => Some(status),
-                _ => None,
-            },
-            _ => None,
-        };
-        self.failed(match status {
-            Some(status @ (401 | 403)) => format!(
-                "HTTP {status} for {what}: the repository is gated, private or absent; accept its terms on its page, \
-                 and set HF_TOKEN or log in with `hf auth login`"
-            ),
-            Some(404) => format!(
-                "HTTP 404 for {what} at revision {}: check the spelling of hf:org/name@revision",
-                self.revision()
-            ),
-            _ => format!("{what}: {error}; check the network, or set HF_HUB_OFFLINE=1 to use the cache alone"),
-        })
-    }
-}
-
-/// What the environment says about the Hub, in the variables of Hugging Face's own libraries.
-struct Settings {
-    /// `HF_ENDPOINT`; absent for the Hub itself.
-    endpoint: Option<String>,
-    /// `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else in the home folder.
-    cache: Cache,
-    /// `HF_TOKEN`, else the file `HF_TOKEN_PATH`, else `token` in `HF_HOME`.
-    token: Option<String>,
-    /// `HF_HUB_OFFLINE`: use the cache alone.
-    offline: bool,
-}
-
-impl Settings {
-    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
-        let text = |name| variable(name).and_then(|value| value.into_string().ok());
-        let home = match variable("HF_HOME") {
-            Some(home) => PathBuf::from(home),
-            None => dirs::home_dir()
-                .map(|home| home.join(".cache").join("huggingface"))
-                .ok_or_else(|| ModelError::Source {
-                    spec: super::HUB_PREFIX.to_owned(),
-                    detail: "no home folder is known; set HF_HOME".to_owned(),
-                })?,
-        };
-        let token_path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
-        Ok(Self {
-            endpoint: text("HF_ENDPOINT").map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
-            cache: Cache::new(variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from)),
-            token: text("HF_TOKEN")
-                .or_else(|| fs::read_to_string(token_path).ok())
-                .map(|token| token.trim().to_owned())
-                .filter(|token| !token.is_empty()),
-            offline: text("HF_HUB_OFFLINE")
-                .is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())),
+    fn explain(&self, problem: &Problem, what: &str) -> ModelError {
+        self.failed(match problem {
+            Problem::Missing => format!("{what} at revision {}: {problem}", self.revision()),
+            Problem::Failed { .. } | Problem::Status { .. } | Problem::GaveUp { .. } => {
+                format!("{what}: {problem}; or set HF_HUB_OFFLINE=1 to use the cache alone")
+            }
+            _ => format!("{what}: {problem}"),
         })
     }
 }
