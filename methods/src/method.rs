@@ -66,6 +66,8 @@ pub enum Need {
     CalibrationText,
     /// Data to train on.
     RecoveryData,
+    /// Data to validate on.
+    ValidationData,
     /// What the training of the model left beside it: averages over its steps, its best weights.
     TrainingRun,
 }
@@ -83,6 +85,11 @@ impl Need {
                 !run.recovery.domains.is_empty(),
                 "data to train on",
                 "the run has none; add [recovery] to the experiment or --recovery to the command, with a text or an instruction set",
+            ),
+            Self::ValidationData => (
+                !run.recovery.validation.is_empty(),
+                "data to validate on, by which `keep_best` chooses",
+                "the run has none; add `validation = 100` under [recovery] or --recovery-validation 100, or leave `keep_best` out",
             ),
             Self::TrainingRun => return run.training_run(method).map(|_| ()),
         };

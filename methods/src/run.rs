@@ -236,12 +236,13 @@ impl<'a> Run<'a> {
     /// Runs one step over each window's residual stream and gives the streams after it; `tap` reads along.
     pub(crate) fn step(&mut self, step: usize, streams: &[Tensor], tap: Tap) -> Result<Vec<Tensor>> {
         let share = self.share(&self.model, step..step + 1);
-        let mut after = Vec::with_capacity(streams.len());
-        for stream in streams {
-            let run_step = |tap: Tap| self.model.run_step(step, stream, &Rows::whole(stream.dim(1)?), tap);
-            after.push(self.meter.pass(&self.model, share, tap, run_step)?);
-        }
-        Ok(after)
+        self.meter.step(&self.model, share, step, streams, tap)
+    }
+
+    /// [`Run::step`] of `decoder`, which is a version of the run's model.
+    pub(crate) fn step_of(&mut self, decoder: &Decoder, step: usize, streams: &[Tensor]) -> Result<Vec<Tensor>> {
+        let share = self.share(decoder, step..step + 1);
+        self.meter.step(decoder, share, step, streams, &mut |_, _| Ok(()))
     }
 
     /// The share of a pass through the run's model that some steps of a version of it are, in sublayers: a method may have taken
@@ -316,6 +317,23 @@ impl Meter {
         self.forward += part.forward;
         self.wall += part.wall;
         self.cpu += part.cpu;
+    }
+
+    /// Runs one step, a `share` of a pass, over each window's residual stream.
+    fn step(
+        &mut self,
+        decoder: &Decoder,
+        share: f64,
+        step: usize,
+        streams: &[Tensor],
+        tap: Tap,
+    ) -> Result<Vec<Tensor>> {
+        let mut after = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let run_step = |tap: Tap| decoder.run_step(step, stream, &Rows::whole(stream.dim(1)?), tap);
+            after.push(self.pass(decoder, share, tap, run_step)?);
+        }
+        Ok(after)
     }
 
     /// Runs `forward`, a `share` of the decoder's steps; the time in `tap` is the method's own and not the forward pass's.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use prunebench_model::Decoder;
 use prunebench_tensor::{Device, Tensor};
-use prunebench_train::{Domain, Source, TrainingRun};
+use prunebench_train::{Domain, Example, Source, TrainingRun, Validation};
 use serde_json::{Map, Value, json};
 
 use crate::fixture::{model, windows};
@@ -88,6 +88,14 @@ fn training_run(model: &Decoder, folder: &Path) -> Option<TrainingRun> {
 /// What decides the model's function: the order of its blocks, and every stored number.
 fn left(recipe: &Recipe, model: &Decoder, folder: &Path, seed: u64) -> (String, Vec<Vec<f64>>) {
     let tokens: Vec<u32> = (0..500).map(|t| (t * t * 7 + t * 5) % 64).collect();
+    let held_out = Validation {
+        name: "a".to_owned(),
+        examples: vec![Example {
+            tokens: tokens[..16].to_vec(),
+            prompt: 0,
+        }],
+        cut: false,
+    };
     let recovery = Recovery {
         domains: vec![(
             Domain {
@@ -96,7 +104,7 @@ fn left(recipe: &Recipe, model: &Decoder, folder: &Path, seed: u64) -> (String, 
             },
             1.0,
         )],
-        validation: Vec::new(),
+        validation: vec![held_out],
     };
     let (windows, mut quiet) = (windows(), |_: usize, _: usize, _: &str| {});
     let mut run = Run::new(model, &windows, seed, &mut quiet).with(recovery, training_run(model, folder));

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::{parse_strict, suggestion};
-use crate::{Error, Result, Run};
+use crate::{Error, Need, Result, Run};
 
 /// Settings of published recoveries, by name; data beside the code.
 const PRESETS: &str = include_str!("training_presets.toml");
@@ -68,6 +68,14 @@ where
     Ok((parse_strict(method, own_table)?, settings))
 }
 
+/// What a training with these settings needs from the run.
+pub(crate) fn needs(settings: &Settings) -> &'static [Need] {
+    match settings.keep_best {
+        true => &[Need::RecoveryData, Need::ValidationData],
+        false => &[Need::RecoveryData],
+    }
+}
+
 /// The keys of a configuration all of whose keys have defaults.
 fn keys<T: Serialize + Default>() -> Vec<String> {
     match json!(T::default()) {
@@ -99,8 +107,8 @@ pub(crate) fn train(
     let (domains, shares): (Vec<_>, Vec<_>) = recovery.domains.into_iter().unzip();
     let mixture = Mixture::new(domains, &shares, settings.length, seed).map_err(failed)?;
     let model = run.model.clone();
-    let mut trainer = Trainer::new(&model, trainable, settings.clone(), mixture, seed).map_err(failed)?;
-    trainer.validate_on(recovery.validation).map_err(failed)?;
+    let validation = recovery.validation;
+    let mut trainer = Trainer::new(&model, trainable, settings.clone(), mixture, validation, seed).map_err(failed)?;
     let steps = trainer.steps();
     let mut keep_zeros = keep_zeros;
     let mut callbacks: Vec<&mut dyn Callback> = keep_zeros.iter_mut().map(|keep| keep as &mut dyn Callback).collect();

@@ -4,7 +4,6 @@ use std::fs;
 
 use prunebench_methods::{Recipe, Run};
 use prunebench_model::Decoder;
-use prunebench_model::graph::Step;
 use prunebench_model::source::ModelSource;
 use prunebench_tensor::{DType, Device, Engine};
 use serde_json::Value;
@@ -23,12 +22,6 @@ fn edited(dense: &Decoder, name: &str) -> Decoder {
         "prune" => "prune-range",
         other => panic!("no method is called {other}"),
     };
-    if (method, start) == ("layer-parallel", "0") {
-        // The method leaves block 0 alone; the graph need not.
-        let mut decoder = dense.clone();
-        decoder.graph.steps.splice(0..2, [Step::ParallelSublayers(vec![0, 1])]);
-        return decoder;
-    }
     let mut quiet = |_: usize, _: usize, _: &str| {};
     let mut run = Run::new(dense, &[], 0, &mut quiet);
     let recipe = Recipe::parse(&[format!("{method}(start={start}, end={end})")]).expect("a recipe");

@@ -23,10 +23,10 @@ const MAP: [&str; 12] = [
 fn every_range_is_a_line_and_a_cell_of_a_picture_and_is_measured_once() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&MAP);
-    // Four blocks: four of one and three of two to prune, and two pairs without block 0; and the dense model.
-    ran.expect(0, &["measured 10 of 10 cells"]);
+    // Four blocks: four of one and three of two to prune, and three pairs; and the dense model.
+    ran.expect(0, &["measured 11 of 11 cells"]);
     let lines: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(lines.len(), 9);
+    assert_eq!(lines.len(), 10);
     for line in &lines {
         let ratio = line["ratio_to_dense"].as_f64().unwrap();
         assert!(ratio.is_finite() && ratio > 0.0, "{line}");
@@ -39,12 +39,12 @@ fn every_range_is_a_line_and_a_cell_of_a_picture_and_is_measured_once() {
     }
     let folder = sandbox.path("results/runs/depth-map-small-world-facts-128-1");
     let csv = fs::read_to_string(folder.join("depth-map.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 10);
+    assert_eq!(csv.lines().count(), 11);
     for method in ["prune-range", "layer-parallel"] {
         let svg = fs::read_to_string(folder.join(format!("depth-map-{method}.svg"))).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains(method), "{svg}");
     }
-    sandbox.run(&MAP).expect(0, &["measured 0 of 10 cells"]);
+    sandbox.run(&MAP).expect(0, &["measured 0 of 11 cells"]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_pretrained_model_is_evaluated_pruned_and_trained_on() {
             models = ["new"]
             engines = [{}]
             recipes = [
-                "snapshot(of=average)",
+                "snapshot(of={{average,best}})",
                 ["weight-evolution(ratio=0.5)", "finetune(steps=3, batch=2, length=32)"],
                 "lora(tokens=128, batch=2, length=32, targets=['q_proj'])",
             ]
@@ -106,7 +106,9 @@ fn a_pretrained_model_is_evaluated_pruned_and_trained_on() {
     }
 
     // Without what the training left nothing begins.
-    fs::remove_file(sandbox.path("new/trajectory.safetensors")).unwrap();
+    for file in ["trajectory.safetensors", "best.safetensors"] {
+        fs::remove_file(sandbox.path("new").join(file)).unwrap();
+    }
     sandbox.run(&["run", "b.toml"]).expect_error(
         2,
         &[

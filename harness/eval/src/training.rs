@@ -70,7 +70,7 @@ pub fn training_throughput(
         source: Source::Stream(text.collect()),
     };
     let mixture = Mixture::new(vec![domain], &[1.0], tokens, seed)?;
-    let mut trainer = Trainer::new(&decoder, trainable, settings, mixture, seed)?;
+    let mut trainer = Trainer::new(&decoder, trainable, settings, mixture, Vec::new(), seed)?;
     progress(0, total);
     let (mut seconds, mut until) = (Vec::with_capacity(total), 0.0);
     trainer.train(&mut [], &mut |entry| {

@@ -95,13 +95,15 @@ impl DataInputs {
         inputs
     }
 
-    /// Adds the hashes of the data that methods train on; `trained` is the first recipe that does.
+    /// Adds the hashes of the data that methods train on; `trained` is the first recipe that does, and `validated` the first that
+    /// can't do without validation.
     pub(crate) fn add_recovery(
         &mut self,
         experiment: &Experiment,
         catalogue: &Catalogue,
         places: &Places,
         trained: &PlacedRecipe,
+        validated: Option<&PlacedRecipe>,
         problems: &mut Collector,
     ) {
         let Some(recovery) = &experiment.recovery else {
@@ -116,6 +118,15 @@ impl DataInputs {
         };
         if let Some(problem) = recovery.problem() {
             problems.usage("recovery", problem);
+        }
+        if let Some(PlacedRecipe { place, recipe }) = validated.filter(|_| recovery.validation == 0) {
+            problems.usage(
+                place,
+                format_args!(
+                    "{recipe} chooses by the validation loss, and [recovery] keeps no sequence for validation; add validation = 100 \
+                     there, say, or leave `keep_best` out"
+                ),
+            );
         }
         match recovery.hashes(catalogue, places) {
             Ok(hashes) => self.recovery = hashes,

@@ -132,7 +132,8 @@ impl Plan {
                 let calibrated = needing(needs_calibration);
                 let mut inputs = DataInputs::texts(experiment, &catalogue, &texts, calibrated, &mut problems);
                 if let Some(trained) = needing(needs_recovery) {
-                    inputs.add_recovery(experiment, &catalogue, &texts, trained, &mut problems);
+                    let validated = needing(|recipe| recipe.needs(Need::ValidationData));
+                    inputs.add_recovery(experiment, &catalogue, &texts, trained, validated, &mut problems);
                 }
                 inputs.add_tasks(&evaluation, &catalogue, &texts, &mut problems);
                 (evaluation, inputs)

@@ -124,3 +124,24 @@ fn a_plan_without_a_cache_or_with_one_of_no_size_has_none() {
     // The dense model's cell has nothing to share.
     assert_eq!(folder(&without.sharing(Path::new("p"), 1)), [false, true]);
 }
+
+#[test]
+fn keeping_the_best_of_no_validation_is_refused_in_the_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    let planned = |validation: &str| {
+        let recipes = r#"recipes = ["lora(batch=2, length=16, steps=1, keep_best=true)"]"#;
+        let text = TEXT.replace(r#"recipes = ["shortgpt(ratio=0.25)"]"#, recipes);
+        std::fs::write(
+            &path,
+            format!("{text}\n[recovery]\ntexts = [\"world/train-sample\"]\n{validation}"),
+        )
+        .unwrap();
+        Plan::new(&Experiment::read(&path).unwrap(), None)
+    };
+    let refusal = planned("").unwrap_err().to_string();
+    for part in ["a.toml:4: ", "keep_best", "validation = 100"] {
+        assert!(refusal.contains(part), "{part}: {refusal}");
+    }
+    assert!(planned("validation = 2").is_ok());
+}

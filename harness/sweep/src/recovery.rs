@@ -31,7 +31,7 @@ pub struct Recovery {
     #[serde(default)]
     pub shares: Vec<f64>,
     /// Sequences kept for validation: the last windows of each text, and examples of each instruction set drawn once and for
-    /// all.
+    /// all, which are cut as those that are trained on.
     #[serde(default)]
     pub validation: usize,
     /// Tokens of a text's validation windows.
@@ -145,20 +145,50 @@ fn instructions_input(name: &str) -> String {
 }
 
 fn add(sequences: &mut Sequences, name: &str, share: Option<f64>, source: Source, validation: Vec<Example>) {
+    if !validation.is_empty() {
+        sequences.validation.push(Validation {
+            name: name.to_owned(),
+            examples: validation,
+            cut: matches!(source, Source::Examples(_)),
+        });
+    }
     let domain = Domain {
         name: name.to_owned(),
         source,
     };
     sequences.domains.push((domain, share.unwrap_or(1.0)));
-    if !validation.is_empty() {
-        sequences.validation.push(Validation {
-            name: name.to_owned(),
-            examples: validation,
-        });
-    }
 }
 
 /// Without a slash the split is empty, and the catalogue says which there are.
 fn parts(name: &str) -> (&str, &str) {
     name.split_once('/').unwrap_or((name, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_cut_for_validation_too_and_windows_of_a_text_are_not() {
+        let example = || Example {
+            tokens: vec![1, 2, 3],
+            prompt: 1,
+        };
+        let mut sequences = Sequences::default();
+        add(
+            &mut sequences,
+            "text",
+            None,
+            Source::Stream(vec![1; 9]),
+            vec![example()],
+        );
+        let examples = Source::Examples(vec![example()]);
+        add(&mut sequences, "instructions", None, examples, vec![example()]);
+        let cut: Vec<(&str, bool)> = sequences
+            .validation
+            .iter()
+            .map(|set| (set.name.as_str(), set.cut))
+            .collect();
+        assert_eq!(cut, [("text", false), ("instructions", true)]);
+    }
 }

@@ -93,3 +93,7 @@ fn machine_of(record: &Record) -> String {
     let gpu = there.gpu.as_ref().map_or_else(String::new, |gpu| format!(", {gpu}"));
     format!("{name} ({}, {} cores{gpu})", there.cpu, there.cores)
 }
+
+#[cfg(all(test, unix))]
+#[path = "round_tests.rs"]
+mod tests;

@@ -61,7 +61,7 @@ fn time(decoder: &Decoder, trainable: Trainable, recompute: bool, count: u64) ->
         source: Source::Stream((0..50_000u32).map(|i| i.wrapping_mul(7919) % VOCABULARY).collect()),
     };
     let data = Mixture::new(vec![text], &[1.0], TOKENS, count).expect("data");
-    let mut trainer = Trainer::new(decoder, trainable, settings, data, 0).expect("a run");
+    let mut trainer = Trainer::new(decoder, trainable, settings, data, Vec::new(), 0).expect("a run");
     let mut seconds = Vec::new();
     let trained = trainer.train(&mut [], &mut |entry| seconds.push(entry.seconds));
     trained.expect("steps");

@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
         source: Source::Examples(examples.collect()),
     };
     let mixture = Mixture::new(vec![domain], &[1.0], settings.length, 0)?;
-    let mut trainer = Trainer::new(&decoder, trainable, settings, mixture, 0)?;
+    let mut trainer = Trainer::new(&decoder, trainable, settings, mixture, Vec::new(), 0)?;
     let write = |name: &str, tensors: &[(String, Tensor)]| {
         let tensors: Vec<(String, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
         save_tensors(&tensors, &request.out.join(name))

@@ -1,12 +1,13 @@
 //! Checkpoints of a run: a folder for each, whole or not there at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use prunebench_model::checkpoint::{load_tensors, save_tensors};
 use prunebench_tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::data::{Domain, MixtureState, Source};
@@ -27,7 +28,7 @@ pub(crate) struct State {
     /// Step and loss of the best weights.
     pub(crate) best: Option<(u64, f64)>,
     /// What a run that goes on must have in common with the one that stopped.
-    pub(crate) identity: BTreeMap<String, serde_json::Value>,
+    pub(crate) identity: BTreeMap<String, Value>,
 }
 
 /// Where a run's checkpoints go, and how often. The newest is kept.
@@ -104,7 +105,7 @@ impl Checkpoints {
     /// The newest checkpoint, which must be of the same run.
     pub(crate) fn latest(
         &self,
-        identity: &BTreeMap<String, serde_json::Value>,
+        identity: &BTreeMap<String, Value>,
         device: &Device,
     ) -> Result<Option<(State, BTreeMap<String, Tensor>)>> {
         let Some(path) = self.newest() else {
@@ -117,13 +118,17 @@ impl Checkpoints {
         };
         let text = fs::read_to_string(&file).map_err(|error| unreadable(error.to_string()))?;
         let state: State = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-        for (what, wanted) in identity {
-            let found = state.identity.get(what).unwrap_or(&serde_json::Value::Null);
+        let all: BTreeSet<&String> = identity.keys().chain(state.identity.keys()).collect();
+        for what in all {
+            let (found, wanted) = (state.identity.get(what), identity.get(what));
             if found != wanted {
-                return Err(TrainError::OtherRun {
-                    path,
-                    detail: difference(what, found, wanted),
-                });
+                let detail = match found {
+                    None => format!(
+                        "the checkpoint does not say its {what}, so it is of another run or of an earlier version of this program"
+                    ),
+                    Some(found) => difference(what, found, wanted.unwrap_or(&Value::Null)),
+                };
+                return Err(TrainError::OtherRun { path, detail });
             }
         }
         Ok(Some((state, load_tensors(&path.join(TENSORS), device)?)))
@@ -131,12 +136,15 @@ impl Checkpoints {
 }
 
 /// Says what differs, down to the first key that does.
-fn difference(what: &str, found: &serde_json::Value, wanted: &serde_json::Value) -> String {
+fn difference(what: &str, found: &Value, wanted: &Value) -> String {
     if let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) {
-        let key = wanted.iter().find(|(key, value)| found.get(*key) != Some(value));
-        if let Some((key, value)) = key {
-            let found = found.get(key).unwrap_or(&serde_json::Value::Null);
-            return difference(&format!("{what}: {key}"), found, value);
+        let key = found
+            .keys()
+            .chain(wanted.keys())
+            .find(|key| found.get(*key) != wanted.get(*key));
+        if let Some(key) = key {
+            let of = |values: &Map<String, Value>| values.get(key).cloned().unwrap_or_default();
+            return difference(&format!("{what}: {key}"), &of(found), &of(wanted));
         }
     }
     match (found.to_string(), wanted.to_string()) {
@@ -164,18 +172,19 @@ fn write(folder: &Path, state: &State, tensors: &[(String, Tensor)]) -> std::res
 
 /// Adds a domain's name and tokens to a hash.
 pub(crate) fn fingerprint(domain: &Domain, hash: &mut Sha256) {
-    let mut sequence = |prompt: usize, tokens: &[u32]| {
-        hash.update((prompt as u64).to_le_bytes());
-        hash.update((tokens.len() as u64).to_le_bytes());
-        tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
-    };
     match &domain.source {
-        Source::Stream(tokens) => sequence(usize::MAX, tokens),
+        Source::Stream(tokens) => hash_sequence(hash, usize::MAX, tokens),
         Source::Examples(examples) => examples
             .iter()
-            .for_each(|example| sequence(example.prompt, &example.tokens)),
+            .for_each(|example| hash_sequence(hash, example.prompt, &example.tokens)),
     }
     hash.update(domain.name.as_bytes());
+}
+
+pub(crate) fn hash_sequence(hash: &mut Sha256, prompt: usize, tokens: &[u32]) {
+    hash.update((prompt as u64).to_le_bytes());
+    hash.update((tokens.len() as u64).to_le_bytes());
+    tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
 }
 
 pub(crate) fn hexadecimal(hash: Sha256) -> String {

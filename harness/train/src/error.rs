@@ -38,6 +38,12 @@ pub enum TrainError {
         /// The last checkpoint.
         kept: Option<PathBuf>,
     },
+    /// The best weights are wanted, and there are none.
+    #[error(
+        "`keep_best`: no validation loss was a finite number, so no weights are the best; look at the log from the first validation \
+         on, and lower the learning rate, or leave `keep_best` out"
+    )]
+    NoBest,
     /// A checkpoint could not be written.
     #[error(
         "{}: the checkpoint of step {step} could not be written ({reason}); {}free space or name another folder, then run again \

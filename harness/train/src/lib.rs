@@ -16,6 +16,7 @@ mod settings;
 mod tests;
 mod trainer;
 mod trajectory;
+mod validation;
 mod weights;
 
 pub use checkpoint::Checkpoints;
@@ -28,6 +29,7 @@ pub use lora::{Lora, Target};
 pub use run_files::TrainingRun;
 pub use schedule::{Course, Schedule};
 pub use settings::{Group, Settings};
-pub use trainer::{BestModel, Callback, Trained, Trainer, Validation};
+pub use trainer::{BestModel, Callback, Trained, Trainer};
 pub use trajectory::{Trajectory, Weighting};
+pub use validation::Validation;
 pub use weights::{Trainable, Weights};

@@ -68,7 +68,7 @@ impl TrainingRun {
         self.known(
             own,
             &path,
-            &format!("`{}` average; name it under [trajectory] weightings", weighting.name()),
+            &format!("`{}` average; name it in `trajectory`", weighting.name()),
         )
     }
 
@@ -85,7 +85,7 @@ impl TrainingRun {
         self.known(
             tensors,
             &path,
-            "weights of the lowest validation loss; give it `validate_every`",
+            "weights of the lowest validation loss; give it a [[validation]] text",
         )
     }
 

@@ -20,13 +20,14 @@ pub struct Settings {
     /// Sequences in one forward and backward pass; all of a step's if absent. The gradient is that of the whole step's mean
     /// loss, however it is divided.
     pub micro_batch: Option<usize>,
-    /// Tokens that a sequence may have. Of a stream every sequence has as many; an example is cut at its end.
+    /// Tokens that a sequence may have. Of a stream every sequence has as many; an example is cut at its end, whether it is trained
+    /// or validated on.
     pub length: usize,
     /// Short examples share a row, in which they do not see each other, instead of being padded.
     pub packed: bool,
     /// Peak learning rate; a negative one ascends.
     pub learning_rate: f64,
-    /// Steps in which the learning rate rises.
+    /// Steps in which the learning rate rises; as many as the run has at most.
     pub warmup: u64,
     /// Course of the learning rate after them.
     pub schedule: Course,
@@ -48,7 +49,7 @@ pub struct Settings {
     pub bf16: bool,
     /// Steps between validations; only at the end if absent.
     pub validate_every: Option<u64>,
-    /// End with the weights of the lowest validation loss.
+    /// End with the weights of the lowest validation loss, which a run without validation sets has not.
     pub keep_best: bool,
 }
 
@@ -150,7 +151,17 @@ impl Settings {
         if let Some(group) = self.groups.iter().find(|group| group.names.is_empty()) {
             return refuse(format!("a group names no parameter: {group:?}"));
         }
-        Ok(())
+        self.steps.map_or(Ok(()), |steps| self.check_warmup(steps))
+    }
+
+    fn check_warmup(&self, steps: u64) -> Result<()> {
+        match self.warmup <= steps {
+            true => Ok(()),
+            false => Err(TrainError::Settings(format!(
+                "`warmup` = {} steps, and the run has {steps}; {steps} at most are wanted, or a run of {} steps and more",
+                self.warmup, self.warmup
+            ))),
+        }
     }
 
     /// Learning rate and weight decay of a parameter.
@@ -190,12 +201,14 @@ impl Settings {
                 self.batch as f64 * tokens_per_sequence
             )));
         }
-        Ok(steps as u64)
+        let steps = steps as u64;
+        self.check_warmup(steps)?;
+        Ok(steps)
     }
 
     pub(crate) fn schedule(&self, steps: u64) -> Schedule {
         Schedule {
-            warmup: self.warmup.min(steps),
+            warmup: self.warmup,
             course: self.schedule,
             floor: self.floor,
             steps,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use prunebench_tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::Result;
 use crate::trainer::Callback;
@@ -99,6 +100,10 @@ impl Callback for Trajectory {
             }
         }
         Ok(())
+    }
+
+    fn configuration(&self) -> Option<(&'static str, Value)> {
+        Some(("averages", json!(self.averages.keys().collect::<Vec<_>>())))
     }
 
     fn state(&self) -> Result<Vec<(String, Tensor)>> {

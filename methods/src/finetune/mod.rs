@@ -4,7 +4,7 @@ use prunebench_train::{KeepZeros, Settings, Trainable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::training::{config, parse, train};
+use crate::training::{config, needs, parse, train};
 use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
@@ -58,6 +58,10 @@ impl Method for Finetune {
 
     fn config(&self) -> Value {
         config(&self.own, &self.settings)
+    }
+
+    fn needs(&self) -> &'static [Need] {
+        needs(&self.settings)
     }
 
     fn is_stochastic(&self) -> bool {

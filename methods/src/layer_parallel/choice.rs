@@ -6,6 +6,9 @@ use super::config_error;
 use crate::Result;
 use crate::range::Range;
 
+/// Why fewer pairs are possible where the end is searched.
+const SEARCHED: &str = ", for the search leaves block 0 out; name `end` to pair it as well";
+
 /// The range as the configuration gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -56,12 +59,16 @@ impl Choice {
             Self::Pairs { pairs, end } => (pairs, end),
             Self::Depth { depth, end } => {
                 let now = graph.steps.len();
-                // A pair takes a step away, and the first block is in none.
-                let least = now - (now.saturating_sub(1)) / 2;
+                // A pair takes a step away, and the search leaves the first block out.
+                let (paired, hint) = match end {
+                    Some(_) => (now, ""),
+                    None => (now.saturating_sub(1), SEARCHED),
+                };
+                let least = now - paired / 2;
                 if !(least..now).contains(&depth) {
                     return Err(config_error(format!(
-                        "key `depth`: {depth} steps, but the model has {now}, and pairs of all blocks but the first leave {least}; \
-                         {least} to {} is wanted",
+                        "key `depth`: {depth} steps, but the model has {now}, and pairs leave {least} at least; {least} to {} is \
+                         wanted{hint}",
                         now.saturating_sub(1)
                     )));
                 }
@@ -80,18 +87,18 @@ impl Choice {
     }
 }
 
-/// Ends of ranges of so many pairs.
+/// Ends of the ranges of so many pairs that the search tries.
 pub(super) fn ends(pairs: usize, blocks: usize) -> Result<std::ops::Range<usize>> {
     match pairs.checked_mul(2) {
         Some(paired) if paired < blocks => Ok(paired + 1..blocks + 1),
         _ => Err(config_error(format!(
-            "key `pairs`: {pairs} pairs of {blocks} blocks; the first block is in none, so at most {} are wanted",
+            "key `pairs`: {pairs} pairs of {blocks} blocks; at most {} are wanted{SEARCHED}",
             blocks.saturating_sub(1) / 2
         ))),
     }
 }
 
-/// Refuses a range that is not in pairs, or has the first block in one.
+/// Refuses a range that is not in pairs.
 fn even(range: Range) -> Result<Range> {
     let Range { start, end } = range;
     if start >= end {
@@ -103,12 +110,6 @@ fn even(range: Range) -> Result<Range> {
         return Err(config_error(format!(
             "keys `start` and `end`: {start} to {end}, the end excluded, is {} blocks, which are no pairs; move one end by one",
             end - start
-        )));
-    }
-    if start == 0 {
-        return Err(config_error(format!(
-            "key `start`: block 0 makes the residual stream out of the embedding and can't run beside another; start at 1 or \
-             later, or use two-parallel(start=0, end={end}) to see what it does"
         )));
     }
     Ok(range)

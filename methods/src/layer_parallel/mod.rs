@@ -1,15 +1,15 @@
 //! `layer-parallel`: pairs of blocks whose attentions, and then whose FFNs, run on one input.
 
 mod choice;
+mod diagnosis;
 mod norms;
 
 use prunebench_model::graph::Step;
-use prunebench_model::{Decoder, Rows};
-use prunebench_tensor::{Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::choice::{Choice, Resolved};
+use self::diagnosis::pair_errors;
 use crate::config::parse_strict;
 use crate::depth::sequential_blocks;
 use crate::range::{Range, pairs, replace_steps};
@@ -25,7 +25,6 @@ static CARD: Card = Card {
     version: 1,
     deviations: &[
         "the end of the range is searched by the loss on calibration text, where the paper is remembered to use perplexity on RedPajama",
-        "the first block is in no pair",
     ],
     readme: include_str!("README.md"),
 };
@@ -107,42 +106,6 @@ struct LayerParallel {
     choice: Choice,
 }
 
-/// For each block k and its successor, how far the pair in parallel is from the two in sequence: the mean over tokens of
-/// |y_seq − y_lp| / |y_seq − x|, L2 over the hidden size, on the calibration text.
-pub(crate) fn pair_errors(run: &mut Run, mode: fn(Vec<usize>) -> Step) -> Result<Vec<f64>> {
-    let blocks = sequential_blocks(CARD.id, &run.model.graph)?;
-    let mut streams = run.streams()?;
-    let mut errors = Vec::with_capacity(blocks.len().saturating_sub(1));
-    for first in 0..blocks.len().saturating_sub(1) {
-        let next = run.step(first, &streams, &mut |_, _| Ok(()))?;
-        let after = run.step(first + 1, &next, &mut |_, _| Ok(()))?;
-        let mut paired = run.model.clone();
-        paired.graph.steps[first] = mode(blocks[first..first + 2].to_vec());
-        let (mut sum, mut tokens) = (0.0, 0);
-        for (x, y) in streams.iter().zip(&after) {
-            let ratios = relative_errors(&paired, first, x, y)?;
-            tokens += ratios.len();
-            sum += ratios.iter().sum::<f64>();
-        }
-        errors.push(sum / tokens as f64);
-        streams = next;
-    }
-    Ok(errors)
-}
-
-/// By token, of the stream `x` `[1, T, hidden]` before the pair and `y` after the two blocks in sequence.
-fn relative_errors(paired: &Decoder, step: usize, x: &Tensor, y: &Tensor) -> Result<Vec<f64>> {
-    let parallel = no_grad(|| paired.run_step(step, x, &Rows::whole(x.dim(1)?), &mut |_, _| Ok(())))?;
-    let lengths = |tensor: &Tensor| -> Result<Vec<f64>> {
-        let hidden = tensor.dim(2)?;
-        let values = tensor.to_f64_vec()?;
-        let length = |token: &[f64]| token.iter().map(|v| v * v).sum::<f64>().sqrt();
-        Ok(values.chunks(hidden).map(length).collect())
-    };
-    let (off, moved) = (lengths(&y.sub(&parallel)?)?, lengths(&y.sub(x)?)?);
-    Ok(off.iter().zip(moved).map(|(off, moved)| off / moved).collect())
-}
-
 impl LayerParallel {
     /// The model with the range's blocks in pairs.
     fn paired(&self, run: &mut Run, range: Range) -> Result<()> {
@@ -171,18 +134,17 @@ impl LayerParallel {
             let part = (self.config.mode, self.config.norm, range.start, range.end);
             let loss = run.shared(part, |run| run.loss(&candidate))?;
             losses.insert(end.to_string(), json!(loss));
-            if best.is_none_or(|(lowest, _)| loss < lowest) {
+            // Nothing is lower than a loss that is no number.
+            if loss.is_finite() && best.is_none_or(|(lowest, _)| loss < lowest) {
                 best = Some((loss, range));
             }
             run.progress(tried + 1, ends.len(), "end of the range");
         }
-        match best {
-            Some((loss, range)) if loss.is_finite() => Ok((range, json!(losses))),
-            _ => Err(Error::Model {
-                method: CARD.id,
-                detail: "no end of the range gives a finite loss on the calibration text".to_owned(),
-            }),
-        }
+        let (_, range) = best.ok_or_else(|| Error::Model {
+            method: CARD.id,
+            detail: "no end of the range gives a finite loss on the calibration text".to_owned(),
+        })?;
+        Ok((range, json!(losses)))
     }
 }
 
@@ -211,10 +173,8 @@ impl Method for LayerParallel {
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let mut details = Map::new();
         if self.config.diagnose {
-            details.insert(
-                "pair_errors".to_owned(),
-                json!(pair_errors(run, self.config.mode.step())?),
-            );
+            let errors = pair_errors(run, self.config.norm, self.config.mode.step())?;
+            details.insert("pair_errors".to_owned(), json!(errors));
         }
         let range = match self.choice.resolve(&run.model.graph)? {
             Resolved::Range(range) => range,

@@ -3,7 +3,7 @@
 use prunebench_train::{Lora as Adapters, Settings, Trainable};
 use serde_json::Value;
 
-use crate::training::{config, parse, train};
+use crate::training::{config, needs, parse, train};
 use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
@@ -41,6 +41,10 @@ impl Method for Lora {
         config(&self.adapters, &self.settings)
     }
 
+    fn needs(&self) -> &'static [Need] {
+        needs(&self.settings)
+    }
+
     fn is_stochastic(&self) -> bool {
         true
     }
@@ -69,3 +73,6 @@ impl Method for Lora {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

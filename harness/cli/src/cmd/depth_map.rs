@@ -25,7 +25,7 @@ const DARKEST: f64 = 10.0;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Every method with `start` and `end` will do: prune-range, merge, shuffle, two-parallel, parallel-stretch, \
-average-outputs, layer-parallel (which takes pairs, and leaves block 0 alone). Each range is a cell of an experiment, in a process \
+average-outputs, layer-parallel (which takes pairs). Each range is a cell of an experiment, in a process \
 of its own; a run that was cut off goes on where it stopped when it is started again. Beside the records lie depth-map.csv, a line for each range, and \
 depth-map-METHOD.svg, starts down and ends across. Printed is the best range of each length: where to put so many blocks.
 
@@ -132,7 +132,7 @@ impl DepthMap {
             let (prunes, pairs) = (method == "prune-range", method == "layer-parallel");
             // Of one block there is nothing to rearrange.
             let shortest = if prunes { 1 } else { 2 };
-            for start in usize::from(pairs)..blocks {
+            for start in 0..blocks {
                 for end in start + shortest..=blocks {
                     let length = end - start;
                     let everything = length == blocks && prunes;

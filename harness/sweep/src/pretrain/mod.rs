@@ -103,6 +103,7 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
         validation.push(Validation {
             name: set.text.clone(),
             examples: examples.collect(),
+            cut: false,
         });
     }
     let tokens: BTreeMap<String, usize> = domains
@@ -118,8 +119,14 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
     let shares: Vec<f64> = config.domain.iter().map(|domain| domain.share).collect();
     let mixture = Mixture::new(domains, &shares, length, seed)?;
     let sets: Vec<String> = validation.iter().map(|set| set.name.clone()).collect();
-    let mut trainer = Trainer::new(&start, Trainable::All, config.training.clone(), mixture, seed)?;
-    trainer.validate_on(validation)?;
+    let mut trainer = Trainer::new(
+        &start,
+        Trainable::All,
+        config.training.clone(),
+        mixture,
+        validation,
+        seed,
+    )?;
     trainer.track_best();
     fs::create_dir_all(&work).map_err(|error| PretrainError::Folder {
         path: work.clone(),
@@ -168,7 +175,7 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
                 .collect::<Vec<_>>(),
         )?;
     }
-    if let Some(best) = best.filter(|best| best.step < trained.steps) {
+    if let Some(best) = best {
         run.save_best(&stored(&best.decoder, store)?.parameters())?;
     }
     let failed = |path: &Path| {
@@ -266,3 +273,6 @@ fn halves(tensors: Vec<(String, &Tensor)>, dtype: DType) -> Result<Vec<(String, 
     let convert = |(name, tensor): (String, &Tensor)| Ok((name, tensor.to_dtype(dtype).map_err(ModelError::from)?));
     tensors.into_iter().map(convert).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,46 @@ fn a_merged_model_has_the_outputs_of_the_unmerged_one() {
     }
 }
 
+#[test]
+fn masked_adapters_leave_zeros_zero_and_merge_to_the_same_outputs() {
+    for device in devices() {
+        let mut pruned = f32_decoder(&device);
+        let up = &mut pruned.blocks[1].ffn.as_mut().unwrap().up.weight;
+        let kept: Vec<f32> = (0..12 * 8).map(|i| f32::from(u8::from(i % 3 != 0))).collect();
+        *up = up.mul(&Tensor::from_slice(&kept, &[12, 8], &device).unwrap()).unwrap();
+        let lora = Lora {
+            dropout: 0.0,
+            ..Lora::default()
+        };
+        let after = |keep_zeros, bf16| {
+            let mut decoder = pruned.clone();
+            lora.attach(&mut decoder, 2, keep_zeros).unwrap();
+            let settings = Settings { bf16, ..settings(5) };
+            let mut outcome = trained(&decoder, Trainable::Adapters, settings, &mut []).decoder;
+            let unmerged = logits(&outcome);
+            for block in &mut outcome.blocks {
+                block.linears_mut().for_each(|(_, linear)| linear.merge().unwrap());
+            }
+            for (merged, unmerged) in logits(&outcome).iter().zip(&unmerged) {
+                assert!(
+                    (merged - unmerged).abs() < 1e-5,
+                    "{device}: {merged}, unmerged {unmerged}"
+                );
+            }
+            outcome
+        };
+        let weights = |decoder: &Decoder| values(decoder)["model.layers.1.mlp.up_proj.weight"].clone();
+        let before = weights(&pruned);
+        for bf16 in [false, true] {
+            for (before, after) in before.iter().zip(weights(&after(true, bf16))) {
+                assert_eq!(*before == 0.0, after == 0.0, "{device}");
+                assert!(after == 0.0 || after != *before, "{device}: what is no zero is trained");
+            }
+        }
+        assert!(weights(&after(false, false)).iter().all(|&x| x != 0.0), "{device}");
+    }
+}
+
 /// The bound is relative to the largest change of a weight; dropout zeroes the same elements on both.
 #[test]
 fn ten_steps_with_dropout_are_the_same_on_every_engine_to_1e_5() {

@@ -7,7 +7,7 @@ use prunebench_tensor::Tensor;
 use super::*;
 
 fn trainer<'a>(decoder: &'a Decoder, settings: Settings, folder: Option<&Path>) -> Trainer<'a> {
-    let mut trainer = Trainer::new(decoder, Trainable::All, settings, mixture(3), 5).unwrap();
+    let mut trainer = Trainer::new(decoder, Trainable::All, settings, mixture(3), Vec::new(), 5).unwrap();
     if let Some(folder) = folder {
         trainer.checkpoint_to(Checkpoints::new(folder.to_path_buf(), 1));
     }

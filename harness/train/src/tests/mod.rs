@@ -5,6 +5,7 @@ mod faults;
 mod gradients;
 mod resume;
 mod steps;
+mod validation;
 
 use std::collections::BTreeMap;
 
@@ -141,9 +142,22 @@ fn trained(
     callbacks: &mut [&mut dyn Callback],
 ) -> Trained {
     let data = mixture_of(settings.length, 3);
-    let mut trainer = Trainer::new(decoder, trainable, settings, data, 5).unwrap();
+    let mut trainer = Trainer::new(decoder, trainable, settings, data, Vec::new(), 5).unwrap();
     trainer.train(callbacks, &mut |_| {}).unwrap();
     trainer.finish().unwrap()
+}
+
+/// A validation set of sequences that are scored as they are.
+fn validated(name: &str, sequences: &[&[u32]]) -> Validation {
+    let example = |tokens: &&[u32]| Example {
+        tokens: tokens.to_vec(),
+        prompt: 0,
+    };
+    Validation {
+        name: name.to_owned(),
+        examples: sequences.iter().map(example).collect(),
+        cut: false,
+    }
 }
 
 /// Every stored parameter and adapter.

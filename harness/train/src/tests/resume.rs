@@ -57,22 +57,18 @@ struct Left {
 
 impl Case<'_> {
     fn run(&self, folder: &Path, every: u64, kill_after: Option<u64>) -> Result<Left> {
+        let sets = vec![
+            validated("text", &[&[0, 7, 4, 2]]),
+            validated("questions", &[&[6, 7, 10, 4]]),
+        ];
         let mut trainer = Trainer::new(
             self.decoder,
             self.trainable.clone(),
             self.settings.clone(),
             mixture(3),
+            sets,
             5,
         )?;
-        let set = |name: &str, tokens: [u32; 4]| Validation {
-            name: name.to_owned(),
-            examples: vec![Example {
-                tokens: tokens.to_vec(),
-                prompt: 0,
-            }],
-        };
-        let sets = vec![set("text", [0, 7, 4, 2]), set("questions", [6, 7, 10, 4])];
-        trainer.validate_on(sets)?;
         trainer.track_best();
         trainer.checkpoint_to(Checkpoints::new(folder.join("checkpoints"), every));
         let mut trajectory = Trajectory::new(&[Weighting::Linear, Weighting::Sqrt]);
@@ -182,7 +178,7 @@ fn without_a_checkpoint_a_run_starts_afresh() {
     let device = devices().next().unwrap();
     let decoder = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
-    let mut trainer = Trainer::new(&decoder, Trainable::All, settings(2), mixture(0), 0).unwrap();
+    let mut trainer = Trainer::new(&decoder, Trainable::All, settings(2), mixture(0), Vec::new(), 0).unwrap();
     assert!(!trainer.resume(&mut []).unwrap());
     trainer.checkpoint_to(Checkpoints::new(folder.path().join("none"), 1));
     assert!(!trainer.resume(&mut []).unwrap());
@@ -191,7 +187,7 @@ fn without_a_checkpoint_a_run_starts_afresh() {
 
 /// A run of some steps with a checkpoint after each, in a folder.
 fn trainer<'a>(decoder: &'a Decoder, folder: &Path) -> Trainer<'a> {
-    let mut trainer = Trainer::new(decoder, Trainable::All, settings(4), mixture(3), 5).unwrap();
+    let mut trainer = Trainer::new(decoder, Trainable::All, settings(4), mixture(3), Vec::new(), 5).unwrap();
     trainer.checkpoint_to(Checkpoints::new(folder.to_path_buf(), 1));
     trainer
 }
@@ -204,7 +200,7 @@ fn a_checkpoint_of_another_run_is_refused_with_what_differs() {
     trainer(&model, folder.path()).train(&mut [], &mut |_| {}).unwrap();
 
     let refusal = |decoder: &Decoder, trainable, settings, mixture, seed| {
-        let mut trainer = Trainer::new(decoder, trainable, settings, mixture, seed).unwrap();
+        let mut trainer = Trainer::new(decoder, trainable, settings, mixture, Vec::new(), seed).unwrap();
         trainer.checkpoint_to(Checkpoints::new(folder.path().to_path_buf(), 1));
         let error = trainer.resume(&mut []).unwrap_err();
         assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
@@ -247,6 +243,104 @@ fn a_checkpoint_of_another_run_is_refused_with_what_differs() {
     let mut same = trainer(&model, folder.path());
     assert!(same.resume(&mut []).unwrap());
     assert_eq!(same.step(), 3);
+}
+
+/// A run like the others with these shares of the domains, validation sets and averages.
+struct Configured<'a> {
+    decoder: &'a Decoder,
+    shares: [f64; 2],
+    sets: Vec<Validation>,
+    averages: Option<Vec<Weighting>>,
+}
+
+impl Configured<'_> {
+    fn resume_in(&self, folder: &Path, train: bool) -> Result<bool> {
+        let mut data = mixture(3);
+        data.set_proportions(&self.shares)?;
+        let mut trainer = Trainer::new(self.decoder, Trainable::All, settings(4), data, self.sets.clone(), 5)?;
+        trainer.checkpoint_to(Checkpoints::new(folder.to_path_buf(), 1));
+        let mut trajectory = self.averages.as_deref().map(Trajectory::new);
+        let mut balance = Balance;
+        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut balance];
+        callbacks.extend(trajectory.iter_mut().map(|trajectory| trajectory as &mut dyn Callback));
+        let resumed = trainer.resume(&mut callbacks)?;
+        if train {
+            trainer.train(&mut callbacks, &mut |_| {})?;
+        }
+        Ok(resumed)
+    }
+}
+
+#[test]
+fn a_checkpoint_of_other_shares_averages_or_validation_sets_is_refused_with_what_differs() {
+    let device = devices().next().unwrap();
+    let decoder = f32_decoder(&device);
+    let folder = tempfile::tempdir().unwrap();
+    let sets = || {
+        vec![
+            validated("text", &[&[0, 7, 4, 2]]),
+            validated("questions", &[&[6, 7, 10, 4]]),
+        ]
+    };
+    let configured = || Configured {
+        decoder: &decoder,
+        shares: [0.5, 0.5],
+        sets: sets(),
+        averages: Some(vec![Weighting::Linear]),
+    };
+    // The balance moves the shares as the run goes on.
+    configured().resume_in(folder.path(), true).unwrap();
+    let refusal = |other: Configured| {
+        let error = other.resume_in(folder.path(), false).unwrap_err();
+        assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
+        error.to_string()
+    };
+    let mut other = configured();
+    other.shares = [0.75, 0.25];
+    let text = refusal(other);
+    assert!(text.contains("shares: [0.5,0.5], now [0.75,0.25]"), "{text}");
+    for (averages, now) in [
+        (Some(vec![Weighting::Linear, Weighting::Sqrt]), r#"["linear","sqrt"]"#),
+        (Some(vec![]), "[]"),
+        (None, "null"),
+    ] {
+        let mut other = configured();
+        other.averages = averages;
+        let text = refusal(other);
+        assert!(text.contains(&format!("averages: [\"linear\"], now {now}")), "{text}");
+    }
+    let more = [sets(), vec![validated("poems", &[&[1, 2]])]].concat();
+    let changed = vec![validated("text", &[&[0, 7, 4, 3]]), sets().remove(1)];
+    for (sets, name) in [(more, "poems"), (changed, "text"), (sets()[..1].to_vec(), "questions")] {
+        let mut other = configured();
+        other.sets = sets;
+        let text = refusal(other);
+        assert!(text.contains(&format!("validation: {name}: ")), "{text}");
+    }
+    let mut same = configured();
+    same.shares = [2.0, 2.0];
+    assert!(same.resume_in(folder.path(), false).unwrap());
+}
+
+#[test]
+fn a_checkpoint_that_does_not_say_what_it_was_made_with_is_refused() {
+    let device = devices().next().unwrap();
+    let decoder = f32_decoder(&device);
+    let folder = tempfile::tempdir().unwrap();
+    trainer(&decoder, folder.path()).train(&mut [], &mut |_| {}).unwrap();
+    let file = folder.path().join("step-00000003/state.json");
+    let mut state: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    for key in ["shares", "validation"] {
+        assert!(state["identity"].as_object_mut().unwrap().remove(key).is_some());
+    }
+    std::fs::write(&file, state.to_string()).unwrap();
+    let text = trainer(&decoder, folder.path())
+        .resume(&mut [])
+        .unwrap_err()
+        .to_string();
+    for part in ["does not say its shares", "earlier version", "start afresh"] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 #[test]

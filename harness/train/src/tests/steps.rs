@@ -41,7 +41,7 @@ fn the_parameters_that_are_not_named_stay_as_they_are() {
 fn names_that_no_parameter_has_are_refused() {
     let decoder = f32_decoder(&devices().next().unwrap());
     let refusal = |trainable| {
-        Trainer::new(&decoder, trainable, settings(1), mixture(0), 0)
+        Trainer::new(&decoder, trainable, settings(1), mixture(0), Vec::new(), 0)
             .err()
             .unwrap()
             .to_string()
@@ -99,7 +99,7 @@ fn a_positive_rate_lowers_the_loss_and_a_negative_one_raises_it() {
             };
             let mut data = mixture(0);
             data.set_proportions(&[0.0, 1.0]).unwrap();
-            let mut trainer = Trainer::new(&decoder, Trainable::All, settings, data, 0).unwrap();
+            let mut trainer = Trainer::new(&decoder, Trainable::All, settings, data, Vec::new(), 0).unwrap();
             let mut losses = Vec::new();
             trainer.train(&mut [], &mut |entry| losses.push(entry.loss)).unwrap();
             losses
@@ -302,87 +302,6 @@ fn streamed_averages_equal_their_closed_forms() {
     }
 }
 
-fn validation() -> Vec<Validation> {
-    let example = |tokens: &[u32]| Example {
-        tokens: tokens.to_vec(),
-        prompt: 0,
-    };
-    vec![
-        Validation {
-            name: "first".to_owned(),
-            examples: vec![example(&[1, 2, 3]), example(&[5]), example(&[4, 4, 9, 0])],
-        },
-        Validation {
-            name: "second".to_owned(),
-            examples: vec![example(&[7, 7])],
-        },
-    ]
-}
-
-#[test]
-fn the_best_weights_are_those_of_the_lowest_validation_loss() {
-    for device in devices() {
-        let decoder = f32_decoder(&device);
-        // Ascent: the first validation is the best.
-        let ascent = |steps, keep_best| Settings {
-            learning_rate: -1e-2,
-            validate_every: Some(1),
-            micro_batch: Some(1),
-            keep_best,
-            ..settings(steps)
-        };
-        let run = |settings: Settings, track: bool| {
-            let mut trainer = Trainer::new(&decoder, Trainable::All, settings, mixture(3), 5).unwrap();
-            trainer.validate_on(validation()).unwrap();
-            if track {
-                trainer.track_best();
-            }
-            let mut losses = Vec::new();
-            trainer
-                .train(&mut [], &mut |entry| losses.push(entry.validation.clone()))
-                .unwrap();
-            (trainer.finish().unwrap(), losses)
-        };
-        let (first, _) = run(ascent(1, false), false);
-        assert!(first.best.is_none());
-        let (kept, losses) = run(ascent(4, true), false);
-        assert_eq!(values(&kept.decoder), values(&first.decoder), "{device}");
-        let best = kept.best.unwrap();
-        assert_eq!(best.step, 1);
-        // Five predictions in the first set, one in the second.
-        assert_eq!(losses.len(), 4);
-        let mean = (losses[0][0].1 * 5.0 + losses[0][1].1) / 6.0;
-        assert!(
-            (best.loss - mean).abs() < 1e-12,
-            "{device}: {}, wanted {mean}",
-            best.loss
-        );
-        let (last, _) = run(ascent(4, false), true);
-        assert_eq!(values(&last.best.unwrap().decoder), values(&first.decoder), "{device}");
-        assert_ne!(values(&last.decoder), values(&first.decoder), "{device}");
-    }
-}
-
-#[test]
-fn validation_that_predicts_nothing_or_exceeds_the_context_is_refused() {
-    let decoder = f32_decoder(&devices().next().unwrap());
-    let refusal = |tokens: Vec<u32>| {
-        let mut trainer = Trainer::new(&decoder, Trainable::All, settings(1), mixture(0), 0).unwrap();
-        let examples = vec![Example { tokens, prompt: 0 }];
-        let name = "poems".to_owned();
-        trainer
-            .validate_on(vec![Validation { name, examples }])
-            .unwrap_err()
-            .to_string()
-    };
-    assert!(refusal(vec![1]).contains("`poems` predicts nothing"));
-    assert!(
-        refusal(vec![1; 34]).contains("`poems` has a sequence of 33 tokens"),
-        "{}",
-        refusal(vec![1; 34])
-    );
-}
-
 #[test]
 fn a_sequence_longer_than_the_context_is_refused() {
     let decoder = f32_decoder(&devices().next().unwrap());
@@ -391,7 +310,7 @@ fn a_sequence_longer_than_the_context_is_refused() {
         ..settings(1)
     };
     let refusal = |settings, mixture| {
-        Trainer::new(&decoder, Trainable::All, settings, mixture, 0)
+        Trainer::new(&decoder, Trainable::All, settings, mixture, Vec::new(), 0)
             .err()
             .unwrap()
             .to_string()

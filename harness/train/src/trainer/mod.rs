@@ -1,17 +1,20 @@
 //! The training loop.
 
+mod resume;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use prunebench_model::Decoder;
 use prunebench_tensor::Tensor;
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
-use crate::checkpoint::{Checkpoints, State};
+use crate::checkpoint::Checkpoints;
 use crate::data::{Batch, Example, Mixture};
-use crate::gradient::{Gradients, Loss, Tracked, loss};
+use crate::gradient::{Gradients, Loss, Tracked};
 use crate::log::{Entry, Log};
 use crate::optimiser::Optimiser;
+use crate::validation::{Validation, mean};
 use crate::weights::{Trainable, Weights, mix};
 use crate::{Result, Settings, TrainError};
 
@@ -32,6 +35,11 @@ pub trait Callback {
         Ok(())
     }
 
+    /// What it was configured with, under a name for messages: a run goes on only from a checkpoint that was made with the same.
+    fn configuration(&self) -> Option<(&'static str, Value)> {
+        None
+    }
+
     /// What to put into a checkpoint.
     fn state(&self) -> Result<Vec<(String, Tensor)>> {
         Ok(Vec::new())
@@ -44,21 +52,14 @@ pub trait Callback {
     }
 }
 
-/// Sequences that are never trained on.
-#[derive(Clone, Debug)]
-pub struct Validation {
-    /// Domain.
-    pub name: String,
-    /// Its sequences, scored as they are.
-    pub examples: Vec<Example>,
-}
-
 /// A training run.
 pub struct Trainer<'a> {
     original: &'a Decoder,
     trainable: Trainable,
     settings: Settings,
     mixture: Mixture,
+    /// Of the mixture before any callback changed them.
+    shares: Vec<f64>,
     seed: u64,
     steps: u64,
     weights: Weights,
@@ -108,18 +109,27 @@ pub struct BestModel {
 }
 
 impl<'a> Trainer<'a> {
-    /// A run that has not begun.
+    /// A run that has not begun, with the sets on which it validates at the intervals of the settings and at the end.
     ///
     /// # Errors
-    /// Settings that make no run, sequences beyond the model's context, or nothing to train.
+    /// Settings that make no run, sequences beyond the model's context, nothing to train, a validation set without a prediction,
+    /// or none where the settings want the best of them.
     pub fn new(
         decoder: &'a Decoder,
         trainable: Trainable,
         settings: Settings,
         mixture: Mixture,
+        validation: Vec<Validation>,
         seed: u64,
     ) -> Result<Self> {
         settings.validate()?;
+        if settings.keep_best && validation.is_empty() {
+            return Err(TrainError::Settings(
+                "`keep_best` chooses by the validation loss, and there is no validation set; give `validation` under [recovery], a \
+                 [[validation]] text in a pretraining file, or leave `keep_best` out"
+                    .to_owned(),
+            ));
+        }
         let context = decoder.graph.max_position_embeddings;
         if settings.length > context {
             return Err(TrainError::Settings(format!(
@@ -135,6 +145,8 @@ impl<'a> Trainer<'a> {
             )));
         }
         let steps = settings.run_length(mixture.tokens_per_sequence(), mixture.examples())?;
+        let prepared = |set: Validation| set.prepared(settings.length, context);
+        let validation = validation.into_iter().map(prepared).collect::<Result<_>>()?;
         let weights = Weights::new(decoder, &trainable, settings.bf16)?;
         Ok(Self {
             optimiser: Optimiser::new(&weights)?,
@@ -142,11 +154,12 @@ impl<'a> Trainer<'a> {
             track_best: settings.keep_best,
             trainable,
             settings,
+            shares: mixture.proportions().to_vec(),
             mixture,
             seed,
             steps,
             weights,
-            validation: Vec::new(),
+            validation,
             best: None,
             step: 0,
             tokens: 0,
@@ -155,39 +168,6 @@ impl<'a> Trainer<'a> {
             log: None,
             checkpoints: None,
         })
-    }
-
-    /// Validates on these sets at the intervals of the settings and at the end.
-    ///
-    /// # Errors
-    /// [`TrainError::Data`] for a set without a prediction, or with a sequence beyond the model's context.
-    pub fn validate_on(&mut self, sets: Vec<Validation>) -> Result<()> {
-        let context = self.original.graph.max_position_embeddings;
-        for set in &sets {
-            let read = set
-                .examples
-                .iter()
-                .map(|example| example.tokens.len().saturating_sub(1))
-                .max();
-            if let Some(read) = read.filter(|&read| read > context) {
-                return Err(TrainError::Data(format!(
-                    "validation set `{}` has a sequence of {read} tokens, beyond the model's context of {context}; cut it",
-                    set.name
-                )));
-            }
-            if !set
-                .examples
-                .iter()
-                .any(|example| example.prompt.max(1) < example.tokens.len())
-            {
-                return Err(TrainError::Data(format!(
-                    "validation set `{}` predicts nothing; give it text",
-                    set.name
-                )));
-            }
-        }
-        self.validation = sets;
-        Ok(())
     }
 
     /// Keeps the weights of the lowest validation loss beside the last ones.
@@ -213,74 +193,6 @@ impl<'a> Trainer<'a> {
     /// Steps done.
     pub fn step(&self) -> u64 {
         self.step
-    }
-
-    /// Goes on from the last checkpoint, if there is one: weights, moments, the position in the data and every draw are those
-    /// that the run had there.
-    ///
-    /// # Errors
-    /// [`TrainError::OtherRun`] for a checkpoint of another model, other settings, data or seed.
-    pub fn resume(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<bool> {
-        let Some(checkpoints) = &self.checkpoints else {
-            return Ok(false);
-        };
-        let Some((state, tensors)) = checkpoints.latest(&self.identity()?, &self.original.device())? else {
-            return Ok(false);
-        };
-        let part = |prefix: &str| -> BTreeMap<String, Tensor> {
-            let strip =
-                |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
-            tensors.iter().filter_map(strip).collect()
-        };
-        self.weights.set(&part("weight."))?;
-        for (name, moment) in self.optimiser.tensors() {
-            let saved = tensors.get(&name).ok_or_else(|| TrainError::File {
-                path: checkpoints.folder().to_path_buf(),
-                detail: format!("the checkpoint lacks `{name}`"),
-            })?;
-            moment.write_slice(0, 0, saved)?;
-        }
-        for (index, callback) in callbacks.iter_mut().enumerate() {
-            callback.restore(part(&format!("callback.{index}.")))?;
-        }
-        self.best = state.best.map(|(step, loss)| Best {
-            step,
-            loss,
-            values: part("best."),
-        });
-        self.mixture.restore(state.mixture)?;
-        (self.step, self.tokens, self.seconds) = (state.step, state.tokens, state.seconds);
-        Ok(true)
-    }
-
-    /// What a checkpoint must agree on, each with its name.
-    fn identity(&self) -> Result<BTreeMap<String, serde_json::Value>> {
-        // Sums tell weights apart at a fraction of a hash's cost, which every checkpoint would bear.
-        let mut weights = Sha256::new();
-        for (_, tensor) in self.original.parameters() {
-            weights.update(tensor.square_sum()?.to_le_bytes());
-        }
-        let mut data = Sha256::new();
-        for domain in self.mixture.domains() {
-            crate::checkpoint::fingerprint(domain, &mut data);
-        }
-        Ok(BTreeMap::from([
-            ("model".to_owned(), serde_json::json!(self.original.graph)),
-            (
-                "weights".to_owned(),
-                serde_json::json!(crate::checkpoint::hexadecimal(weights)),
-            ),
-            (
-                "trained parameters".to_owned(),
-                serde_json::json!(self.weights.masters().keys().collect::<Vec<_>>()),
-            ),
-            ("settings".to_owned(), serde_json::json!(self.settings)),
-            ("seed".to_owned(), serde_json::json!(self.seed)),
-            (
-                "data".to_owned(),
-                serde_json::json!(crate::checkpoint::hexadecimal(data)),
-            ),
-        ]))
     }
 
     /// Trains to the last step. `observe` hears of each step.
@@ -396,32 +308,22 @@ impl<'a> Trainer<'a> {
         Ok((total, gradients, tokens))
     }
 
-    /// Scores the validation sets, and remembers the weights if they are the best so far.
+    /// Scores the validation sets, and remembers the weights if no finite loss was lower so far.
     fn validate(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<Vec<(String, f64)>> {
-        let view = self.weights.view()?;
-        let rows = self.settings.micro_batch.unwrap_or(self.settings.batch);
-        let mut losses = Vec::with_capacity(self.validation.len());
-        for set in &self.validation {
-            let mut sum = Loss::default();
-            for part in set.examples.chunks(rows) {
-                let batch = Batch::new(part, false);
-                if batch.targets.is_empty() {
-                    continue;
-                }
-                let part = loss(&view, &batch)?;
-                sum.sum += part.sum;
-                sum.predictions += part.predictions;
-            }
-            losses.push((set.name.clone(), sum));
-        }
-        if losses.is_empty() {
+        if self.validation.is_empty() {
             return Ok(Vec::new());
         }
+        let view = self.weights.view()?;
+        let rows = self.settings.micro_batch.unwrap_or(self.settings.batch);
+        let loss = |set: &Validation| Ok((set.name.clone(), set.loss(&view, rows)?));
+        let losses: Vec<(String, Loss)> = self.validation.iter().map(loss).collect::<Result<_>>()?;
         for callback in callbacks.iter_mut() {
             callback.validated(&losses, &mut self.mixture)?;
         }
         let mean = mean(&losses);
-        if self.track_best && self.best.as_ref().is_none_or(|best| mean < best.loss) {
+        // Nothing is lower than a loss that is no number.
+        let is_best = mean.is_finite() && self.best.as_ref().is_none_or(|best| mean < best.loss);
+        if self.track_best && is_best {
             self.best = Some(Best {
                 step: self.step,
                 loss: mean,
@@ -431,41 +333,10 @@ impl<'a> Trainer<'a> {
         Ok(losses.into_iter().map(|(name, loss)| (name, loss.mean())).collect())
     }
 
-    fn save(&self, callbacks: &[&mut dyn Callback]) -> Result<()> {
-        let Some(checkpoints) = &self.checkpoints else {
-            return Ok(());
-        };
-        let state = State {
-            step: self.step,
-            tokens: self.tokens,
-            seconds: self.seconds,
-            mixture: self.mixture.state().clone(),
-            best: self.best.as_ref().map(|best| (best.step, best.loss)),
-            identity: self.identity()?,
-        };
-        let mut tensors: Vec<(String, Tensor)> = Vec::new();
-        let named = |prefix: &str, (name, tensor): (&String, &Tensor)| (format!("{prefix}{name}"), tensor.clone());
-        tensors.extend(self.weights.masters().iter().map(|entry| named("weight.", entry)));
-        tensors.extend(
-            self.optimiser
-                .tensors()
-                .into_iter()
-                .map(|(name, tensor)| (name, tensor.clone())),
-        );
-        tensors.extend(
-            self.best
-                .iter()
-                .flat_map(|best| &best.values)
-                .map(|entry| named("best.", entry)),
-        );
-        for (index, callback) in callbacks.iter().enumerate() {
-            let own = callback.state()?.into_iter();
-            tensors.extend(own.map(|(name, tensor)| (format!("callback.{index}.{name}"), tensor)));
-        }
-        checkpoints.save(&state, &tensors)
-    }
-
     /// The trained model.
+    ///
+    /// # Errors
+    /// [`TrainError::NoBest`] if the settings want the best weights, and no validation loss was finite.
     pub fn finish(self) -> Result<Trained> {
         let last = self.last.clone();
         let (steps, tokens) = (self.step, self.tokens);
@@ -485,6 +356,7 @@ impl<'a> Trainer<'a> {
         };
         let decoder = match &best {
             Some(best) if self.settings.keep_best => best.decoder.clone(),
+            None if self.settings.keep_best => return Err(TrainError::NoBest),
             _ => self.weights.finish(self.original)?,
         };
         Ok(Trained {
@@ -496,13 +368,4 @@ impl<'a> Trainer<'a> {
             last,
         })
     }
-}
-
-/// Nats per prediction of all sets together.
-fn mean(losses: &[(String, Loss)]) -> f64 {
-    let sum = losses.iter().fold(Loss::default(), |sum, (_, loss)| Loss {
-        sum: sum.sum + loss.sum,
-        predictions: sum.predictions + loss.predictions,
-    });
-    sum.mean()
 }
