@@ -8,7 +8,7 @@ use prunebench_results::{GpuMemoryOf, MODEL_INPUT, PerplexityResult, Record};
 use crate::{
     comparison::{Comparison, method, place},
     quantity::Subject,
-    statistics::{COVERAGE, FEWEST_WINDOWS, RESAMPLES},
+    statistics::COVERAGE,
     table::grouped,
     task_notes,
 };
@@ -110,10 +110,9 @@ fn ratio(comparison: &Comparison) -> Vec<String> {
     let baseline = comparison.baseline.join(" + ");
     let mut notes = vec![format!(
         "Ratio to {baseline}: perplexity over that of {baseline} on the same engine, device and \
-         dtype; {:.0} % interval by a paired bootstrap over the same windows ({} resamples, taken \
-         as independent; none below {FEWEST_WINDOWS} windows).",
+         dtype, of several seeds the geometric mean of theirs; {:.0} % interval by Student's t on the differences of the same \
+         windows' losses (taken as independent), of several seeds over seeds too.",
         100.0 * COVERAGE,
-        grouped(RESAMPLES as u64),
     )];
     let alone = distinct(comparison, |record| {
         comparison.baseline_of(record).is_none().then(|| place(record))

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use prunebench_reports::{Comparison, ComparisonError, Table};
@@ -73,8 +73,7 @@ pub enum TablesError {
 
 impl Tables {
     /// Compares the records of each model and setting in a results folder with the baseline's, and writes the files, each
-    /// whole or not at all. Thousands of intervals take minutes, so tables of the same records by the same program are only
-    /// read.
+    /// whole or not at all. Tables of the same records by the same program are only read.
     ///
     /// # Errors
     /// A folder that no run made; records that can't be read or may not stand side by side, or none; files that can't be
@@ -92,7 +91,7 @@ impl Tables {
         let (tables, contents) = make(ordered_records(folder)?)?;
         let write = |name: &str, content: &[u8]| {
             let path = folder.join(name);
-            write_whole(folder, &path, content).map_err(|source| TablesError::Write { path, source })
+            prunebench_files::write(&path, content).map_err(|source| TablesError::Write { path, source })
         };
         let mut files = Vec::new();
         for (name, content) in &contents {
@@ -218,24 +217,8 @@ pub fn write_depth_plot(records: &[Record], families: &[String], folder: &Path) 
     let plot = Comparison::new(records, &baseline)?.depth_plot(families);
     let svg = plot.and_then(|plot| plot.to_svg()).map_err(TablesError::Plot)?;
     let path = folder.join("depth.svg");
-    match write_whole(folder, &path, svg.as_bytes()) {
+    match prunebench_files::write(&path, svg.as_bytes()) {
         Ok(()) => Ok(path),
         Err(source) => Err(TablesError::Write { path, source }),
     }
-}
-
-/// Writes a file of `folder` whole or not at all.
-///
-/// # Errors
-/// If the folder or the disk doesn't take it.
-pub fn write_whole(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private by default, and a table is for everyone whom the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -413,8 +413,12 @@ fn judge_test(claim: &Definition, test: &Test, wanted: &BTreeMap<[String; 4], By
     }
     if tested.is_empty() {
         let nothing = || {
-            let models = claim.models.join(" or ").replace('*', "any model");
-            vec![format!("no record of {models} with {}", claim.metric)]
+            let models = claim.models.iter().map(|model| match model.as_str() {
+                "*" => "any model",
+                pattern => pattern,
+            });
+            let models: Vec<&str> = models.collect();
+            vec![format!("no record of {} with {}", models.join(" or "), claim.metric)]
         };
         tested.push(Tested {
             verdict: Verdict::NotRun,

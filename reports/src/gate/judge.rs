@@ -6,9 +6,9 @@ use prunebench_results::{Cell, CellKey, Status};
 use serde::Serialize;
 
 use super::GateError;
-use super::change::{Change, NoChange, Scale};
 use super::rules::{Rule, Rules};
 use super::snapshot::{Observed, Origin, Snapshot};
+use crate::paired::{NoChange, PairedDifference, Scale};
 use crate::statistics::{Interval, holm};
 
 /// The probability with which the smallest effects that are reported would have been found.
@@ -31,7 +31,8 @@ pub enum Verdict {
 /// Everything that a gate found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The worst of the single ones that were judged; `inconclusive` if none was, and never `not_judged`.
+    /// `regression` if there are failures, else the worst of the single ones that were judged, else `inconclusive`; never
+    /// `not_judged`.
     pub verdict: Verdict,
     /// Why nothing was judged, though no cell is missing or failed; absent if something was.
     pub nothing_judged: Option<String>,
@@ -76,14 +77,14 @@ pub struct Finding {
     /// How much worse it might get, in units of `scale`.
     pub margin: f64,
     /// What came out of the comparison; absent if it was not judged.
-    pub change: Option<Measured>,
+    pub change: Option<Compared>,
     /// The keys of the records that it rests on, of the baseline and of the store.
     pub records: Vec<[CellKey; 2]>,
 }
 
 /// The numbers of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measured {
+pub struct Compared {
     /// What `difference`, `interval` and `smallest` are in.
     pub scale: Scale,
     /// The baseline's value.
@@ -126,7 +127,7 @@ pub struct FamilySize {
 ///
 /// A number is a regression if its loss is beyond the margin and its difference is significant after Holm's correction
 /// within its family; of a number without noise, if its loss is beyond the margin. It is inconclusive if it is neither a
-/// regression nor significantly better, and its loss, the worse end of [`Measured::interval`] or [`Measured::smallest`] is
+/// regression nor significantly better, and its loss, the worse end of [`Compared::interval`] or [`Compared::smallest`] is
 /// beyond the margin. What is the same to the last digit is ok, however little it is. Where nothing was judged, the whole is
 /// inconclusive.
 ///
@@ -192,7 +193,7 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
         return Err(unused(rule, baseline));
     }
 
-    let mut judged: Vec<(Finding, &Rule, Option<Change>)> = Vec::new();
+    let mut judged: Vec<(Finding, &Rule, Option<PairedDifference>)> = Vec::new();
     for pairs in &groups {
         let Some((first, _)) = pairs.first() else { continue };
         for metric in first.series.keys() {
@@ -213,7 +214,7 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
                     .map(|(before, after)| [before.key.clone(), after.key.clone()])
                     .collect(),
             };
-            match Change::of(metric, pairs) {
+            match PairedDifference::of(metric, pairs) {
                 Ok(change) => judged.push((finding, rule, Some(change))),
                 Err(NoChange::NotJudged(reason)) => {
                     finding.reason = reason;
@@ -292,7 +293,7 @@ fn unused(rule: &Rule, baseline: &Snapshot) -> GateError {
 }
 
 /// Corrects the p-values of each family, and fills in what came out.
-fn correct(judged: &mut [(Finding, &Rule, Option<Change>)], rules: &Rules) -> Vec<FamilySize> {
+fn correct(judged: &mut [(Finding, &Rule, Option<PairedDifference>)], rules: &Rules) -> Vec<FamilySize> {
     let mut members: BTreeMap<&str, Vec<usize>> = rules.family.keys().map(|name| (name.as_str(), Vec::new())).collect();
     for (place, (_, rule, change)) in judged.iter().enumerate() {
         if change.as_ref().is_some_and(|change| change.test.is_some()) {
@@ -322,7 +323,7 @@ fn correct(judged: &mut [(Finding, &Rule, Option<Change>)], rules: &Rules) -> Ve
             let (verdict, reason, smallest) = decide(change, rule, family, p_adjusted);
             finding.verdict = verdict;
             finding.reason = reason;
-            finding.change = Some(Measured {
+            finding.change = Some(Compared {
                 scale: change.scale,
                 before: change.before,
                 after: change.after,
@@ -341,7 +342,12 @@ fn correct(judged: &mut [(Finding, &Rule, Option<Change>)], rules: &Rules) -> Ve
     families
 }
 
-fn decide(change: &Change, rule: &Rule, family: &FamilySize, p: Option<f64>) -> (Verdict, String, Option<f64>) {
+fn decide(
+    change: &PairedDifference,
+    rule: &Rule,
+    family: &FamilySize,
+    p: Option<f64>,
+) -> (Verdict, String, Option<f64>) {
     let loss = rule.direction.loss(change.difference);
     let beyond = loss > rule.margin;
     let size = |value: f64| match change.scale {

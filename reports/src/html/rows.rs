@@ -12,7 +12,8 @@ use super::{
     measure::{Measure, NONZERO, STORED, plain_measure},
 };
 use crate::dense;
-use crate::gate::{Change, Observed, Series, plain};
+use crate::gate::{Observed, Series};
+use crate::paired::{PairedDifference, alone};
 use crate::quantity::Better;
 use crate::statistics::Interval;
 
@@ -169,15 +170,7 @@ impl Group {
             };
             return Some((number, measure(unit, better, false, None)));
         };
-        let (value, interval) = plain(&series)?;
-        // Of answers that are all alike nothing is known of how they might vary, and no share is beyond all.
-        let interval = interval.filter(|ends| ends.low < ends.high).map(|ends| match first {
-            Series::Answers { .. } => Interval {
-                low: ends.low.max(0.0),
-                high: ends.high.min(1.0),
-            },
-            _ => ends,
-        });
+        let (value, interval) = alone(&series)?;
         let change = self.change(name, dense);
         let scale = change.as_ref().map(|change| change.scale);
         let ends = |interval: Option<Interval>| interval.map(|ends| [short(ends.low), short(ends.high)]);
@@ -208,20 +201,15 @@ impl Group {
     }
 
     /// The change against the dense model, each seed with its own, or with the first where the dense model has no such seed.
-    fn change(&self, name: &str, dense: &[&Observed]) -> Option<Change> {
-        let has = |cell: &&Observed| {
-            matches!(
-                cell.series.get(name),
-                Some(Series::Losses { .. } | Series::Answers { .. })
-            )
-        };
-        let dense: Vec<&Observed> = dense.iter().copied().filter(has).collect();
-        let pairs = self.cells.iter().filter(has).filter_map(|cell| {
-            let same_seed = dense.iter().find(|other| other.cell.seed == cell.cell.seed);
-            Some((*same_seed.or_else(|| dense.first())?, cell))
-        });
-        Change::of_numbers(name, &pairs.collect::<Vec<_>>()).ok()
+    fn change(&self, name: &str, dense: &[&Observed]) -> Option<PairedDifference> {
+        let dense: Vec<(u64, &Series)> = dense.iter().filter_map(|cell| of_seed(cell, name)).collect();
+        let own: Vec<(u64, &Series)> = self.cells.iter().filter_map(|cell| of_seed(cell, name)).collect();
+        PairedDifference::of_seeds(&dense, &own).ok()
     }
+}
+
+fn of_seed<'a>(cell: &'a Observed, name: &str) -> Option<(u64, &'a Series)> {
+    Some((cell.cell.seed, cell.series.get(name)?))
 }
 
 /// Whether cells have more zeros than those of the dense model, by over a hundredth of what they store: training and merging make a

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use prunebench_results::{Cell, CellKey, Status};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::{Change, Observed, Origin, POWER, Scale, Series, Smallest, Snapshot};
+use crate::gate::{Observed, Origin, POWER, Series, Snapshot};
+use crate::paired::{PairedDifference, Scale, Smallest};
 use crate::statistics::{Interval, McNemar, benjamini_hochberg};
 use crate::table::{Column, Entry, Table, grouped};
 
@@ -271,7 +272,7 @@ impl Differences {
     }
 
     /// The numbers of cells that differ in nothing but their seed; what can't be compared goes to `not_compared`.
-    fn compare(&mut self, pairs: &[(&Observed, &Observed)]) -> Vec<(Difference, Change)> {
+    fn compare(&mut self, pairs: &[(&Observed, &Observed)]) -> Vec<(Difference, PairedDifference)> {
         let name = |(a, b): &(&Observed, &Observed)| match (a.group(), b.group()) {
             (a, b) if a == b => a,
             (a, b) => format!("{a} → {b}"),
@@ -322,7 +323,7 @@ impl Differences {
         changes
     }
 
-    fn change(&self, metric: &str, pairs: &[(&Observed, &Observed)]) -> Result<Change, String> {
+    fn change(&self, metric: &str, pairs: &[(&Observed, &Observed)]) -> Result<PairedDifference, String> {
         let of_another_model = self.between.iter().any(|differing| differing.field == Field::Model);
         for (a, b) in pairs {
             let (Some(series), Some(_)) = (a.series.get(metric), b.series.get(metric)) else {
@@ -340,10 +341,10 @@ impl Differences {
                 return Err("it is per token of each model's own tokenizer; compare a perplexity per word".to_owned());
             }
         }
-        Change::of_numbers(metric, pairs).map_err(|error| error.to_string())
+        PairedDifference::of_numbers(metric, pairs).map_err(|error| error.to_string())
     }
 
-    fn correct(&mut self, changes: Vec<(Difference, Change)>) {
+    fn correct(&mut self, changes: Vec<(Difference, PairedDifference)>) {
         let p_values: Vec<f64> = changes.iter().filter_map(|(difference, _)| difference.p).collect();
         self.comparisons = p_values.len();
         let level = ALPHA / self.comparisons as f64;
@@ -493,5 +494,5 @@ fn other_inputs<'a>(a: &'a Observed, b: &'a Observed) -> impl Iterator<Item = &'
 }
 
 #[cfg(test)]
-#[path = "compare_tests.rs"]
+#[path = "differences_tests.rs"]
 mod tests;
