@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prunebench_reports::{Comparison, ComparisonError, Table};
+use prunebench_reports::{Comparison, ComparisonError, PlotError, Table};
 use prunebench_results::{Record, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -45,8 +45,8 @@ pub enum TablesError {
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
     /// The picture can't be drawn.
-    #[error("the picture can't be drawn: {0}")]
-    Plot(String),
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// A file can't be made.
     #[error("the tables can't be written as text ({0})")]
     Text(String),
@@ -214,10 +214,9 @@ fn append(csv: &mut Vec<u8>, part: &[u8]) {
 /// Records that may not stand side by side, a family that none of them is of, or a folder that can't be written.
 pub fn write_depth_plot(records: &[Record], families: &[String], folder: &Path) -> Result<PathBuf, TablesError> {
     let baseline = baseline();
-    let plot = Comparison::new(records, &baseline)?.depth_plot(families);
-    let svg = plot.and_then(|plot| plot.to_svg()).map_err(TablesError::Plot)?;
-    let path = folder.join("depth.svg");
-    match prunebench_files::write(&path, svg.as_bytes()) {
+    let plot = Comparison::new(records, &baseline)?.depth_plot(families)?;
+    let path = folder.join(format!("{}.svg", plot.name));
+    match prunebench_files::write(&path, plot.svg.as_bytes()) {
         Ok(()) => Ok(path),
         Err(source) => Err(TablesError::Write { path, source }),
     }

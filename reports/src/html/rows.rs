@@ -10,6 +10,7 @@ use super::{
     Origin,
     charts::Chart,
     measure::{Measure, NONZERO, STORED, plain_measure},
+    scatter::{NamedLook, PlotAxis, axes, looks},
 };
 use crate::dense;
 use crate::gate::{Observed, Series};
@@ -66,6 +67,18 @@ pub(super) struct Beside {
     p: Option<f64>,
 }
 
+/// The numbers of a section, and how they are drawn.
+#[derive(Debug, Serialize)]
+pub(super) struct Numbers<'a> {
+    /// Those of quality first.
+    pub(super) measures: Vec<Measure>,
+    pub(super) axes: Vec<PlotAxis>,
+    /// Of points, in the order of a legend.
+    pub(super) looks: Vec<NamedLook>,
+    /// The dense model's first.
+    pub(super) rows: Vec<Row<'a>>,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Row<'a> {
     pub(super) recipe: String,
@@ -73,6 +86,8 @@ pub(super) struct Row<'a> {
     pub(super) dense: bool,
     /// Whether a mask made zeros, which are stored all the same.
     pub(super) masked: bool,
+    /// The place of its look.
+    pub(super) look: usize,
     pub(super) seeds: usize,
     pub(super) ok: usize,
     pub(super) status: String,
@@ -83,8 +98,8 @@ pub(super) struct Row<'a> {
 }
 
 impl Section {
-    /// The section's measures, those of quality first, and its rows, the dense model's first.
-    pub(super) fn rows(&self, dense: &[String]) -> (Vec<Measure>, Vec<Row<'_>>) {
+    /// What is shown of the section.
+    pub(super) fn numbers(&self, dense: &[String]) -> Numbers<'_> {
         let uncompressed: Vec<&Group> = self.groups.iter().filter(|group| group.is_of(dense)).collect();
         let made: Vec<_> = self
             .groups
@@ -108,7 +123,12 @@ impl Section {
             )
         });
         rows.sort_by_key(|row| !row.dense);
-        (measures, rows)
+        Numbers {
+            axes: axes(&measures),
+            looks: looks(&mut rows),
+            measures,
+            rows,
+        }
     }
 }
 
@@ -140,6 +160,7 @@ impl Group {
             place: format!("{} {} {}", cell.engine, cell.device, cell.dtype),
             dense: is_dense,
             masked: !is_dense && is_masked(&self.cells, &beside),
+            look: 0,
             seeds: self.cells.len(),
             ok: self.cells.iter().filter(|cell| cell.status == Status::Ok).count(),
             status: failed.map_or_else(|| Status::Ok.to_string(), Observed::outcome),

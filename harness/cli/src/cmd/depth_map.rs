@@ -241,8 +241,8 @@ impl DepthMap {
                 most: DARKEST,
             };
             if !map.cells.is_empty() {
-                let svg = map.to_svg().map_err(anyhow::Error::msg)?;
-                files.push((folder.join(format!("depth-map-{method}.svg")), svg.into_bytes()));
+                let plot = map.plot(format!("depth-map-{method}"))?;
+                files.push((folder.join(format!("{}.svg", plot.name)), plot.svg.into_bytes()));
             }
         }
         for (path, content) in &files {

@@ -1,42 +1,21 @@
 //! Two stores, or two parts of one, compared item by item, with nothing to be judged by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod fields;
+mod shown;
+
+use std::collections::{BTreeSet, HashMap};
 
 use prunebench_results::{Cell, CellKey, Status};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+pub use self::fields::{CompareError, Differing, Field, part};
 
 use crate::gate::{Observed, Origin, POWER, Series, Snapshot};
 use crate::paired::{PairedDifference, Scale, Smallest};
 use crate::statistics::{Interval, McNemar, benjamini_hochberg};
-use crate::table::{Column, Entry, Table, grouped};
 
 /// The chance of a false find that the smallest differences are reported at, shared by all comparisons.
 const ALPHA: f64 = 0.05;
-
-/// A part of a cell that may tell two sides apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Field {
-    /// The model source.
-    Model,
-    /// The whole recipe, its methods joined by ` + `.
-    Recipe,
-    /// The tensor engine.
-    Engine,
-    /// The device.
-    Device,
-    /// The element type.
-    Dtype,
-}
-
-/// What tells the two sides apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Differing {
-    /// The part of the cells.
-    pub field: Field,
-    /// What it is on the first side, and on the second.
-    pub values: [String; 2],
-}
 
 /// Everything that differs between two sides, and what can't be said.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -101,109 +80,6 @@ pub struct NotCompared {
     pub number: Option<String>,
     /// Why.
     pub reason: String,
-}
-
-/// Two sides that can't be compared at all.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CompareError {
-    /// A value that no cell has.
-    #[error("no record has the {field} `{value}`; it is one of: {}", found.join(", "))]
-    NoSuch {
-        /// The part of a cell.
-        field: &'static str,
-        /// What was asked for.
-        value: String,
-        /// What there is.
-        found: Vec<String>,
-    },
-    /// Nothing on one side is on the other.
-    #[error(
-        "no cell is on both sides: the first has e.g. `{first}`, the second `{second}`; cells are matched by everything but what is \
-         given as an option, evaluation and seed included"
-    )]
-    NoneMatches {
-        /// A cell of the first side.
-        first: String,
-        /// A cell of the second.
-        second: String,
-    },
-}
-
-impl Field {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Model, Self::Recipe, Self::Engine, Self::Device, Self::Dtype];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Recipe => "recipe",
-            Self::Engine => "engine",
-            Self::Device => "device",
-            Self::Dtype => "dtype",
-        }
-    }
-
-    pub(crate) fn value(self, cell: &Cell) -> String {
-        match self {
-            Self::Model => cell.model.clone(),
-            Self::Recipe => cell.recipe.join(" + "),
-            Self::Engine => cell.engine.clone(),
-            Self::Device => cell.device.clone(),
-            Self::Dtype => cell.dtype.clone(),
-        }
-    }
-
-    fn clear(self, cell: &mut Cell) {
-        match self {
-            Self::Model => cell.model.clear(),
-            Self::Recipe => cell.recipe.clear(),
-            Self::Engine => cell.engine.clear(),
-            Self::Device => cell.device.clear(),
-            Self::Dtype => cell.dtype.clear(),
-        }
-    }
-}
-
-impl Differing {
-    /// What tells two whole stores apart: each part of which either side has a single value, another than the other side's.
-    /// The recipe `dense`, which every store has, is not looked at.
-    pub fn found(sides: [&Snapshot; 2], dense: &[String]) -> Vec<Self> {
-        let single = |field: Field, side: &Snapshot| {
-            let cells = side.cells.iter().map(|cell| &cell.cell);
-            let values: BTreeSet<String> = cells
-                .filter(|cell| cell.recipe != dense)
-                .map(|cell| field.value(cell))
-                .collect();
-            values.into_iter().next().filter(|first| {
-                let mut cells = side.cells.iter().map(|cell| &cell.cell);
-                cells.all(|cell| cell.recipe == dense || field.value(cell) == *first)
-            })
-        };
-        let differing = |field| {
-            let [a, b] = sides.map(|side| single(field, side));
-            let values = [a?, b?];
-            (values[0] != values[1]).then_some(Self { field, values })
-        };
-        Field::ALL.into_iter().filter_map(differing).collect()
-    }
-}
-
-/// The cells of a store whose `field` is `value`.
-///
-/// # Errors
-/// If there is none.
-pub fn part(store: &Snapshot, field: Field, value: &str) -> Result<Snapshot, CompareError> {
-    let cells = store.cells.iter().filter(|cell| field.value(&cell.cell) == value);
-    let cells: Vec<Observed> = cells.cloned().collect();
-    if cells.is_empty() {
-        let found: BTreeSet<String> = store.cells.iter().map(|cell| field.value(&cell.cell)).collect();
-        return Err(CompareError::NoSuch {
-            field: field.name(),
-            value: value.to_owned(),
-            found: found.into_iter().collect(),
-        });
-    }
-    Ok(Snapshot { cells })
 }
 
 impl Differences {
@@ -357,131 +233,6 @@ impl Differences {
             self.numbers.push(difference);
         }
     }
-
-    /// What came out in a line.
-    pub fn headline(&self) -> String {
-        let found = self
-            .numbers
-            .iter()
-            .filter(|number| number.p_adjusted.is_some_and(|p| p < ALPHA))
-            .count();
-        let [first, second] = &self.unmatched;
-        format!(
-            "{} numbers compared, of which {} were tested and {found} differ (p < {ALPHA} after correction); {} not compared; cells on \
-             one side only: {} and {}",
-            grouped(self.numbers.len() as u64),
-            self.comparisons,
-            self.not_compared.len(),
-            first.len(),
-            second.len()
-        )
-    }
-
-    /// The differences as people read them: numbers with noise, and of those without it the ones that differ.
-    pub fn table(&self) -> Table {
-        let shown = self
-            .numbers
-            .iter()
-            .filter(|number| number.test.is_some() || !number.unchanged);
-        let text = |text: String| Entry::Text(text);
-        let rows = shown.map(|number| {
-            let value = |value: f64| match number.scale {
-                Scale::Points => Entry::Fraction {
-                    value,
-                    spread: None,
-                    nan_items: 0,
-                },
-                Scale::Relative => Entry::Number { value, spread: None },
-            };
-            let p = |p: Option<f64>| p.map_or(Entry::Missing, |p| text(format!("{p:.2e}")));
-            vec![
-                text(number.cell.clone()),
-                text(number.number.clone()),
-                value(number.values[0]),
-                value(number.values[1]),
-                text(number.scale.show(number.difference, number.interval)),
-                p(number.p),
-                p(number.p_adjusted),
-                number.flips.map_or(Entry::Missing, |flips| {
-                    text(format!("+{} −{}", flips.gained, flips.lost))
-                }),
-                number
-                    .smallest
-                    .map_or(Entry::Missing, |smallest| text(number.scale.show(smallest, None))),
-                Entry::Count((number.samples * number.seeds) as u64),
-            ]
-        });
-        Table {
-            caption: format!("Differences, second less first{}", self.sides()),
-            rows: rows.collect(),
-            columns: vec![
-                Column::text("cell"),
-                Column::text("number"),
-                Column::number("first", ""),
-                Column::number("second", ""),
-                Column::number("difference [95 %]", ""),
-                Column::number("p", ""),
-                Column::number("p (BH)", ""),
-                Column::number("answers", ""),
-                Column::number("would have been seen", ""),
-                Column::number("samples", ""),
-            ],
-            notes: self.notes(),
-            ..Table::default()
-        }
-    }
-
-    fn sides(&self) -> String {
-        let sides = self.between.iter().map(|differing| {
-            let [first, second] = &differing.values;
-            format!(": {} {first} → {second}", differing.field.name())
-        });
-        sides.collect()
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = vec![
-            format!(
-                "p (BH): corrected by Benjamini and Hochberg for {} comparisons: of those below 0.05, one in twenty is expected to be \
-                 chance. Intervals are of each difference alone.",
-                self.comparisons
-            ),
-            "Answers: how many only the second side has right (+), and only the first (−), over all seeds.".to_owned(),
-            format!(
-                "Would have been seen: the smallest difference that is found with probability {POWER} at level {ALPHA}, shared by all \
-                 comparisons."
-            ),
-        ];
-        if !self.inputs.is_empty() {
-            let inputs: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
-            notes.push(format!("Inputs that differ in matched cells: {}.", inputs.join(", ")));
-        }
-        let unchanged = self
-            .numbers
-            .iter()
-            .filter(|number| number.test.is_none() && number.unchanged)
-            .count();
-        if unchanged > 0 {
-            notes.push(format!(
-                "Sizes, depths and ratios that are equal, and left out: {unchanged}."
-            ));
-        }
-        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        for not in &self.not_compared {
-            let what = not.number.as_ref().unwrap_or(&not.cell);
-            *reasons.entry(format!("{what}: {}", not.reason)).or_default() += 1;
-        }
-        notes.extend(reasons.iter().map(|(reason, count)| match count {
-            1 => format!("Not compared: {reason}."),
-            _ => format!("Not compared, {count} times: {reason}."),
-        }));
-        for (side, cells) in ["first", "second"].iter().zip(&self.unmatched) {
-            if !cells.is_empty() {
-                notes.push(format!("Only on the {side} side: {}.", cells.join("; ")));
-            }
-        }
-        notes
-    }
 }
 
 /// Inputs that both have, with other values.
@@ -494,5 +245,4 @@ fn other_inputs<'a>(a: &'a Observed, b: &'a Observed) -> impl Iterator<Item = &'
 }
 
 #[cfg(test)]
-#[path = "differences_tests.rs"]
-mod tests;
+mod differences_tests;
