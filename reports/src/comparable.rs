@@ -71,18 +71,23 @@ pub(crate) fn windows(record: &Record, index: usize) -> String {
         format!(
             "{}: {} of {} windows, {} tokens scored",
             result.protocol, result.windows, result.windows_available, result.tokens_scored
-        ) + &match result.units.iter().sum::<usize>() {
+        ) + &match total(&result.units) {
             0 => String::new(),
             units => format!(", {units} {}s", result.unit),
         }
     })
 }
 
+/// The sum of counts, as far as it can be told: a record may name any number.
+pub(crate) fn total(counts: &[usize]) -> u64 {
+    counts.iter().fold(0u64, |sum, &count| sum.saturating_add(count as u64))
+}
+
 pub(crate) fn documents(record: &Record, index: usize) -> String {
     let result = record.metrics.as_ref().and_then(|metrics| metrics.tasks.get(index));
     result.map_or_else(String::new, |result| {
         let rows: Vec<usize> = result.items.iter().map(|item| item.document).collect();
-        let runs = rows.chunk_by(|a, b| a + 1 == *b);
+        let runs = rows.chunk_by(|a, b| a.checked_add(1) == Some(*b));
         let runs: Vec<String> = runs
             .map(|run| match run {
                 [row] => row.to_string(),

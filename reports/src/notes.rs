@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use prunebench_results::{GpuMemoryOf, MODEL_INPUT, PerplexityResult, Record};
 
 use crate::{
+    comparable::total,
     comparison::{Comparison, method, place},
     quantity::Subject,
     statistics::COVERAGE,
@@ -85,7 +86,7 @@ fn perplexity(comparison: &Comparison) -> Vec<String> {
                 )
             }
             Some(window) => {
-                let units = grouped(result.units.iter().sum::<usize>() as u64);
+                let units = grouped(total(&result.units));
                 let unit = result.unit;
                 (
                     "documents",

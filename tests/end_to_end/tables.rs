@@ -49,7 +49,10 @@ fn a_table_of_ones_own_is_markdown_latex_csv_and_json_with_the_records_behind_ea
         markdown.out
     );
 
-    sandbox.write("unknown.toml", &DEFINITION.replace("show = ", "show = \"no such number\" # "));
+    sandbox.write(
+        "unknown.toml",
+        &DEFINITION.replace("show = ", "show = \"no such number\" # "),
+    );
     sandbox
         .run(&["report", "--table", "unknown.toml"])
         .expect(2, &["no record has `no such number`"]);

@@ -93,7 +93,7 @@ pub(crate) fn retained(before: &[(u64, &Series)], after: &[(u64, &Series)]) -> O
     let pairs = pairs.map(|(before, after)| Some([answers(before)?, answers(after)?]));
     let pairs: Vec<[Vec<f64>; 2]> = pairs.collect::<Option<_>>()?;
     let [before, after] = [0, 1].map(|side| mean(pairs.iter().map(|pair| mean(pair[side].iter().copied()))));
-    if !(before > 0.0) {
+    if before.is_nan() || before <= 0.0 {
         return None;
     }
     let share = after / before;

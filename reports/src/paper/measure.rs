@@ -237,14 +237,16 @@ fn is_task(request: &TaskRequest, name: &str, shots: usize) -> bool {
 }
 
 fn documents(tasks: &[TaskResult]) -> usize {
-    tasks.iter().map(|task| task.documents).sum()
+    sum(tasks, |task| task.documents)
+}
+
+/// A record may name any number.
+fn sum(tasks: &[TaskResult], of: fn(&TaskResult) -> usize) -> usize {
+    tasks.iter().fold(0usize, |sum, task| sum.saturating_add(of(task)))
 }
 
 fn part(tasks: &[TaskResult]) -> Option<String> {
-    let (done, of) = (
-        documents(tasks),
-        tasks.iter().map(|task| task.documents_available).sum::<usize>(),
-    );
+    let (done, of) = (documents(tasks), sum(tasks, |task| task.documents_available));
     (done < of).then(|| format!("{} of {} documents", grouped(done as u64), grouped(of as u64)))
 }
 
