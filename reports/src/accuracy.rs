@@ -1,11 +1,18 @@
 //! Accuracy of a group of records and its change against the baseline's, item by item.
 
+use std::collections::BTreeMap;
+
 use prunebench_results::{MetricName, Record, SuiteRequest, TaskItem, TaskRequest, TaskResult, statistics};
 
 use crate::{
-    comparison::{Comparison, Group, Losses, RatioEstimate},
-    resampled::Number,
-    statistics::{Interval, MeanChange, Paired},
+    comparison::{Comparison, Group, RatioEstimate, by_seed, series},
+    gate::{
+        Series,
+        series::{suite_series, task_series},
+    },
+    losses::Losses,
+    paired::{PairedDifference, Scale, retained},
+    statistics::Interval,
 };
 
 /// A number that tasks give.
@@ -29,7 +36,7 @@ pub(crate) struct ScoreEstimate {
 
 /// A score beside the baseline's.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Change {
+pub(crate) enum ScoreChange {
     /// Of an accuracy: the difference, and the share of the baseline's that is left if that is not 0.
     Difference {
         value: f64,
@@ -103,62 +110,28 @@ impl<'a> Comparison<'a> {
     }
 
     /// The score beside that of the baseline; `None` of the baseline itself, or if either is missing.
-    pub(crate) fn change(&self, records: &[&Record], score: Score) -> Option<Change> {
-        let number = match score {
-            Score::Task { index, metric } => Number::Task(index, metric),
-            Score::Suite(suite) => Number::Suite(suite.suite.clone()),
-        };
-        self.changes
-            .get(records, number, || self.resampled_change(records, score))
+    pub(crate) fn change(&self, records: &[&Record], score: Score) -> Option<ScoreChange> {
+        let of = |record: &Record| Self::score_series(record, score);
+        let (before, after) = (series(&self.baseline_beside(records)?.records, of), series(records, of));
+        let (before, after) = (by_seed(&before), by_seed(&after));
+        let change = PairedDifference::of_seeds(&before, &after).ok()?;
+        Some(match change.scale {
+            Scale::Relative => ScoreChange::Ratio(RatioEstimate::of(&change)),
+            Scale::Points => ScoreChange::Difference {
+                value: change.difference,
+                interval: change.interval,
+                retained: retained(&before, &after).map(|(value, interval)| RatioEstimate { value, interval }),
+            },
+        })
     }
 
-    fn resampled_change(&self, records: &[&Record], score: Score) -> Option<Change> {
-        let baseline = self.baseline_beside(records)?;
-        if let Score::Task {
-            index,
-            metric: MetricName::Perplexity,
-        } = score
-        {
-            let model = task_losses(&results(records, index))?;
-            let baseline = task_losses(&results(&baseline.records, index))?;
-            return model.ratio_to(&baseline, true).map(Change::Ratio);
+    /// The items of a score; `None` where one has no number.
+    pub(crate) fn score_series(record: &Record, score: Score) -> Option<Series> {
+        let metrics = record.metrics.as_ref()?;
+        match score {
+            Score::Task { index, metric } => task_series(record, index, metrics.tasks.get(index)?, metric),
+            Score::Suite(suite) => suite_series(record, metrics, suite),
         }
-        let tasks: Vec<Score> = match score {
-            Score::Task { .. } => vec![score],
-            Score::Suite(suite) => self.members(suite).collect(),
-        };
-        let strata = tasks.into_iter().map(|task| {
-            let Score::Task { index, metric } = task else {
-                return None;
-            };
-            let model = mean_samples(&results(records, index), metric)?;
-            let baseline = mean_samples(&results(&baseline.records, index), metric)?;
-            Some(
-                model
-                    .into_iter()
-                    .zip(baseline)
-                    .map(|(model, baseline)| [model, baseline])
-                    .collect(),
-            )
-        });
-        let strata: Vec<Paired> = strata.collect::<Option<_>>()?;
-        let mean_of = |side: usize| {
-            let means = strata.iter().map(|items| {
-                let samples: Vec<f64> = items.iter().map(|pair| pair[side]).collect();
-                statistics::mean(&samples)
-            });
-            statistics::mean(&means.collect::<Option<Vec<f64>>>()?)
-        };
-        let (model, baseline) = (mean_of(0)?, mean_of(1)?);
-        let intervals = MeanChange::of(&strata);
-        Some(Change::Difference {
-            value: model - baseline,
-            interval: intervals.map(|intervals| intervals.difference),
-            retained: (baseline > 0.0).then(|| RatioEstimate {
-                value: model / baseline,
-                interval: intervals.and_then(|intervals| intervals.ratio),
-            }),
-        })
     }
 
     /// The share of items answered otherwise than by the baseline, with its standard error over items: another request
@@ -176,9 +149,13 @@ impl<'a> Comparison<'a> {
         let items = model.first()?.items.len();
         let flipped = (0..items).map(|item| {
             let different = |(a, b): &(&TaskResult, &TaskResult)| {
-                f64::from(answer(a, metric, &a.items[item]) != answer(b, metric, &b.items[item]))
+                let [of_a, of_b] = [
+                    answer(a, metric, a.items.get(item)?),
+                    answer(b, metric, b.items.get(item)?),
+                ];
+                Some(f64::from(of_a != of_b))
             };
-            statistics::mean(&pairs.iter().map(different).collect::<Vec<_>>())
+            statistics::mean(&pairs.iter().map(different).collect::<Option<Vec<_>>>()?)
         });
         let flipped: Vec<f64> = flipped.collect::<Option<_>>()?;
         Some((statistics::mean(&flipped)?, statistics::standard_error(&flipped)))
@@ -249,13 +226,12 @@ fn task_estimate(results: &[&TaskResult], metric: MetricName) -> Option<ScoreEst
         task_losses(results)?.estimate()?.stderr
     } else {
         let items = &results.first()?.items;
-        let mut strata: Vec<Vec<f64>> = Vec::new();
+        // A record may name any number as a group.
+        let mut strata: BTreeMap<Option<usize>, Vec<f64>> = BTreeMap::new();
         for (item, sample) in items.iter().zip(mean_samples(results, metric)?) {
-            let group = item.group.unwrap_or(0);
-            strata.resize(strata.len().max(group + 1), Vec::new());
-            strata[group].push(sample);
+            strata.entry(item.group).or_default().push(sample);
         }
-        statistics::pooled_standard_error(&strata)
+        statistics::pooled_standard_error(&strata.into_values().collect::<Vec<_>>())
     };
     Some(ScoreEstimate {
         value: statistics::mean(&values)?,

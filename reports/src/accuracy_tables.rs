@@ -4,7 +4,7 @@
 use prunebench_results::MetricName;
 
 use crate::{
-    accuracy::{Change, Mean, Score, ScoreEstimate},
+    accuracy::{Mean, Score, ScoreChange, ScoreEstimate},
     comparison::{Comparison, Group, RatioEstimate, method, place},
     gate::{suite_name, task_name},
     notes,
@@ -17,7 +17,6 @@ impl Comparison<'_> {
     /// Everything: the comparison, then if there are tasks their accuracies, and if there is something beside the
     /// baseline its changes of them.
     pub fn tables(&self) -> Vec<Table> {
-        self.resample();
         let mut tables = vec![self.table()];
         tables.extend(self.accuracies());
         tables.extend(self.changes());
@@ -199,17 +198,17 @@ fn mean((value, spread): Mean) -> Entry {
     }
 }
 
-fn difference(change: Change) -> Entry {
+fn difference(change: ScoreChange) -> Entry {
     match change {
-        Change::Difference { value, interval, .. } => Entry::Difference { value, interval },
-        Change::Ratio(estimate) => ratio(estimate),
+        ScoreChange::Difference { value, interval, .. } => Entry::Difference { value, interval },
+        ScoreChange::Ratio(estimate) => ratio(estimate),
     }
 }
 
-fn retained(change: Change) -> Option<RatioEstimate> {
+fn retained(change: ScoreChange) -> Option<RatioEstimate> {
     match change {
-        Change::Difference { retained, .. } => retained,
-        Change::Ratio(_) => None,
+        ScoreChange::Difference { retained, .. } => retained,
+        ScoreChange::Ratio(_) => None,
     }
 }
 

@@ -221,6 +221,28 @@ fn seeds_are_averaged_item_by_item_with_their_spread_apart() {
 }
 
 #[test]
+fn a_record_may_name_any_number_as_a_group() {
+    let of_seed = |seed: u64, group: usize| {
+        let mut record = with(record("random", "candle", seed, 3.5), tasks(WORSE, 0.5));
+        let items = &mut record.metrics.as_mut().unwrap().tasks[2].items;
+        items
+            .iter_mut()
+            .filter(|item| item.group == Some(1))
+            .for_each(|item| item.group = Some(group));
+        record
+    };
+    let error = |group| {
+        let records = [
+            with(dense("candle"), tasks(DENSE, 0.0)),
+            of_seed(1, group),
+            of_seed(2, group),
+        ];
+        tables(&records)[1].rows[1][6].clone()
+    };
+    assert_eq!(error(usize::MAX), error(1));
+}
+
+#[test]
 fn other_documents_or_missing_results_are_refused() {
     let baseline = baseline();
     let error = |change: fn(&mut Record)| {

@@ -7,6 +7,7 @@ use prunebench_results::{
     TaskResult, ThroughputResult,
 };
 
+use crate::comparable::total;
 use crate::comparison::{RatioEstimate, method};
 use crate::utilisation;
 
@@ -276,7 +277,7 @@ pub(crate) const STORE: &[Column] = &[
 fn units(result: &PerplexityResult) -> Option<u64> {
     match result.unit {
         PerplexityUnit::Token => Some(result.tokens_scored as u64),
-        PerplexityUnit::Word => (!result.units.is_empty()).then(|| result.units.iter().sum::<usize>() as u64),
+        PerplexityUnit::Word => (!result.units.is_empty()).then(|| total(&result.units)),
     }
 }
 

@@ -5,43 +5,35 @@ use prunebench_results::{Cell, Inputs, Record, Status};
 use crate::gate::{Observed, machine};
 
 /// A record, or what a snapshot keeps of one.
-pub(crate) trait Measured {
+pub(crate) trait Identified {
     fn cell(&self) -> &Cell;
     fn inputs(&self) -> &Inputs;
     fn status(&self) -> Status;
 }
 
-impl Measured for Record {
-    fn cell(&self) -> &Cell {
-        &self.cell
-    }
+macro_rules! identified {
+    ($($kind:ty),*) => {$(
+        impl Identified for $kind {
+            fn cell(&self) -> &Cell {
+                &self.cell
+            }
 
-    fn inputs(&self) -> &Inputs {
-        &self.inputs
-    }
+            fn inputs(&self) -> &Inputs {
+                &self.inputs
+            }
 
-    fn status(&self) -> Status {
-        self.status
-    }
+            fn status(&self) -> Status {
+                self.status
+            }
+        }
+    )*};
 }
 
-impl Measured for Observed {
-    fn cell(&self) -> &Cell {
-        &self.cell
-    }
-
-    fn inputs(&self) -> &Inputs {
-        &self.inputs
-    }
-
-    fn status(&self) -> Status {
-        self.status
-    }
-}
+identified!(Record, Observed);
 
 /// The successful records of the recipe `dense` that a record's quality stands beside: of its model, engine, device, dtype and
 /// evaluation, with the same value of every input that both have. The first of each seed, in the order of `all`.
-pub(crate) fn beside<'a, R: Measured>(
+pub(crate) fn beside<'a, R: Identified>(
     record: &R,
     all: impl IntoIterator<Item = &'a R>,
     dense: &[String],

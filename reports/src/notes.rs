@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use prunebench_results::{GpuMemoryOf, MODEL_INPUT, PerplexityResult, Record};
 
 use crate::{
+    comparable::total,
     comparison::{Comparison, method, place},
     quantity::Subject,
-    statistics::{COVERAGE, FEWEST_WINDOWS, RESAMPLES},
+    statistics::COVERAGE,
     table::grouped,
     task_notes,
 };
@@ -85,7 +86,7 @@ fn perplexity(comparison: &Comparison) -> Vec<String> {
                 )
             }
             Some(window) => {
-                let units = grouped(result.units.iter().sum::<usize>() as u64);
+                let units = grouped(total(&result.units));
                 let unit = result.unit;
                 (
                     "documents",
@@ -110,10 +111,9 @@ fn ratio(comparison: &Comparison) -> Vec<String> {
     let baseline = comparison.baseline.join(" + ");
     let mut notes = vec![format!(
         "Ratio to {baseline}: perplexity over that of {baseline} on the same engine, device and \
-         dtype; {:.0} % interval by a paired bootstrap over the same windows ({} resamples, taken \
-         as independent; none below {FEWEST_WINDOWS} windows).",
+         dtype, of several seeds the geometric mean of theirs; {:.0} % interval by Student's t on the differences of the same \
+         windows' losses (taken as independent), of several seeds over seeds too.",
         100.0 * COVERAGE,
-        grouped(RESAMPLES as u64),
     )];
     let alone = distinct(comparison, |record| {
         comparison.baseline_of(record).is_none().then(|| place(record))

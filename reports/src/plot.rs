@@ -35,6 +35,27 @@ pub enum PlotError {
          that reports scores or losses"
     )]
     Nothing,
+    /// A picture would have nothing in it.
+    #[error("the plot {name} would be empty: none of its numbers was measured")]
+    Empty {
+        /// Its name.
+        name: String,
+    },
+    /// Nothing is there to be drawn by effective depth.
+    #[error("there is no perplexity to draw; measure one")]
+    NoPerplexity,
+    /// A family that could be a single recipe only.
+    #[error("`{family}` has no `*` in place of what varies")]
+    NoFamily {
+        /// What was asked for.
+        family: String,
+    },
+    /// A family without a record.
+    #[error("no successful record is `{family}`; recipes are spelt as in the table, with a single `*`")]
+    NoRecord {
+        /// What was asked for.
+        family: String,
+    },
     /// It can't be drawn.
     #[error("the plot {name} can't be drawn ({problem})")]
     Drawing {

@@ -6,7 +6,7 @@ use prunebench_results::{Record, TaskMetric, TaskRequest, TaskResult};
 use serde::Serialize;
 
 use crate::{
-    accuracy::{Change, Score},
+    accuracy::{Score, ScoreChange},
     comparison::{Comparison, method},
 };
 
@@ -155,12 +155,12 @@ impl Comparison<'_> {
 
     fn compared<'a>(&self, row: Row<'a>, record: &Record, score: Score) -> Row<'a> {
         let (difference, ratio, interval, retained) = match self.change(&[record], score) {
-            Some(Change::Difference {
+            Some(ScoreChange::Difference {
                 value,
                 interval,
                 retained,
             }) => (Some(value), None, interval, retained),
-            Some(Change::Ratio(ratio)) => (None, Some(ratio.value), ratio.interval, None),
+            Some(ScoreChange::Ratio(ratio)) => (None, Some(ratio.value), ratio.interval, None),
             None => (None, None, None, None),
         };
         let retained_interval = retained.and_then(|retained| retained.interval);

@@ -2,12 +2,7 @@
 
 use prunebench_results::TaskResult;
 
-use crate::{
-    accuracy::task_name,
-    comparison::Comparison,
-    statistics::{COVERAGE, FEWEST_WINDOWS, RESAMPLES},
-    table::grouped,
-};
+use crate::{accuracy::task_name, comparison::Comparison, statistics::COVERAGE, table::grouped};
 
 /// How each task was asked and scored, and what its numbers are.
 pub(crate) fn tasks(comparison: &Comparison) -> Vec<String> {
@@ -89,13 +84,12 @@ pub(crate) fn changes(comparison: &Comparison) -> Vec<String> {
     let mut notes = vec![
         format!(
             "Δ to {baseline}: the score less that of {baseline} on the same engine, device and dtype, over the same items; of \
-             a perplexity the ratio instead. {:.0} % interval by a paired bootstrap over items ({} resamples, taken as \
-             independent; none below {FEWEST_WINDOWS} items).",
+             a perplexity the ratio instead. {:.0} % interval by Student's t on the differences of the same items (taken as \
+             independent), of several seeds over seeds too.",
             100.0 * COVERAGE,
-            grouped(RESAMPLES as u64),
         ),
         format!(
-            "Retained: the score over that of {baseline}, with an interval likewise; what guessing gives is part of both."
+            "Retained: the score over that of {baseline}, with an interval likewise (of its logarithm); what guessing gives is part of both."
         ),
         format!(
             "Flips: share of items whose answer differs from that of {baseline}, right or wrong; of tasks with a single \

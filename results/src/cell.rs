@@ -20,6 +20,11 @@ const KEY_SCHEMA: u32 = 1;
 /// known not to be comparable.
 pub type Inputs = BTreeMap<String, String>;
 
+/// How the name of a record's file ends, after what the names of all files of its cell begin with.
+pub(crate) const RECORD: &str = ".json";
+/// How the name of its samples' file does.
+pub(crate) const SAMPLES: &str = ".jsonl.gz";
+
 /// The name in [`Inputs`] under which the content hash of the source model stands.
 pub const MODEL_INPUT: &str = "model";
 
@@ -194,12 +199,12 @@ impl Cell {
 
     /// The name of the file that holds this cell's record: `<model and recipe>-<key, 16 digits>.json`.
     pub fn file_name(&self, key: &CellKey) -> String {
-        format!("{}.json", self.stem(key))
+        format!("{}{RECORD}", self.stem(key))
     }
 
     /// The name of the file that holds the samples of this cell's record.
     pub(crate) fn sample_file_name(&self, key: &CellKey) -> String {
-        format!("{}.jsonl.gz", self.stem(key))
+        format!("{}{SAMPLES}", self.stem(key))
     }
 
     /// What the names of all files about this cell begin with.

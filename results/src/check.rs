@@ -7,18 +7,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prunebench_files::sync;
 use serde::Serialize;
 
 use crate::{
-    cell::CellKey,
-    claim::{self, Lock},
+    cell::{CellKey, RECORD, SAMPLES},
+    claim::{self, Lock, stem},
+    reading::{files, read_record, read_samples},
     record::Record,
-    store::{files, read_record, read_samples},
     store_error::StoreError,
 };
 
-const RECORD: &str = ".json";
-const SAMPLES: &str = ".jsonl.gz";
 /// Files of programs that wrote records of version 1 and were killed.
 const OLD_PARTIAL: &str = ".partial-";
 
@@ -41,8 +40,8 @@ enum Cure {
     Aside,
     /// Give the file its own name.
     Rename(PathBuf),
-    /// Remove a file that never was whole.
-    Remove,
+    /// Remove what a killed process left of the cell of this stem.
+    Remove(String),
     /// What only the user can do.
     User(&'static str),
 }
@@ -159,15 +158,16 @@ impl Check<'_> {
     /// Finds what killed processes left half done.
     fn leftovers(&mut self) -> Result<(), StoreError> {
         let unreadable = |source| StoreError::folder(self.folder, source);
-        for (path, _) in claim::abandoned(self.folder).map_err(unreadable)? {
+        for (path, stem) in claim::abandoned(self.folder).map_err(unreadable)? {
             let problem = "the process that claimed this cell is gone".to_owned();
-            self.found(&path, problem, Cure::Remove)?;
+            self.found(&path, problem, Cure::Remove(stem))?;
         }
         for entry in fs::read_dir(self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
             if name.starts_with(OLD_PARTIAL) {
-                self.found(&path, "the process that wrote it was killed".to_owned(), Cure::Remove)?;
+                let problem = "the process that wrote it was killed".to_owned();
+                self.found(&path, problem, Cure::Remove(name.to_owned()))?;
             }
         }
         Ok(())
@@ -184,7 +184,7 @@ impl Check<'_> {
             cure: match cure {
                 Cure::Aside => "move it aside; the next run measures its cell anew".to_owned(),
                 Cure::Rename(to) => format!("rename it to {}", to.display()),
-                Cure::Remove => "remove it".to_owned(),
+                Cure::Remove(_) => "remove it".to_owned(),
                 Cure::User(cure) => cure.to_owned(),
             },
             mended,
@@ -198,17 +198,16 @@ impl Check<'_> {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         fs::create_dir_all(self.folder.join(claim::CLAIMS)).map_err(unusable)?;
         let cell = match cure {
-            Cure::Rename(to) => to.file_name().and_then(OsStr::to_str).unwrap_or_default(),
-            _ => name,
+            Cure::Rename(to) => stem(to.file_name().and_then(OsStr::to_str).unwrap_or_default()),
+            Cure::Remove(stem) => stem.as_str(),
+            Cure::Aside | Cure::User(_) => stem(name),
         };
-        let Some(_lock) = Lock::take(self.folder, stem(cell)).map_err(unusable)? else {
+        let Some(lock) = Lock::take(self.folder, cell).map_err(unusable)? else {
             return Ok(false);
         };
         let to = match cure {
             Cure::User(_) => return Ok(false),
-            // What the lock is of goes with it.
-            Cure::Remove if !name.starts_with(OLD_PARTIAL) => return Ok(true),
-            Cure::Remove => return fs::remove_file(path).map(|()| true).map_err(unusable),
+            Cure::Remove(_) => return lock.clear(path).map(|()| true).map_err(unusable),
             Cure::Aside if name.ends_with(SAMPLES) && !self.is_orphan(name) => return Ok(false),
             Cure::Aside => {
                 fs::create_dir_all(damaged).map_err(|source| StoreError::folder(damaged, source))?;
@@ -221,19 +220,13 @@ impl Check<'_> {
             Cure::Rename(to) if to.exists() => return Ok(false),
             Cure::Rename(to) => to.clone(),
         };
-        fs::rename(path, &to).map_err(|source| StoreError::write(&to, source))?;
-        claim::sync_folder(self.folder).map_err(unusable)?;
+        let unwritable = |source| StoreError::write(&to, source);
+        fs::rename(path, &to).map_err(unwritable)?;
+        for folder in [self.folder, to.parent().unwrap_or(self.folder)] {
+            sync(folder).map_err(unwritable)?;
+        }
         Ok(true)
     }
-}
-
-/// What the names of all files of a cell begin with.
-fn stem(name: &str) -> &str {
-    let endings = [SAMPLES, RECORD, ".lock", ".partial"];
-    endings
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -110,11 +110,13 @@ fn what_killed_processes_left_is_found_and_removed_and_what_others_hold_is_neith
     let claims = folder.path().join(claim::CLAIMS);
     write(claims.join("x-1.5.lock"), "process 1").unwrap();
     write(claims.join("x-1.5.partial"), "{").unwrap();
+    write(folder.path().join(".y-1.5.json.a1B2c3.partial"), "{").unwrap();
     write(folder.path().join(".partial-7"), "{").unwrap();
     let wanted = [
         ("tiny-wanda", "no sound record names it"),
         ("x-1.5.lock", "is gone"),
         ("x-1.5.partial", "is gone"),
+        (".y-1.5.json.a1B2c3.partial", "is gone"),
         (".partial-7", "was killed"),
     ];
     check_and_mend(folder.path(), &wanted, &[]);

@@ -7,17 +7,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prunebench_files::intended_name;
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{cell::Cell, store_error::StoreError};
+use crate::{
+    cell::{Cell, RECORD, SAMPLES},
+    store_error::StoreError,
+};
 
 /// Folder of the claims beside the records.
 pub(crate) const CLAIMS: &str = ".claims";
 const LOCK: &str = "lock";
 /// Of all who claim one after another, the one whose turn it is has locked it.
 const TURN: &str = "turn";
-const PARTIAL: &str = "partial";
+/// What earlier versions had half written lay beside the locks.
+const OLD_PARTIAL: &str = "partial";
 
 /// What the owner of a claim says in its file, as a line of JSON, to those who watch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +86,7 @@ pub struct Running {
 pub fn running(folder: &Path) -> Result<Vec<Running>, StoreError> {
     let held = || -> io::Result<Vec<Running>> {
         let mut running = Vec::new();
-        for path in entries(folder)? {
+        for path in entries(&folder.join(CLAIMS))? {
             if path.extension() == Some(OsStr::new(LOCK))
                 && let Some(stem) = path.file_stem().and_then(OsStr::to_str)
                 && is_held(folder, stem)?
@@ -150,32 +155,22 @@ impl Lock {
         self.file.set_len(line.len() as u64)
     }
 
-    /// Writes a file of the locked cell, whole or not at all.
-    pub(crate) fn write(&self, records: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-        let partial = self.partial();
-        let write = || {
-            let mut file = File::create(&partial)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&partial, records.join(name))
-        };
-        if let Err(error) = write() {
-            // The error is the full disk's; a part that stays is never read.
-            let _ = fs::remove_file(&partial);
-            return Err(error);
+    /// Removes what an earlier owner, who is gone, left at `leftover`, and the lock itself.
+    pub(crate) fn clear(self, leftover: &Path) -> io::Result<()> {
+        // Not the lock's own file: from then on another may be locked in its place, and the end of this lock would remove it.
+        if leftover == self.path {
+            return Ok(());
         }
-        sync_folder(records)
-    }
-
-    fn partial(&self) -> PathBuf {
-        self.path.with_extension(PARTIAL)
+        match fs::remove_file(leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // A file that can't be removed now is taken over by the next owner.
-        let _ = fs::remove_file(self.partial());
         let _ = fs::remove_file(&self.path);
         // Closing the file lifts the lock only once no process that is just being started shares it.
         let _ = self.file.unlock();
@@ -204,27 +199,48 @@ pub(crate) fn is_held(records: &Path, stem: &str) -> io::Result<bool> {
     }
 }
 
+/// What the names of all files of a cell begin with.
+pub(crate) fn stem(name: &str) -> &str {
+    let endings = [SAMPLES, RECORD];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending));
+    stem.unwrap_or(name)
+}
+
 /// What processes that are gone left: locks and half-written files, with the stems of their cells.
 pub(crate) fn abandoned(records: &Path) -> io::Result<Vec<(PathBuf, String)>> {
+    let locks = entries(&records.join(CLAIMS))?.into_iter().filter_map(|path| {
+        let is_ours = [LOCK, OLD_PARTIAL].map(OsStr::new).contains(&path.extension()?);
+        let stem = path.file_stem().and_then(OsStr::to_str).filter(|_| is_ours)?.to_owned();
+        Some((path, stem))
+    });
+    let parts = entries(records)?.into_iter().filter_map(|path| {
+        let name = intended_name(path.file_name()?.to_str()?)?;
+        let stem = stem(name).to_owned();
+        Some((path, stem))
+    });
     let mut found = Vec::new();
-    for path in entries(records)? {
-        let ours = [LOCK, PARTIAL]
-            .map(OsStr::new)
-            .contains(&path.extension().unwrap_or_default());
-        if let Some(stem) = path.file_stem().and_then(OsStr::to_str).filter(|_| ours)
-            && !is_held(records, stem)?
-            && path.exists()
-        {
-            found.push((path.clone(), stem.to_owned()));
+    for (path, stem) in locks.chain(parts) {
+        if !is_held(records, &stem)? && path.exists() {
+            found.push((path, stem));
         }
     }
     found.sort();
     Ok(found)
 }
 
-/// All files beside the claims; none where nothing was ever claimed.
-fn entries(records: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(records.join(CLAIMS)) {
+/// Removes what processes that are gone left.
+pub(crate) fn clear(records: &Path) -> io::Result<()> {
+    for (path, stem) in abandoned(records)? {
+        if let Some(lock) = Lock::take(records, &stem)? {
+            lock.clear(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// All that is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries?.map(|entry| Ok(entry?.path())).collect(),
     }
@@ -250,15 +266,6 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
-}
-
-/// Makes a rename last through a power cut. Only Unix can open a folder for that.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -81,21 +81,31 @@ fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
     let output = io::BufReader::new(child.stdout.take().unwrap());
     let held = output.lines().any(|line| line.unwrap() == "holding");
     let refused = claim(&store, 1).is_none();
-    // Half a record, as if it was killed while it wrote.
-    let stem = record(1).cell.stem(&record(1).key);
-    let partial = folder.path().join(CLAIMS).join(format!("{stem}.partial"));
-    fs::write(&partial, "{\"schema\": 2, \"key\"").unwrap();
+    // Half a record and half its samples, as if it was killed while it wrote, and half a record of an earlier version.
+    let (stem, name) = (record(1).cell.stem(&record(1).key), record(1).file_name());
+    let partials = [
+        folder.path().join(format!(".{name}.a1B2c3.partial")),
+        folder.path().join(format!(".{stem}.jsonl.gz.a1B2c4.partial")),
+        folder.path().join(CLAIMS).join(format!("{stem}.partial")),
+    ];
+    let half = || {
+        partials
+            .iter()
+            .for_each(|partial| fs::write(partial, "{\"schema\": 2, \"key\"").unwrap())
+    };
+    half();
     Store::open(folder.path()).unwrap();
-    let kept = partial.exists();
+    let kept = partials.iter().all(|partial| partial.exists());
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(held && refused && kept);
     assert_eq!(read_records(folder.path()).unwrap(), []);
     drop(claim(&store, 1).unwrap());
+    Store::open(folder.path()).unwrap();
     assert!(names(folder.path()).is_empty());
 
-    fs::write(partial.with_extension("lock"), "process 1").unwrap();
-    fs::write(&partial, "{").unwrap();
+    fs::write(path(folder.path(), &stem, LOCK), "process 1").unwrap();
+    half();
     Store::open(folder.path()).unwrap();
     assert!(names(folder.path()).is_empty());
 }

@@ -13,7 +13,9 @@ mod migration;
 mod products;
 mod published;
 mod published_check;
+mod reading;
 mod record;
+mod reservation;
 mod samples;
 pub mod statistics;
 mod store;
@@ -35,11 +37,13 @@ pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, 
 pub use products::{Product, Products};
 pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
 pub use published_check::Discrepancy;
+pub use reading::{find_record, read_records, read_samples, visit_records};
 pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,
 };
-pub use store::{Claim, Store, find_record, read_records, read_samples, visit_records};
+pub use reservation::Claim;
+pub use store::Store;
 pub use store_error::StoreError;
 pub use task::{
     Divergence, MetricName, ScoringCounts, SuiteMember, SuiteRequest, TaskGroup, TaskItem, TaskMetric, TaskRequest,

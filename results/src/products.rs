@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use prunebench_files::intended_name;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -91,7 +92,7 @@ impl Products {
         if let Some(kept) = self.find(product, &name) {
             return Ok(kept);
         }
-        let lock = match self.lock(&name) {
+        let _lock = match self.lock(&name) {
             Ok(lock) => lock,
             Err(error) => {
                 self.fault(product, format!("{} can't be used ({error})", self.folder.display()));
@@ -103,7 +104,7 @@ impl Products {
             return Ok(kept);
         }
         let made = make()?;
-        if let Err(error) = self.keep(&lock, &name, &made) {
+        if let Err(error) = self.keep(&name, &made) {
             self.fault(
                 product,
                 format!("{} can't be written ({error})", self.path(&name).display()),
@@ -178,28 +179,28 @@ impl Products {
         }
     }
 
-    fn keep(&self, lock: &Lock, name: &str, made: &impl Serialize) -> io::Result<()> {
+    fn keep(&self, name: &str, made: &impl Serialize) -> io::Result<()> {
         let value = postcard::to_stdvec(made).map_err(io::Error::other)?;
         let content = [&Sha256::digest(&value)[..], &value].concat();
         if content.len() as u64 > self.limit {
             return Ok(());
         }
-        lock.write(&self.folder, name, &content)?;
+        prunebench_files::write(&self.path(name), &content)?;
         self.make_room(name)
     }
 
     /// Removes what was used longest ago, until the rest is within the limit; `newest` stays.
     fn make_room(&self, newest: &str) -> io::Result<()> {
         // What killed processes left half written counts for nobody.
-        for (_, stem) in claim::abandoned(&self.folder)? {
-            drop(Lock::take(&self.folder, &stem)?);
-        }
+        claim::clear(&self.folder)?;
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
+            let is_whole = entry.file_name().to_str().and_then(intended_name).is_none();
             // One that is gone was removed by another process.
             if let Ok(metadata) = entry.metadata()
                 && metadata.is_file()
+                && is_whole
             {
                 files.push((metadata.modified()?, metadata.len(), entry.path()));
             }

@@ -182,6 +182,21 @@ fn modified(path: &Path) -> SystemTime {
 }
 
 #[test]
+fn what_a_killed_process_left_half_written_is_removed_and_what_is_being_written_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let products = products(&folder, 5000);
+    get(&products, "a", vec![1.0]);
+    let part = |stem: &str| folder.path().join("products").join(format!(".{stem}.a1B2c3.partial"));
+    fs::write(part("left"), vec![0; 9000]).unwrap();
+    fs::write(part("held"), vec![0; 9000]).unwrap();
+    let _lock = products.lock("held").unwrap();
+    get(&products, "b", vec![1.0]);
+    assert!(!part("left").exists() && part("held").exists());
+    // Nor does it count.
+    assert!(!get(&products, "a", vec![]).1 && products.faults().is_empty());
+}
+
+#[test]
 fn a_product_larger_than_the_limit_is_not_kept_and_puts_none_out() {
     let folder = tempfile::tempdir().unwrap();
     let products = products(&folder, 1000);

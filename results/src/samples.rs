@@ -1,6 +1,6 @@
 //! The samples of a record apart from it: JSON lines, gzipped, a line for each window and each item.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,11 @@ use crate::{
     record::{Metrics, Record},
     task::TaskItem,
 };
+
+/// A line has some hundred bytes, and some ten for each answer to choose from.
+const LONGEST_LINE: u64 = 1 << 20;
+/// What a file may inflate to: some million samples. No record needs more than a few per cent of it.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// A line of the file, as it is written. Names stand beside places, for those who read it without the record.
 #[derive(Debug, Serialize)]
@@ -108,20 +113,38 @@ pub(crate) fn split(record: &mut Record) -> io::Result<Option<Vec<u8>>> {
     Ok((!empty).then_some(content))
 }
 
-/// Puts the samples in a file's content back into the record that they were taken from.
+/// Puts the samples in a file's content back into the record that they were taken from. However far the content inflates, no
+/// more of it is held than a line, and no more samples are than the record names.
 pub(crate) fn join(record: &mut Record, content: &[u8]) -> Result<(), String> {
     let metrics = record.metrics.as_mut().ok_or("its record has no metrics")?;
-    let mut text = Vec::new();
-    GzDecoder::new(content)
-        .read_to_end(&mut text)
-        .map_err(|error| error.to_string())?;
-    for (number, line) in (1..).zip(text.split_inclusive(|&byte| byte == b'\n')) {
+    let mut lines = BufReader::new(GzDecoder::new(content));
+    let (mut line, mut left) = (Vec::new(), MOST_BYTES);
+    for number in 1.. {
+        line.clear();
+        let mut longest = (&mut lines).take(LONGEST_LINE + 1);
+        let bytes = longest.read_until(b'\n', &mut line);
+        let bytes = bytes.map_err(|error| error.to_string())? as u64;
+        if bytes == 0 {
+            break;
+        }
         let problem = |problem: &dyn std::fmt::Display| format!("line {number}: {problem}");
-        let line: Line = serde_json::from_slice(line).map_err(|error| problem(&error))?;
+        if bytes > LONGEST_LINE {
+            return Err(problem(&format!(
+                "it goes on after {LONGEST_LINE} bytes, and a sample takes a few hundred"
+            )));
+        }
+        left = left
+            .checked_sub(bytes)
+            .ok_or_else(|| problem(&format!("it inflates to more than {MOST_BYTES} bytes")))?;
+        let more = |place: &str, wanted: usize| problem(&format!("a sample too many: its record has {wanted} {place}"));
+        let line: Line = serde_json::from_slice(&line).map_err(|error| problem(&error))?;
         match line.kind {
             Kind::Window => {
                 let result = metrics.perplexity.get_mut(line.result);
                 let result = result.ok_or_else(|| problem(&"its record has no such perplexity"))?;
+                if result.window_nll.len() >= result.windows {
+                    return Err(more(&format!("windows of {}", result.protocol), result.windows));
+                }
                 let nll = line.nll.ok_or_else(|| problem(&"a window without `nll`"))?;
                 result.window_nll.push(nll);
                 result.units.extend(line.units);
@@ -129,6 +152,9 @@ pub(crate) fn join(record: &mut Record, content: &[u8]) -> Result<(), String> {
             Kind::Item => {
                 let result = metrics.tasks.get_mut(line.result);
                 let result = result.ok_or_else(|| problem(&"its record has no such task"))?;
+                if result.items.len() >= result.documents {
+                    return Err(more(&format!("items of {}", result.request.task), result.documents));
+                }
                 let item = line.item();
                 let item = item.ok_or_else(|| problem(&"an item without `document`, `log_likelihoods` or `greedy`"))?;
                 result.items.push(item);
@@ -164,3 +190,7 @@ pub(crate) fn sha256(content: &[u8]) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
+
+#[cfg(test)]
+#[path = "samples_tests.rs"]
+mod tests;

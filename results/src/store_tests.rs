@@ -1,7 +1,8 @@
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
 use super::*;
 use crate::test_records::{failed, record};
+use crate::{Attempt, FIRST_NUMERICS, SCHEMA, Status, migration, read_records, read_samples};
 
 /// The record as a store lists it, and as a comparison reads it.
 pub(crate) fn read(store: &Store, seed: u64) -> (Record, Record) {
@@ -92,6 +93,26 @@ fn samples_are_lines_of_json_that_say_what_they_are_of() {
     assert_eq!((&item["task"], &item["document"]), (&"t@1".into(), &4.into()));
     assert_eq!(item["log_likelihoods"], serde_json::json!([null, -1.0]));
     assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn samples_that_inflate_without_end_are_an_error_with_the_cure() {
+    let (folder, store) = store();
+    let path = write(&store, &record(1)).unwrap();
+    let mut listed = read(&store, 1).0;
+    let samples = listed.samples.clone().unwrap();
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    io::copy(&mut io::repeat(b' ').take(1 << 28), &mut bomb).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let sha256 = crate::samples::sha256(&bomb);
+    fs::write(folder.path().join(&samples.file), &bomb).unwrap();
+    let text = fs::read_to_string(&path).unwrap().replace(&samples.sha256, &sha256);
+    fs::write(&path, text).unwrap();
+    listed.samples.as_mut().unwrap().sha256 = sha256;
+    let error = read_samples(folder.path(), &mut listed).unwrap_err().to_string();
+    for part in [samples.file.as_str(), "line 1: it goes on after", "store check --mend"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }
 
 #[test]

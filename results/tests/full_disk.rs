@@ -3,40 +3,9 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 
 use prunebench_results::{Record, Status, Store, StoreError, check_store, read_records, read_samples};
-
-/// A small file system of its own, as long as this lives.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// Mounts it; where this user or this machine can't, the test skips.
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
-            .arg(folder.path());
-        let reason = match mount.output() {
-            Ok(output) if output.status.success() => return Some(Self(folder)),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Err(error) => error.to_string(),
-        };
-        prunebench_testing::skip(&format!("no file system can be mounted: {reason}"));
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path()).status();
-    }
-}
+use prunebench_testing::SmallDisk;
 
 /// A measured cell with enough samples to fill the disk soon.
 fn record(seed: u64) -> Record {
@@ -54,7 +23,8 @@ fn record(seed: u64) -> Record {
 
 #[test]
 fn a_full_disk_keeps_what_was_written_and_holds_nothing_by_halves() {
-    let Some(disk) = SmallDisk::mount() else {
+    let disk = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mount(disk.path()) else {
         return;
     };
     let folder = disk.path().join("records");

@@ -1,49 +1,18 @@
 //! Sweeps on a disk that fills up.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use prunebench_results::read_records;
+use prunebench_testing::SmallDisk;
 
 use crate::killed;
 use crate::support::Sandbox;
-
-/// A small file system of its own under a folder, as long as this lives.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Mounts it; where this user or this machine can't, the test skips.
-    fn mount(folder: &Path) -> Option<Self> {
-        fs::create_dir(folder).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(folder);
-        let reason = match mount.output() {
-            Ok(output) if output.status.success() => return Some(Self(folder.to_owned())),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Err(error) => error.to_string(),
-        };
-        prunebench_testing::skip(&format!("no file system can be mounted: {reason}"));
-        None
-    }
-
-    fn grow(&self) {
-        let mut mount = Command::new("mount");
-        mount.args(["-o", "remount,size=16m"]).arg(&self.0);
-        assert!(mount.status().unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn two_runs_on_a_disk_that_fills_up_say_so_and_lose_nothing_that_was_measured() {
     let sandbox = Sandbox::new();
     sandbox.write("a.toml", &killed::experiment());
+    fs::create_dir(sandbox.path("results")).unwrap();
     let Some(disk) = SmallDisk::mount(&sandbox.path("results")) else {
         return;
     };

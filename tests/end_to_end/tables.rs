@@ -49,6 +49,18 @@ fn a_table_of_ones_own_is_markdown_latex_csv_and_json_with_the_records_behind_ea
         markdown.out
     );
 
+    sandbox.write(
+        "unknown.toml",
+        &DEFINITION.replace("show = ", "show = \"no such number\" # "),
+    );
+    sandbox
+        .run(&["report", "--table", "unknown.toml"])
+        .expect(2, &["no record has `no such number`"]);
+    sandbox.write("misspelt.toml", "[[column]]\n");
+    sandbox
+        .run(&["report", "--table", "misspelt.toml"])
+        .expect(2, &["misspelt.toml", "column"]);
+
     let latex = sandbox.run(&["report", "--table", "mine.toml", "--format", "latex"]);
     latex.expect(0, &[]);
     assert!(latex.out.contains("\\midrule\nmagnitude, 60 \\% & "), "{}", latex.out);

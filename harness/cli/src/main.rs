@@ -126,6 +126,7 @@ fn main() -> ExitCode {
                     .is_some_and(cmd::is_usage)
                 || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }))
                 || matches!(error.downcast_ref(), Some(PublishedError::Unknown { .. }))
+                || error.is::<prunebench_reports::DefinitionError>()
                 || cmd::gate::is_usage(&error);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }

@@ -11,6 +11,8 @@ use tempfile::{NamedTempFile, TempDir};
 
 /// How the name of a file or folder ends that isn't whole yet.
 pub const PARTIAL: &str = ".partial";
+/// Letters and digits that make the name of a part unique.
+const RANDOM: usize = 6;
 
 /// Writes `content` to `path`, whole or not at all.
 ///
@@ -20,6 +22,14 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = WholeFile::new(path)?;
     file.write_all(content)?;
     file.keep()
+}
+
+/// The name that a file or folder of this name would get once it is whole; `None` of a name that no part has. What a killed
+/// process leaves is found by it.
+pub fn intended_name(partial: &str) -> Option<&str> {
+    let (name, random) = partial.strip_suffix(PARTIAL)?.strip_prefix('.')?.rsplit_once('.')?;
+    let is_random = random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_random && !name.is_empty()).then_some(name)
 }
 
 /// A file on its way to its path. Dropped before [`WholeFile::keep`], it leaves nothing.
@@ -46,7 +56,7 @@ impl WholeFile {
     /// If no file can be made in that folder.
     pub fn in_folder(folder: &Path, prefix: &str, path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(prefix).suffix(PARTIAL);
+        builder.prefix(prefix).rand_bytes(RANDOM).suffix(PARTIAL);
         Ok(Self {
             partial: BufWriter::new(for_everyone(&mut builder, 0o666).tempfile_in(folder)?),
             path: path.to_owned(),
@@ -97,7 +107,7 @@ impl WholeFolder {
         let path = std::path::absolute(path)?;
         let mut builder = tempfile::Builder::new();
         let prefix = format!(".{}.", path.file_name().unwrap_or_default().display());
-        builder.prefix(&prefix).suffix(PARTIAL);
+        builder.prefix(&prefix).rand_bytes(RANDOM).suffix(PARTIAL);
         Ok(Self {
             partial: for_everyone(&mut builder, 0o777).tempdir_in(folder_of(&path))?,
             path,
@@ -209,6 +219,27 @@ mod tests {
         assert_eq!(names(&path), ["config.json"]);
         assert!(fill().keep().is_err());
         assert_eq!(names(around.path()), ["model"]);
+    }
+
+    #[test]
+    fn a_part_says_what_it_would_be_and_no_other_name_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = WholeFile::new(&folder.path().join("a-0.5.json")).unwrap();
+        let part = file.partial().file_name().unwrap().to_str().unwrap();
+        assert_eq!(intended_name(part), Some("a-0.5.json"));
+        let inside = WholeFolder::new(&folder.path().join("model")).unwrap();
+        let part = inside.partial().file_name().unwrap().to_str().unwrap();
+        assert_eq!(intended_name(part), Some("model"));
+        for name in [
+            "a.json",
+            ".a.json",
+            "a.abcdef.partial",
+            ".abcdef.partial",
+            "..abcdef.partial",
+            ".a.0.5.partial",
+        ] {
+            assert_eq!(intended_name(name), None, "{name}");
+        }
     }
 
     #[cfg(unix)]

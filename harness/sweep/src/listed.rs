@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use prunebench_results::{CellKey, Record, read_samples, visit_records};
 
 use crate::plan::Plan;
-use crate::tables::{TablesError, write_whole};
+use crate::tables::TablesError;
 
 /// File beside the records that lists the keys of the experiment's cells, so that the records of an earlier wording of the
 /// experiment stay out of everything that is made of them.
@@ -22,7 +22,7 @@ impl Plan {
         let keys: Vec<&str> = self.cells.iter().map(|planned| planned.key.as_str()).collect();
         let path = folder.join(ORDER);
         let text = format!("{:#}\n", serde_json::json!(keys));
-        write_whole(folder, &path, text.as_bytes()).map_err(|source| TablesError::Write { path, source })
+        prunebench_files::write(&path, text.as_bytes()).map_err(|source| TablesError::Write { path, source })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use prunebench_reports::{Comparison, ComparisonError, Table};
+use prunebench_reports::{Comparison, ComparisonError, PlotError, Table};
 use prunebench_results::{Record, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -45,8 +45,8 @@ pub enum TablesError {
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
     /// The picture can't be drawn.
-    #[error("the picture can't be drawn: {0}")]
-    Plot(String),
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// A file can't be made.
     #[error("the tables can't be written as text ({0})")]
     Text(String),
@@ -73,8 +73,7 @@ pub enum TablesError {
 
 impl Tables {
     /// Compares the records of each model and setting in a results folder with the baseline's, and writes the files, each
-    /// whole or not at all. Thousands of intervals take minutes, so tables of the same records by the same program are only
-    /// read.
+    /// whole or not at all. Tables of the same records by the same program are only read.
     ///
     /// # Errors
     /// A folder that no run made; records that can't be read or may not stand side by side, or none; files that can't be
@@ -92,7 +91,7 @@ impl Tables {
         let (tables, contents) = make(ordered_records(folder)?)?;
         let write = |name: &str, content: &[u8]| {
             let path = folder.join(name);
-            write_whole(folder, &path, content).map_err(|source| TablesError::Write { path, source })
+            prunebench_files::write(&path, content).map_err(|source| TablesError::Write { path, source })
         };
         let mut files = Vec::new();
         for (name, content) in &contents {
@@ -215,27 +214,10 @@ fn append(csv: &mut Vec<u8>, part: &[u8]) {
 /// Records that may not stand side by side, a family that none of them is of, or a folder that can't be written.
 pub fn write_depth_plot(records: &[Record], families: &[String], folder: &Path) -> Result<PathBuf, TablesError> {
     let baseline = baseline();
-    let plot = Comparison::new(records, &baseline)?.depth_plot(families);
-    let svg = plot.and_then(|plot| plot.to_svg()).map_err(TablesError::Plot)?;
-    let path = folder.join("depth.svg");
-    match write_whole(folder, &path, svg.as_bytes()) {
+    let plot = Comparison::new(records, &baseline)?.depth_plot(families)?;
+    let path = folder.join(format!("{}.svg", plot.name));
+    match prunebench_files::write(&path, plot.svg.as_bytes()) {
         Ok(()) => Ok(path),
         Err(source) => Err(TablesError::Write { path, source }),
     }
-}
-
-/// Writes a file of `folder` whole or not at all.
-///
-/// # Errors
-/// If the folder or the disk doesn't take it.
-pub fn write_whole(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private by default, and a table is for everyone whom the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use prunebench_files::{PARTIAL, WholeFolder, intended_name};
 use prunebench_model::checkpoint::{load_tensors, save_tensors};
 use prunebench_tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,6 @@ use crate::{Result, TrainError};
 
 const STATE: &str = "state.json";
 const TENSORS: &str = "tensors.safetensors";
-const PARTIAL: &str = ".partial";
 
 /// What a checkpoint holds beside tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,33 +61,34 @@ impl Checkpoints {
 
     /// Whole checkpoints, oldest first.
     fn all(&self) -> Vec<(u64, PathBuf)> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok();
-        let mut found: Vec<(u64, PathBuf)> = entries
-            .filter_map(|entry| Some((step(&entry.path())?, entry.path())))
+        let mut found: Vec<(u64, PathBuf)> = self
+            .folders()
+            .filter_map(|path| Some((step(path.file_name()?.to_str()?)?, path)))
             .collect();
         found.sort();
         found
     }
 
+    /// What killed runs left half written; a folder is one run's at a time. Earlier versions called it `step-….partial`.
+    fn parts(&self) -> Vec<PathBuf> {
+        let is_part = |name: &str| {
+            let whole = intended_name(name).or_else(|| name.strip_suffix(PARTIAL));
+            whole.is_some_and(|whole| step(whole).is_some())
+        };
+        let of_name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(is_part);
+        self.folders().filter(of_name).collect()
+    }
+
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+    }
+
     /// Writes a checkpoint, and then removes those before it.
     pub(crate) fn save(&self, state: &State, tensors: &[(String, Tensor)]) -> Result<()> {
-        let name = format!("step-{:08}", state.step);
-        let (path, partial) = (self.folder.join(&name), self.folder.join(name + PARTIAL));
-        let before = self.all();
-        let written = write(&partial, state, tensors).and_then(|()| {
-            // A run that was started afresh in the folder of another.
-            let old = if path.is_dir() {
-                fs::remove_dir_all(&path)
-            } else {
-                Ok(())
-            };
-            old.and_then(|()| fs::rename(&partial, &path))
-                .and_then(|()| fs::File::open(&self.folder)?.sync_all())
-                .map_err(|error| error.to_string())
-        });
-        if let Err(reason) = written {
-            let _ = fs::remove_dir_all(&partial);
+        let path = self.folder.join(format!("step-{:08}", state.step));
+        let (before, left) = (self.all(), self.parts());
+        if let Err(reason) = write(&path, state, tensors) {
             return Err(TrainError::CheckpointNotWritten {
                 path,
                 step: state.step,
@@ -95,7 +96,8 @@ impl Checkpoints {
                 kept: before.into_iter().next_back().map(|(_, path)| path),
             });
         }
-        for (_, old) in before.into_iter().filter(|(_, old)| *old != path) {
+        let before = before.into_iter().map(|(_, old)| old).filter(|old| *old != path);
+        for old in before.chain(left) {
             // A checkpoint too many harms nobody.
             let _ = fs::remove_dir_all(old);
         }
@@ -155,19 +157,27 @@ fn difference(what: &str, found: &Value, wanted: &Value) -> String {
     }
 }
 
-fn write(folder: &Path, state: &State, tensors: &[(String, Tensor)]) -> std::result::Result<(), String> {
-    let text = serde_json::to_string_pretty(state).map_err(|error| error.to_string())?;
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+/// The step of a checkpoint's name.
+fn step(name: &str) -> Option<u64> {
+    name.strip_prefix("step-")?.parse().ok()
+}
+
+/// The checkpoint `path`, whole or not at all.
+fn write(path: &Path, state: &State, tensors: &[(String, Tensor)]) -> std::result::Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| error.to_string();
+    let text = serde_json::to_string_pretty(state).map_err(|error| failed(&error))?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    }
+    let folder = WholeFolder::new(path).map_err(|error| failed(&error))?;
     let named: Vec<(String, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
-    save_tensors(&named, &folder.join(TENSORS)).map_err(|error| error.to_string())?;
-    let write = || {
-        use std::io::Write as _;
-        let mut file = fs::File::create(folder.join(STATE))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|error| error.to_string())
+    save_tensors(&named, &folder.partial().join(TENSORS)).map_err(|error| failed(&error))?;
+    fs::write(folder.partial().join(STATE), text).map_err(|error| failed(&error))?;
+    // A run that was started afresh in the folder of another.
+    if path.is_dir() {
+        fs::remove_dir_all(path).map_err(|error| failed(&error))?;
+    }
+    folder.keep().map_err(|error| failed(&error))
 }
 
 /// Adds a domain's name and tokens to a hash.

@@ -87,6 +87,8 @@ fn without_records_a_claim_is_not_run_and_says_what_it_lacks() {
     let nothing = scored(RISING, &[]);
     assert_eq!(nothing.verdict, Verdict::NotRun);
     assert_eq!(nothing.missing, ["no record of any model with perplexity *"]);
+    let of_some = scored(&format!("models = [\"full-*\"]\n{RISING}"), &[]);
+    assert_eq!(of_some.missing, ["no record of full-* with perplexity *"]);
     let half = scored(RISING, &[of("dense", 3.0, 0.0)]);
     assert_eq!(half.verdict, Verdict::NotRun);
     assert_eq!(half.missing, ["no record of a"]);

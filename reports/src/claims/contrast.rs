@@ -9,7 +9,7 @@ use super::{
     definition::{Choice, Contrast, Definition, Samples, Scale, Term},
     observation::{Noise, Observation},
 };
-use crate::statistics::{COVERAGE, Estimate, Interval, SeedNoise};
+use crate::statistics::{COVERAGE, Estimate, Interval};
 
 /// Observations that can be paired, since no two have another value of one input: by recipe, model and seed.
 pub(super) type Setting<'a> = BTreeMap<&'a str, BTreeMap<&'a str, BTreeMap<u64, &'a Observation>>>;
@@ -183,10 +183,10 @@ fn exact(values: &[f64]) -> Found {
 
 /// Over windows or items, and over seeds if there are several.
 fn over_items(seeds: &[Vec<f64>]) -> Found {
-    if let Some(noise) = SeedNoise::of(seeds) {
-        return of_estimate(noise.mean);
+    if let Some(estimate) = Estimate::of_seeds(seeds) {
+        return of_estimate(estimate);
     }
-    let items = seeds.first().map_or(0, Vec::len);
+    let items = seeds.iter().map(Vec::len).min().unwrap_or(0);
     let over_seeds: Vec<f64> = (0..items)
         .map(|item| mean(&seeds.iter().map(|seed| seed[item]).collect::<Vec<_>>()))
         .collect();
@@ -218,7 +218,7 @@ fn paired(
         .map(|(_, seeds)| seeds.keys().copied().collect::<BTreeSet<u64>>())
         .reduce(|a, b| &a & &b);
     let seeds: Vec<Option<u64>> = shared.map_or_else(|| vec![None], |seeds| seeds.into_iter().map(Some).collect());
-    let mut columns = Vec::new();
+    let mut columns: Vec<Vec<f64>> = Vec::new();
     for seed in seeds {
         let mut column: Vec<f64> = Vec::new();
         for (weight, by_seed) in terms {
@@ -231,8 +231,9 @@ fn paired(
             if column.is_empty() {
                 column = vec![0.0; samples.len()];
             }
-            if column.len() != samples.len() {
-                let (found, wanted) = (samples.len(), column.len());
+            let wanted = columns.first().map_or(column.len(), Vec::len);
+            if wanted != samples.len() {
+                let found = samples.len();
                 return Err(format!(
                     "{found} samples of {}, and {wanted} of what it stands beside",
                     observation.recipe

@@ -2,6 +2,7 @@
 
 mod contrast;
 mod definition;
+mod judging;
 mod observation;
 mod scorecard;
 

@@ -5,6 +5,7 @@ use prunebench_results::{Inputs, Record, Status};
 use crate::{
     comparison::{method, place},
     gate::{Series, series::series, snapshot::machine},
+    paired::{per_item, weighted},
 };
 
 /// A number of one record.
@@ -71,8 +72,8 @@ fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Obser
         .into_iter()
         .filter_map(|(metric, series)| {
             let (scope, noise, samples) = match series {
-                Series::Losses { scope, nll, units } => (scope, Noise::Items, losses(&nll, &units)),
-                Series::Answers { scope, right, .. } => (scope, Noise::Items, answers(&right)),
+                Series::Losses { scope, nll, units } => (scope, Noise::Items, per_item(&nll, &units)),
+                Series::Answers { scope, right, .. } => (scope, Noise::Items, weighted(&right)),
                 Series::Count { value } => (String::new(), Noise::Nothing, vec![value]),
                 Series::Speed { ratio, .. } => (machine(&record.provenance), Noise::Rounds, vec![ratio?.ln()]),
             };
@@ -93,26 +94,4 @@ fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Obser
         }
     }
     found
-}
-
-/// The loss of each window such that their mean is the loss of all: where windows are of different lengths, as the
-/// delta-method error of a ratio of sums has it.
-fn losses(nll: &[f64], units: &[f64]) -> Vec<f64> {
-    let all: f64 = units.iter().sum();
-    let ratio = nll.iter().sum::<f64>() / all;
-    let weight = units.len() as f64 / all;
-    let terms = nll.iter().zip(units);
-    terms
-        .map(|(nll, units)| ratio + (nll - ratio * units) * weight)
-        .collect()
-}
-
-/// Each answer such that their mean is the unweighted mean over tasks.
-fn answers(right: &[Vec<u8>]) -> Vec<f64> {
-    let all = right.iter().map(Vec::len).sum::<usize>() as f64;
-    let weighted = right.iter().flat_map(|task| {
-        let weight = all / (right.len() * task.len()) as f64;
-        task.iter().map(move |&right| weight * f64::from(right))
-    });
-    weighted.collect()
 }

@@ -2,7 +2,8 @@
 
 use super::rows::Cell;
 use crate::{
-    gate::{Change, Observed, Snapshot},
+    gate::{Observed, Snapshot},
+    paired::{PairedDifference, by_seed},
     quantity::Better,
     statistics::holm,
     table::{Mark, Rank},
@@ -75,17 +76,9 @@ impl<'a> Ranked<'a> {
     /// The chance of such a difference where there is none; `None` where that can't be tested.
     fn p(&self, other: &Self) -> Option<f64> {
         let has = |cell: &&Observed| cell.series.contains_key(self.series);
-        let pairs: Vec<(&Observed, &Observed)> = self
-            .observed
-            .iter()
-            .filter(has)
-            .filter_map(|cell| {
-                let mut seeds = other.observed.iter().filter(has);
-                let same = seeds.clone().find(|other| other.cell.seed == cell.cell.seed);
-                Some((cell, same.or_else(|| seeds.next())?))
-            })
-            .collect();
-        let change = Change::of_numbers(self.series, &pairs).ok()?;
+        let [before, after] = [other, self].map(|side| side.observed.iter().filter(has).collect::<Vec<_>>());
+        let pairs = by_seed(&before, &after, |cell| cell.cell.seed);
+        let change = PairedDifference::of_numbers(self.series, &pairs).ok()?;
         Some(match change.test {
             Some((_, p)) => p,
             None if change.unchanged => 1.0,

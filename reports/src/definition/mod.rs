@@ -11,7 +11,7 @@ use wildmatch::WildMatch;
 
 use crate::{
     Comparison,
-    compare::Field,
+    differences::Field,
     notes,
     quantity::{Better, Quantity, Subject},
     table::{Column, Entry, Table},
@@ -176,7 +176,6 @@ impl Definition {
     /// # Errors
     /// If a row or column has no number, or too many, or some that can't be compared.
     pub fn table(&self, comparisons: &[Comparison]) -> Result<Table, DefinitionError> {
-        comparisons.iter().for_each(Comparison::resample);
         let sources: Vec<Source> = comparisons.iter().map(Source::of).collect();
         self.check_names(&sources)?;
         let rows = rows(self, &sources)?;

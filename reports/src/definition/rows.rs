@@ -7,7 +7,8 @@ use super::{ColumnDefinition, Definition, DefinitionError, Source, fits};
 use crate::{
     comparison::{Group, method, name},
     display::status,
-    gate::{Series, change::is_of_program, series::series},
+    gate::{Series, series::series},
+    paired::is_of_program,
     quantity::Quantity,
     statistics::Interval,
     table::Entry,

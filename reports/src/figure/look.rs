@@ -1,8 +1,9 @@
 //! How points are told apart.
 
 use plotters::prelude::*;
+use serde::Serialize;
 
-use super::{Drawn, INK, Root};
+use super::canvas::{Drawn, INK, Root};
 
 const REST: RGBColor = RGBColor(0x73, 0x7b, 0x85);
 /// Colours that are told apart by most eyes, on white.
@@ -48,6 +49,15 @@ pub(crate) enum Look {
     Rest,
 }
 
+/// A look for those who draw elsewhere, in colours of their own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Shown {
+    /// A variable of a style sheet.
+    colour: String,
+    /// A path of SVG around 0, 0.
+    shape: String,
+}
+
 impl Look {
     pub(crate) const COUNT: usize = 18;
 
@@ -77,6 +87,22 @@ impl Look {
         }
     }
 
+    pub(crate) fn shown(self) -> Shown {
+        let colour = match self {
+            Self::Reference => "ink".to_owned(),
+            Self::Numbered(rank) => format!("c{}", rank % COLOURS.len()),
+            Self::Rest => "rest".to_owned(),
+        };
+        let corners: Vec<String> = self.corners().iter().map(|(x, y)| format!("{x},{y}")).collect();
+        Shown {
+            colour: format!("var(--{colour})"),
+            shape: match corners.is_empty() {
+                true => "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0".to_owned(),
+                false => format!("M{}z", corners.join("L")),
+            },
+        }
+    }
+
     /// A mark, hollow or filled.
     pub(super) fn draw(self, root: &Root, (x, y): (i32, i32), hollow: bool) -> Drawn {
         let colour = self.colour();
@@ -99,6 +125,21 @@ impl Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_has_the_colours_of_the_files_on_white() {
+        let style = include_str!("../html/page.css");
+        let (light, _) = style.split_once('}').unwrap();
+        for look in (0..COLOURS.len())
+            .map(Look::Numbered)
+            .chain([Look::Reference, Look::Rest])
+        {
+            let RGBColor(red, green, blue) = look.colour();
+            let variable = look.shown().colour.replace("var(", "").replace(')', "");
+            let wanted = format!("{variable}: #{red:02x}{green:02x}{blue:02x};");
+            assert!(light.contains(&wanted), "{wanted} in {light}");
+        }
+    }
 
     #[test]
     fn no_two_looks_are_the_same() {

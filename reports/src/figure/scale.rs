@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use serde::Serialize;
 
 /// Pixels from one tick to the next, at least.
 const APART: f64 = 60.0;
@@ -12,6 +13,41 @@ const MOST: f64 = 9.0;
 const LOGARITHMIC: f64 = 30.0;
 /// The room beside the outermost values, as a share of all.
 const PAD: f64 = 0.06;
+/// Whiskers widen an axis as far as so many times the range of the points, and are cut there.
+pub(super) const REACH: f64 = 1.5;
+
+/// The same for those who draw elsewhere.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct ScaleRules {
+    apart: f64,
+    most: f64,
+    logarithmic: f64,
+    pad: f64,
+    reach: f64,
+}
+
+impl ScaleRules {
+    pub(crate) const ALL: Self = Self {
+        apart: APART,
+        most: MOST,
+        logarithmic: LOGARITHMIC,
+        pad: PAD,
+        reach: REACH,
+    };
+}
+
+/// What values may lie on an axis.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Values {
+    /// None below 0: on logarithms where they are far apart.
+    #[default]
+    Positive,
+    /// Any: never on logarithms.
+    Signed,
+    /// Ratios: on logarithms.
+    Ratios,
+}
 
 /// An axis from the smallest to the largest of its values, with ticks at round numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,13 +60,18 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// An axis of `room` pixels; `None` without a finite value. Values that may be below 0 are never put on logarithms.
-    pub(super) fn new(values: impl Iterator<Item = f64>, may_be_negative: bool, room: u32) -> Option<Self> {
-        let (mut low, mut high) = values
+    /// An axis of `room` pixels; `None` without a finite value.
+    pub(super) fn new(numbers: impl Iterator<Item = f64>, values: Values, room: u32) -> Option<Self> {
+        let (mut low, mut high) = numbers
             .filter(|value| value.is_finite())
             .map(|value| (value, value))
             .reduce(|(low, high), (value, _)| (low.min(value), high.max(value)))?;
-        let log = !may_be_negative && low > 0.0 && high / low > LOGARITHMIC;
+        let log = low > 0.0
+            && match values {
+                Values::Positive => high / low > LOGARITHMIC,
+                Values::Signed => false,
+                Values::Ratios => true,
+            };
         if log {
             (low, high) = (low.log10(), high.log10());
         }
@@ -41,10 +82,11 @@ impl Scale {
         };
         (low, high) = (low - PAD * width, high + PAD * width);
         let most = (f64::from(room) / APART).clamp(2.0, MOST);
-        let ticks = if log {
-            logarithmic_ticks(low, high)
-        } else {
-            linear_ticks(low, high, most)
+        let powers = if log { logarithmic_ticks(low, high) } else { Vec::new() };
+        let ticks = match log {
+            true if powers.len() > 2 => powers,
+            true => linear_ticks(10f64.powf(low), 10f64.powf(high), most),
+            false => linear_ticks(low, high, most),
         };
         Some(Self { low, high, log, ticks })
     }
@@ -134,7 +176,7 @@ mod tests {
     use super::*;
 
     fn ticks(values: &[f64]) -> Vec<String> {
-        let scale = Scale::new(values.iter().copied(), false, 350).unwrap();
+        let scale = Scale::new(values.iter().copied(), Values::Positive, 350).unwrap();
         scale.ticks.iter().map(Scale::format).collect()
     }
 
@@ -151,15 +193,29 @@ mod tests {
     #[test]
     fn values_far_apart_are_on_logarithms_unless_some_may_be_negative() {
         assert_eq!(ticks(&[3.0, 1000.0]), ["3", "10", "30", "100", "300", "1000"]);
-        let linear = Scale::new([3.0, 1000.0].into_iter(), true, 350).unwrap();
+        let linear = Scale::new([3.0, 1000.0].into_iter(), Values::Signed, 350).unwrap();
         assert!(!linear.log && linear.ticks[0] == 0.0, "{linear:?}");
-        let scale = Scale::new([1.0, 100.0].into_iter(), false, 350).unwrap();
+        let scale = Scale::new([1.0, 100.0].into_iter(), Values::Positive, 350).unwrap();
         assert_eq!((scale.map(&10.0, (0, 100)), scale.map(&1e9, (0, 100))), (50, 100));
     }
 
     #[test]
+    fn ratios_are_on_logarithms_however_near_they_are() {
+        let scale = Scale::new([1.0, 1.2].into_iter(), Values::Ratios, 350).unwrap();
+        assert!(scale.log);
+        assert_eq!(
+            scale.ticks.iter().map(Scale::format).collect::<Vec<_>>(),
+            ["1", "1.05", "1.1", "1.15", "1.2"]
+        );
+        assert!(!Scale::new([0.0, 1.2].into_iter(), Values::Ratios, 350).unwrap().log);
+    }
+
+    #[test]
     fn no_finite_value_is_no_axis_and_names_are_told_as_far_as_there_is_room() {
-        assert_eq!(Scale::new([f64::INFINITY, f64::NAN].into_iter(), false, 350), None);
+        assert_eq!(
+            Scale::new([f64::INFINITY, f64::NAN].into_iter(), Values::Positive, 350),
+            None
+        );
         assert_eq!(Scale::of_names(10, 4).ticks, [0.0, 3.0, 6.0, 9.0]);
         assert_eq!(Scale::of_names(2, 4).ticks, [0.0, 1.0]);
     }

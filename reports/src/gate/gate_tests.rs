@@ -174,7 +174,7 @@ fn a_perplexity_is_compared_window_by_window_and_by_their_lengths() {
         units: (0..100).map(|d| if d % 2 == 0 { 1.0 } else { 3.0 }).collect(),
     };
     let pair = [documents(0.0), documents(0.1)].map(|series| cell("a", 0, [("perplexity w@1", series)]));
-    let change = Change::of("perplexity w@1", &[(&pair[0], &pair[1])]).unwrap();
+    let change = PairedDifference::of("perplexity w@1", &[(&pair[0], &pair[1])]).unwrap();
     assert!((change.difference - 0.1f64.exp_m1()).abs() < 1e-12);
     assert!((change.after / change.before - 0.1f64.exp()).abs() < 1e-12);
     assert!(change.smallest(0.05, 0.8).unwrap().rise < 1e-9);
@@ -219,7 +219,7 @@ fn the_mean_of_a_suite_weighs_its_tasks_alike() {
         sha256: format!("{first} {second}"),
     };
     let pair = [suite(10, 90), suite(20, 90)].map(|series| cell("a", 0, [("mean s", series)]));
-    let change = Change::of("mean s", &[(&pair[0], &pair[1])]).unwrap();
+    let change = PairedDifference::of("mean s", &[(&pair[0], &pair[1])]).unwrap();
     assert!(
         (change.before - 0.9).abs() < 1e-12 && (change.difference + 0.05).abs() < 1e-12,
         "{change:?}"
@@ -232,7 +232,7 @@ fn the_mean_of_a_suite_weighs_its_tasks_alike() {
         sha256: wrong.to_string(),
     };
     let pair = [alike(0), alike(8)].map(|series| cell("a", 0, [("mean s", series)]));
-    let change = Change::of("mean s", &[(&pair[0], &pair[1])]).unwrap();
+    let change = PairedDifference::of("mean s", &[(&pair[0], &pair[1])]).unwrap();
     let (test, p) = change.test.unwrap();
     assert_eq!((test, change.difference), ("exact McNemar", -0.04));
     assert!((p - 2.0 * 0.5f64.powi(8)).abs() < 1e-12, "{p}");

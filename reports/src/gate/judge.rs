@@ -1,132 +1,21 @@
-//! The verdict.
+//! A store beside its baseline.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use prunebench_results::{Cell, CellKey, Status};
-use serde::Serialize;
+use prunebench_results::{Cell, Status};
 
 use super::GateError;
-use super::change::{Change, NoChange, Scale};
+use super::decide::correct;
+use super::report::{CellFailure, Finding, Report, Verdict, not_judged};
 use super::rules::{Rule, Rules};
-use super::snapshot::{Observed, Origin, Snapshot};
-use crate::statistics::{Interval, holm};
-
-/// The probability with which the smallest effects that are reported would have been found.
-pub const POWER: f64 = 0.8;
-
-/// What came out, from the best to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Nothing to object to.
-    Ok,
-    /// A difference would mean nothing.
-    NotJudged,
-    /// A loss beyond the margin could have gone unseen.
-    Inconclusive,
-    /// A loss beyond the margin that is no chance, or a number that should be there and isn't.
-    Regression,
-}
-
-/// Everything that a gate found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// The worst of the single ones that were judged; `inconclusive` if none was, and never `not_judged`.
-    pub verdict: Verdict,
-    /// Why nothing was judged, though no cell is missing or failed; absent if something was.
-    pub nothing_judged: Option<String>,
-    /// Cells that are missing, failed, or measured otherwise than in the baseline. Each is a regression.
-    pub failures: Vec<CellFailure>,
-    /// Every number that a rule names, in the order of the baseline's cells.
-    pub findings: Vec<Finding>,
-    /// How many comparisons each family's level is shared by.
-    pub families: Vec<FamilySize>,
-    /// Cells of the baseline.
-    pub cells: usize,
-    /// Cells that the baseline doesn't have, which are not judged.
-    pub new_cells: Vec<String>,
-    /// Where the baseline comes from.
-    pub baseline: Origin,
-    /// Where the store comes from.
-    pub store: Origin,
-}
-
-/// A cell without the numbers that it should have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CellFailure {
-    /// The cell, with its seed where it is a single one.
-    pub cell: String,
-    /// What is wrong, and what to do.
-    pub problem: String,
-}
-
-/// A number before and after.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finding {
-    /// What came out.
-    pub verdict: Verdict,
-    /// Why, in words.
-    pub reason: String,
-    /// The cells, which differ in nothing but their seed.
-    pub cell: String,
-    /// The number.
-    pub metric: String,
-    /// The family that it was corrected in.
-    pub family: String,
-    /// How much worse it might get, in units of `scale`.
-    pub margin: f64,
-    /// What came out of the comparison; absent if it was not judged.
-    pub change: Option<Measured>,
-    /// The keys of the records that it rests on, of the baseline and of the store.
-    pub records: Vec<[CellKey; 2]>,
-}
-
-/// The numbers of a comparison.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measured {
-    /// What `difference`, `interval` and `smallest` are in.
-    pub scale: Scale,
-    /// The baseline's value.
-    pub before: f64,
-    /// The store's.
-    pub after: f64,
-    /// The difference, without a sign of better or worse.
-    pub difference: f64,
-    /// 95 %, of this comparison alone.
-    pub interval: Option<Interval>,
-    /// Whether all samples are the same to the last digit.
-    pub unchanged: bool,
-    /// Windows, items or rounds in a seed.
-    pub samples: usize,
-    /// Seeds.
-    pub seeds: usize,
-    /// The test of no difference; absent of a number without noise.
-    pub test: Option<&'static str>,
-    /// Its p-value.
-    pub p: Option<f64>,
-    /// Corrected by Holm within the family.
-    pub p_adjusted: Option<f64>,
-    /// The smallest loss that this test would have found with probability [`POWER`] at the family's level, shared by its
-    /// comparisons.
-    pub smallest: Option<f64>,
-}
-
-/// A family of this gate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FamilySize {
-    /// Its name.
-    pub family: String,
-    /// The chance of a false alarm in all of it.
-    pub alpha: f64,
-    /// Comparisons with a test.
-    pub comparisons: usize,
-}
+use super::snapshot::{Observed, Snapshot};
+use crate::paired::{NoChange, PairedDifference};
 
 /// Judges a store against a baseline.
 ///
 /// A number is a regression if its loss is beyond the margin and its difference is significant after Holm's correction
 /// within its family; of a number without noise, if its loss is beyond the margin. It is inconclusive if it is neither a
-/// regression nor significantly better, and its loss, the worse end of [`Measured::interval`] or [`Measured::smallest`] is
+/// regression nor significantly better, and its loss, the worse end of [`Compared::interval`](super::Compared::interval) or [`Compared::smallest`](super::Compared::smallest) is
 /// beyond the margin. What is the same to the last digit is ok, however little it is. Where nothing was judged, the whole is
 /// inconclusive.
 ///
@@ -192,7 +81,7 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
         return Err(unused(rule, baseline));
     }
 
-    let mut judged: Vec<(Finding, &Rule, Option<Change>)> = Vec::new();
+    let mut judged: Vec<(Finding, &Rule, Option<PairedDifference>)> = Vec::new();
     for pairs in &groups {
         let Some((first, _)) = pairs.first() else { continue };
         for metric in first.series.keys() {
@@ -213,7 +102,7 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
                     .map(|(before, after)| [before.key.clone(), after.key.clone()])
                     .collect(),
             };
-            match Change::of(metric, pairs) {
+            match PairedDifference::of(metric, pairs) {
                 Ok(change) => judged.push((finding, rule, Some(change))),
                 Err(NoChange::NotJudged(reason)) => {
                     finding.reason = reason;
@@ -249,15 +138,6 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
     })
 }
 
-/// How many of the numbers were not judged for each reason.
-pub(super) fn not_judged(findings: &[Finding]) -> BTreeMap<&str, usize> {
-    let mut reasons = BTreeMap::new();
-    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::NotJudged) {
-        *reasons.entry(finding.reason.as_str()).or_default() += 1;
-    }
-    reasons
-}
-
 fn why_nothing(findings: &[Finding]) -> String {
     if findings.is_empty() {
         return "no rule names a number of a cell that is ok in the baseline and in the store; add a rule for one, or accept a \
@@ -289,116 +169,4 @@ fn unused(rule: &Rule, baseline: &Snapshot) -> GateError {
             baseline.cells.first().map(Observed::group).unwrap_or_default()
         ),
     }
-}
-
-/// Corrects the p-values of each family, and fills in what came out.
-fn correct(judged: &mut [(Finding, &Rule, Option<Change>)], rules: &Rules) -> Vec<FamilySize> {
-    let mut members: BTreeMap<&str, Vec<usize>> = rules.family.keys().map(|name| (name.as_str(), Vec::new())).collect();
-    for (place, (_, rule, change)) in judged.iter().enumerate() {
-        if change.as_ref().is_some_and(|change| change.test.is_some()) {
-            members.entry(&rule.family).or_default().push(place);
-        }
-    }
-    let mut adjusted = vec![None; judged.len()];
-    for places in members.values() {
-        let p_value = |&place: &usize| judged[place].2.as_ref()?.test.map(|(_, p)| p);
-        let p_values: Vec<f64> = places.iter().filter_map(p_value).collect();
-        for (&place, p) in places.iter().zip(holm(&p_values)) {
-            adjusted[place] = Some(p);
-        }
-    }
-    let families: Vec<FamilySize> = rules
-        .family
-        .iter()
-        .map(|(name, family)| FamilySize {
-            family: name.clone(),
-            alpha: family.alpha,
-            comparisons: members.get(name.as_str()).map_or(0, Vec::len),
-        })
-        .collect();
-    for ((finding, rule, change), p_adjusted) in judged.iter_mut().zip(adjusted) {
-        let family = families.iter().find(|family| family.family == rule.family);
-        if let (Some(change), Some(family)) = (change, family) {
-            let (verdict, reason, smallest) = decide(change, rule, family, p_adjusted);
-            finding.verdict = verdict;
-            finding.reason = reason;
-            finding.change = Some(Measured {
-                scale: change.scale,
-                before: change.before,
-                after: change.after,
-                difference: change.difference,
-                interval: change.interval,
-                unchanged: change.unchanged,
-                samples: change.samples,
-                seeds: change.seeds,
-                test: change.test.map(|(test, _)| test),
-                p: change.test.map(|(_, p)| p),
-                p_adjusted,
-                smallest,
-            });
-        }
-    }
-    families
-}
-
-fn decide(change: &Change, rule: &Rule, family: &FamilySize, p: Option<f64>) -> (Verdict, String, Option<f64>) {
-    let loss = rule.direction.loss(change.difference);
-    let beyond = loss > rule.margin;
-    let size = |value: f64| match change.scale {
-        Scale::Points => format!("{:.2} points", 100.0 * value),
-        Scale::Relative => format!("{:.2} %", 100.0 * value),
-    };
-    if change.unchanged {
-        return (Verdict::Ok, "the same to the last digit".to_owned(), Some(0.0));
-    }
-    let margin = size(rule.margin);
-    let Some(p) = p else {
-        return match beyond {
-            true => (
-                Verdict::Regression,
-                format!("worse by {}, beyond the margin of {margin}", size(loss)),
-                None,
-            ),
-            false => (Verdict::Ok, format!("within the margin of {margin}"), None),
-        };
-    };
-    let smallest = change.smallest(family.alpha / family.comparisons as f64, POWER);
-    let smallest = smallest.map(|smallest| rule.direction.smallest_loss(smallest));
-    let significant = p < family.alpha;
-    if beyond && significant {
-        let reason = format!(
-            "worse by {}, beyond the margin of {margin}, with p = {p:.1e} after correction for {} comparisons",
-            size(loss),
-            family.comparisons
-        );
-        return (Verdict::Regression, reason, smallest);
-    }
-    if significant && loss < 0.0 {
-        return (Verdict::Ok, "better, and not by chance".to_owned(), smallest);
-    }
-    let seen = match smallest {
-        Some(smallest) => format!("a loss of {} or more would have been seen", size(smallest)),
-        None => "no loss would have been seen".to_owned(),
-    };
-    let largest = change.interval.map(|interval| rule.direction.largest_loss(interval));
-    let within = |loss: Option<f64>| loss.is_some_and(|loss| loss <= rule.margin);
-    let reason = if beyond {
-        format!(
-            "worse by {}, beyond the margin of {margin}, but that may be chance (p = {p:.2} after correction for {} \
-             comparisons; {seen}): measure more items or seeds",
-            size(loss),
-            family.comparisons,
-        )
-    } else if !within(smallest) {
-        format!("{seen}, the margin is {margin}: measure more items or seeds, or judge fewer numbers")
-    } else if !within(largest) {
-        format!(
-            "worse by {}, with a 95 % interval up to {}, beyond the margin of {margin}: measure more items or seeds",
-            size(loss),
-            largest.map_or_else(String::new, size)
-        )
-    } else {
-        return (Verdict::Ok, format!("within the margin of {margin}"), smallest);
-    };
-    (Verdict::Inconclusive, reason, smallest)
 }

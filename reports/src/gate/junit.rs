@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::GateError;
-use super::judge::{Report, Verdict};
+use super::report::{Report, Verdict};
 
 impl Report {
     /// The report as JUnit XML: a suite for each family with a case for each number, and one for the cells. What is

@@ -1,16 +1,17 @@
 //! Whether a set of records got worse than a baseline: differences over the same items, judged by rules, as one verdict.
 
-pub(crate) mod change;
+mod decide;
 mod judge;
 mod junit;
+mod report;
 mod rules;
 pub(crate) mod series;
 pub(crate) mod snapshot;
 mod tables;
 
-pub(crate) use change::plain;
-pub use change::{Change, NoChange, Scale, Smallest};
-pub use judge::{CellFailure, FamilySize, Finding, POWER, Report, Verdict, judge};
+pub use crate::paired::{NoChange, PairedDifference, Scale, Smallest};
+pub use judge::judge;
+pub use report::{CellFailure, Compared, FamilySize, Finding, POWER, Report, Verdict};
 pub use rules::{Direction, Family, Rule, Rules};
 pub(crate) use series::{perplexity_name, speed_name, suite_name, task_name};
 pub(crate) use snapshot::machine;
@@ -63,8 +64,6 @@ pub enum GateError {
     Junit(#[from] quick_junit::SerializeError),
 }
 
-#[cfg(test)]
-mod change_tests;
 #[cfg(test)]
 mod gate_tests;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
 use super::GateError;
-use super::change::Smallest;
+use crate::paired::Smallest;
 use crate::statistics::Interval;
 
 /// The rules of a gate. A number is judged by the first rule that names it; numbers that no rule names are not judged.

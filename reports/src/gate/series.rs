@@ -9,7 +9,7 @@ use prunebench_results::{
 use sha2::{Digest, Sha256};
 
 use super::snapshot::Series;
-use crate::comparison::{documents, windows};
+use crate::comparable::{documents, windows};
 use crate::dense;
 
 /// Every number of a record that was measured beside `records`, whose recipe `dense` is the unit of speed.
@@ -59,13 +59,14 @@ pub(crate) fn series(
         .collect()
 }
 
-fn losses(scope: String, result: &PerplexityResult) -> Series {
+/// The losses of a perplexity. Sizes are those of the samples that are there, whatever counts the record names.
+pub(crate) fn losses(scope: String, result: &PerplexityResult) -> Series {
     let equal = result.tokens_scored as f64 / result.windows as f64;
     Series::Losses {
         scope,
         nll: result.window_nll.clone(),
         units: if result.units.is_empty() {
-            vec![equal; result.windows]
+            vec![equal; result.window_nll.len()]
         } else {
             result.units.iter().map(|&units| units as f64).collect()
         },
@@ -96,8 +97,8 @@ pub(crate) fn speed_name(phase: &str, request: &ThroughputRequest) -> String {
     format!("{phase} speed, {}", request.setting())
 }
 
-/// `None` if an item has no number.
-fn task_series(record: &Record, index: usize, result: &TaskResult, metric: MetricName) -> Option<Series> {
+/// A metric of a task. `None` if an item has no number.
+pub(crate) fn task_series(record: &Record, index: usize, result: &TaskResult, metric: MetricName) -> Option<Series> {
     let scope = documents(record, index);
     let samples = result.items.iter().map(|item| result.sample(metric, item));
     let samples: Vec<f64> = samples.collect::<Option<_>>()?;
@@ -120,8 +121,8 @@ fn task_series(record: &Record, index: usize, result: &TaskResult, metric: Metri
     })
 }
 
-/// `None` if a member is no accuracy.
-fn suite_series(record: &Record, metrics: &Metrics, suite: &SuiteRequest) -> Option<Series> {
+/// The mean of a suite. `None` if a member is no accuracy.
+pub(crate) fn suite_series(record: &Record, metrics: &Metrics, suite: &SuiteRequest) -> Option<Series> {
     let (mut scopes, mut all, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
     for member in &suite.members {
         let index = metrics.tasks.iter().position(|result| member.is_of(&result.request))?;

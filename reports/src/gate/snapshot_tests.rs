@@ -198,3 +198,26 @@ fn reports_say_what_was_found_and_take_any_name() {
     assert_eq!(json["verdict"], "regression");
     assert_eq!(json["findings"][0]["change"]["difference"], -0.05);
 }
+
+#[test]
+fn a_record_that_names_more_windows_than_it_has_takes_no_room_for_them() {
+    let mut record = crate::comparison::tests::dense("candle");
+    record.metrics.as_mut().unwrap().perplexity[0].windows = usize::MAX;
+    let snapshot = Snapshot::of(&[record], &["dense".to_owned()]).unwrap();
+    let Some(Series::Losses { nll, units, .. }) = snapshot.cells[0].series.get("perplexity wiki/stream-3@1") else {
+        panic!("{snapshot:?}");
+    };
+    assert_eq!((nll.len(), units.len()), (10, 10));
+}
+
+#[test]
+fn counts_and_rows_that_no_sum_holds_are_numbers_like_any_other() {
+    let mut record = with(dense("candle"), vec![choices(0, [1; 8])]);
+    record.metrics.as_mut().unwrap().tasks[0].items[0].document = usize::MAX;
+    let mut losses = dense("candle");
+    losses.metrics.as_mut().unwrap().perplexity[0].units = vec![usize::MAX; 10];
+    for record in [record, losses] {
+        let snapshot = Snapshot::of(&[record], &["dense".to_owned()]).unwrap();
+        assert!(!snapshot.cells[0].series.is_empty());
+    }
+}

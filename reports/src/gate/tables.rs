@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::Scale;
-use super::judge::{Finding, POWER, Report, Verdict, not_judged};
+use super::report::{Finding, POWER, Report, Verdict, not_judged};
+use crate::paired::Scale;
 use crate::statistics::Interval;
 use crate::table::{Column, Entry, Table, grouped};
 

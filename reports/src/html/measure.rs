@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prunebench_results::{Evaluation, Metrics, Record, ThroughputRequest};
 use serde::Serialize;
 
-use crate::gate::Scale;
+use crate::paired::Scale;
 use crate::quantity::Better;
 
 /// What a checkpoint holds, and what of it isn't zero.

@@ -1,9 +1,11 @@
 //! Records as one HTML file that needs nothing else: tables, plots, and where every number comes from.
 
 mod charts;
+mod curves;
 mod measure;
 mod plots;
 mod rows;
+mod scatter;
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +14,10 @@ use prunebench_results::{Evaluation, Provenance, Record};
 use serde::Serialize;
 
 use self::charts::charts;
-use self::measure::{Measure, SIZES, plain_numbers, setting};
-use self::rows::{Group, Row, Section};
+use self::measure::{SIZES, plain_numbers, setting};
+use self::rows::{Group, Numbers, Section};
 use crate::claims::Scorecard;
+use crate::figure::ScaleRules;
 use crate::gate::{GateError, Snapshot, machine};
 use crate::plot::{Plot, PlotError};
 
@@ -65,6 +68,7 @@ struct Data<'a> {
     places: &'a [Place],
     scorecards: &'a [Scorecard],
     sizes: [&'a str; 3],
+    scale: ScaleRules,
     sections: Vec<Shown<'a>>,
 }
 
@@ -73,8 +77,8 @@ struct Shown<'a> {
     store: &'a str,
     model: &'a str,
     setting: &'a str,
-    measures: Vec<Measure>,
-    rows: Vec<Row<'a>>,
+    #[serde(flatten)]
+    numbers: Numbers<'a>,
 }
 
 /// A page that can't be made.
@@ -205,24 +209,18 @@ impl<'a> Page<'a> {
         if self.records == 0 {
             return Err(GateError::Empty { what: "what was given" }.into());
         }
-        let sections = self.sections.iter().map(|section| {
-            let (measures, rows) = section.rows(self.dense);
-            let Section {
-                store, model, setting, ..
-            } = section;
-            Shown {
-                store,
-                model,
-                setting,
-                measures,
-                rows,
-            }
+        let sections = self.sections.iter().map(|section| Shown {
+            store: &section.store,
+            model: &section.model,
+            setting: &section.setting,
+            numbers: section.numbers(self.dense),
         });
         let data = Data {
             records: self.records,
             places: &self.places,
             scorecards: &self.scorecards,
             sizes: SIZES,
+            scale: ScaleRules::ALL,
             sections: sections.collect(),
         };
         // Inside of a script element nothing but `<` can end it.

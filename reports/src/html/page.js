@@ -42,31 +42,19 @@
     const ends = change.interval ? ` [${part(change.interval[0])}, ${part(change.interval[1])}]` : "";
     return [part(change.value) + (scale === "points" ? " points" : " %"), ends];
   };
-  const family = (row) => row.dense ? row.recipe : row.recipe.replace(/\([^()]*\)/g, "");
   const cut = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
   const short = (text) => cut(text, 34);
 
   // What a plot can have on an axis: a number, or its change against the dense model.
-  const axesOf = (section) => {
-    const axes = [];
-    for (const measure of section.measures) {
-      const has = section.rows.some((row) => row.numbers[measure.name]);
-      if (!has) continue;
-      axes.push({ ...measure, title: measure.name + (measure.unit ? ` (${measure.unit})` : ""), of: (row) => row.numbers[measure.name] });
-      if (!measure.scale) continue;
-      const points = measure.scale === "points";
-      axes.push({
-        ...measure, against: true, zero: true,
-        title: `${measure.name}, change against dense (${points ? "points" : "%"})`,
-        of: (row) => {
-          const change = row.numbers[measure.name]?.change;
-          if (change) return { value: 100 * change.value, interval: change.interval?.map((end) => 100 * end) };
-          return row.dense && row.numbers[measure.name] ? { value: 0 } : undefined;
-        },
-      });
-    }
-    return axes;
-  };
+  const axesOf = (section) => section.axes.map((axis) => ({
+    ...axis,
+    of: (row) => {
+      const number = row.numbers[axis.name];
+      if (!axis.against || !number) return number;
+      if (number.change) return { value: 100 * number.change.value, interval: number.change.interval?.map((end) => 100 * end) };
+      return row.dense ? { value: 0 } : undefined;
+    },
+  }));
 
   const frontOf = (points, x, y) => {
     if (!x.better || !y.better) return new Set();
@@ -84,11 +72,12 @@
     return front;
   };
 
-  const scaleOf = (values, from, to, zero) => {
+  const rules = data.scale;
+  const scaleOf = (values, from, to, axis) => {
     let [low, high] = [Math.min(...values), Math.max(...values)];
-    const log = !zero && low > 0 && high / low > 30;
+    const log = axis.values !== "signed" && low > 0 && high / low > rules.logarithmic;
     if (log) { low = Math.log10(low); high = Math.log10(high); }
-    const pad = (high - low || Math.abs(high) || 1) * 0.06;
+    const pad = (high - low || Math.abs(high) || 1) * rules.pad;
     low -= pad; high += pad;
     const at = (x) => from + ((log ? Math.log10(x) : x) - low) / (high - low) * (to - from);
     const ticks = [];
@@ -97,30 +86,12 @@
       for (let power = Math.floor(low); power <= high; power++)
         for (const step of steps) if (Math.log10(step) + power >= low && Math.log10(step) + power <= high) ticks.push(step * 10 ** power);
     } else {
-      const rough = (high - low) / Math.min(9, Math.max(2, Math.abs(to - from) / 60));
+      const rough = (high - low) / Math.min(rules.most, Math.max(2, Math.abs(to - from) / rules.apart));
       const power = 10 ** Math.floor(Math.log10(rough));
       const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
       for (let n = Math.ceil(low / step); n * step <= high; n++) ticks.push(n * step);
     }
     return { at, ticks, log };
-  };
-
-  const SHAPES = [
-    "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0", "M-4.5,-4.5h9v9h-9z", "M0,-6L5.5,4.5H-5.5z", "M0,6L5.5,-4.5H-5.5z", "M0,-6.5L6,0L0,6.5L-6,0z",
-    "M-2,-5.5h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5z",
-  ];
-  const styles = (section) => {
-    const count = new Map();
-    for (const row of section.rows) if (!row.dense) count.set(family(row), (count.get(family(row)) ?? 0) + 1);
-    const names = [...count].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-    const ranks = new Map(names.map((name, i) => [name, i]));
-    return (row) => {
-      const rank = ranks.get(family(row));
-      if (row.dense) return { name: row.recipe, colour: "var(--ink)", shape: SHAPES[4], rank: -1 };
-      // Beyond six methods each colour comes again with another shape, and beyond eighteen nobody tells them apart.
-      if (rank >= 18) return { name: "other methods", colour: "var(--rest)", shape: SHAPES[0], rank: 18 };
-      return { name: names[rank], colour: `var(--c${rank % 6})`, shape: SHAPES[(rank + 2 * Math.floor(rank / 6)) % 6], rank };
-    };
   };
 
   const place = (event, target) => {
@@ -170,12 +141,12 @@
       return { drawing, legend: [], front: new Set(), masked: false };
     }
     const [x0, x1, y0, y1] = [margin.left, width - margin.right, height - margin.bottom, margin.top];
-    const xs = scaleOf(all.map((p) => p.x.value), x0, x1, x.zero);
+    const xs = scaleOf(all.map((p) => p.x.value), x0, x1, x);
     // Whiskers may be cut at the frame, rather than squeeze the points.
     const values = all.map((p) => p.y.value);
-    const reach = (Math.max(...values) - Math.min(...values)) * 1.5;
-    const ends = all.flatMap((p) => p.y.interval ?? []).filter((end) => end >= Math.min(...values) - reach && end <= Math.max(...values) + reach && (end > 0 || y.zero || !values.every((v) => v > 0)));
-    const ys = scaleOf([...values, ...ends], y0, y1, y.zero);
+    const reach = (Math.max(...values) - Math.min(...values)) * rules.reach;
+    const ends = all.flatMap((p) => p.y.interval ?? []).filter((end) => end >= Math.min(...values) - reach && end <= Math.max(...values) + reach && (end > 0 || y.values === "signed" || !values.every((v) => v > 0)));
+    const ys = scaleOf([...values, ...ends], y0, y1, y);
     for (const tick of xs.ticks) drawing.append(
       svg("line", { class: "grid", x1: xs.at(tick), x2: xs.at(tick), y1: y0, y2: y1 }),
       svg("text", { class: "quiet", x: xs.at(tick), y: y0 + 17, "text-anchor": "middle" }, axisText(tick)));
@@ -191,16 +162,15 @@
     const front = frontOf(all, x, y);
     const line = [...front].sort((a, b) => a.x.value - b.x.value);
     if (line.length > 1) drawing.append(svg("path", { class: "front", d: "M" + line.map((p) => `${xs.at(p.x.value)},${ys.at(p.y.value)}`).join("L") }));
-    const style = styles(section);
-    const legend = new Map();
+    const legend = new Set();
     const clamp = (value) => Math.min(y0, Math.max(y1, value));
     const many = all.length > 300;
     // The front last, so that nothing covers it.
     const order = all.map((_, number) => number).sort((a, b) => front.has(all[a]) - front.has(all[b]));
     order.forEach((number) => {
       const point = all[number];
-      const look = style(point.row);
-      legend.set(look.name, look);
+      const look = section.looks[point.row.look];
+      legend.add(point.row.look);
       const [cx, cy] = [xs.at(point.x.value), ys.at(point.y.value)].map((at) => at.toFixed(1));
       const node = svg("g", {
         class: "point", "data-place": number, tabindex: many ? null : 0, role: many ? null : "button",
@@ -208,8 +178,12 @@
       });
       if (point.y.interval) {
         const [a, b] = point.y.interval.map((end) => (end === null ? -Infinity : ys.log && end <= 0 ? Infinity : ys.at(end)));
-        // A whisker that is cut at the frame has no end there.
-        const cap = (end) => (clamp(end) === end ? `M${cx - 3},${end.toFixed(1)}h6` : "");
+        // A whisker that is cut at the frame points beyond it.
+        const cap = (end) => {
+          const y = clamp(end);
+          const back = end < y ? 5 : end > y ? -5 : 0;
+          return `M${cx - 3},${(y + back).toFixed(1)}l3,${-back}l3,${back}`;
+        };
         node.append(svg("path", { d: `M${cx},${clamp(a).toFixed(1)}V${clamp(b).toFixed(1)}${cap(a)}${cap(b)}`, stroke: look.colour, "stroke-width": 1.1, opacity: many ? .25 : .55, fill: "none" }));
       }
       node.append(svg("path", {
@@ -238,7 +212,7 @@
         break;
       }
     }
-    return { drawing, legend: [...legend.values()].sort((a, b) => a.rank - b.rank), front, masked: all.some((point) => point.row.masked) };
+    return { drawing, legend: [...legend].sort((a, b) => a - b).map((place) => section.looks[place]), front, masked: all.some((point) => point.row.masked) };
   };
 
   const bars = (chart) => {
@@ -246,7 +220,7 @@
     const numeric = chart.places.every((p) => typeof p === "number");
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
     drawing.append(svg("title", {}, `${chart.method}: ${chart.name}`));
-    const ys = scaleOf(chart.values, height - bottom, top, true);
+    const ys = scaleOf(chart.values, height - bottom, top, { values: "signed" });
     const at = (i) => left + (i + .5) / chart.values.length * (width - left - 8);
     for (const tick of ys.ticks.filter((_, i, all) => all.length < 6 || i % 2 === 0)) drawing.append(
       svg("line", { class: "grid", x1: left, x2: width - 8, y1: ys.at(tick), y2: ys.at(tick) }),
@@ -408,7 +382,7 @@
         const note = (text, mark) => html("span", { class: "quiet" }, mark ? sign(mark) : null, text);
         legend.replaceChildren();
         fill(legend, {}, [...made.legend.map((look) => html("span", {}, sign(svg("path", { d: look.shape, fill: look.colour })), look.name)),
-          made.masked ? note("hollow: masked, its zeros are stored", svg("path", { d: SHAPES[0], fill: "var(--paper)", stroke: "var(--quiet)", "stroke-width": 1.5 })) : null,
+          made.masked ? note("hollow: masked, its zeros are stored", svg("circle", { r: 5, fill: "var(--paper)", stroke: "var(--quiet)", "stroke-width": 1.5 })) : null,
           front.size ? note("ringed and joined: Pareto front", svg("circle", { class: "ring", r: 6.3 })) : null,
           note("whiskers: 95 %")]);
       }

@@ -10,9 +10,11 @@ use super::{
     Origin,
     charts::Chart,
     measure::{Measure, NONZERO, STORED, plain_measure},
+    scatter::{NamedLook, PlotAxis, axes, looks},
 };
 use crate::dense;
-use crate::gate::{Change, Observed, Series, plain};
+use crate::gate::{Observed, Series};
+use crate::paired::{PairedDifference, alone};
 use crate::quantity::Better;
 use crate::statistics::Interval;
 
@@ -65,6 +67,18 @@ pub(super) struct Beside {
     p: Option<f64>,
 }
 
+/// The numbers of a section, and how they are drawn.
+#[derive(Debug, Serialize)]
+pub(super) struct Numbers<'a> {
+    /// Those of quality first.
+    pub(super) measures: Vec<Measure>,
+    pub(super) axes: Vec<PlotAxis>,
+    /// Of points, in the order of a legend.
+    pub(super) looks: Vec<NamedLook>,
+    /// The dense model's first.
+    pub(super) rows: Vec<Row<'a>>,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Row<'a> {
     pub(super) recipe: String,
@@ -72,6 +86,8 @@ pub(super) struct Row<'a> {
     pub(super) dense: bool,
     /// Whether a mask made zeros, which are stored all the same.
     pub(super) masked: bool,
+    /// The place of its look.
+    pub(super) look: usize,
     pub(super) seeds: usize,
     pub(super) ok: usize,
     pub(super) status: String,
@@ -82,8 +98,8 @@ pub(super) struct Row<'a> {
 }
 
 impl Section {
-    /// The section's measures, those of quality first, and its rows, the dense model's first.
-    pub(super) fn rows(&self, dense: &[String]) -> (Vec<Measure>, Vec<Row<'_>>) {
+    /// What is shown of the section.
+    pub(super) fn numbers(&self, dense: &[String]) -> Numbers<'_> {
         let uncompressed: Vec<&Group> = self.groups.iter().filter(|group| group.is_of(dense)).collect();
         let made: Vec<_> = self
             .groups
@@ -107,7 +123,12 @@ impl Section {
             )
         });
         rows.sort_by_key(|row| !row.dense);
-        (measures, rows)
+        Numbers {
+            axes: axes(&measures),
+            looks: looks(&mut rows),
+            measures,
+            rows,
+        }
     }
 }
 
@@ -139,6 +160,7 @@ impl Group {
             place: format!("{} {} {}", cell.engine, cell.device, cell.dtype),
             dense: is_dense,
             masked: !is_dense && is_masked(&self.cells, &beside),
+            look: 0,
             seeds: self.cells.len(),
             ok: self.cells.iter().filter(|cell| cell.status == Status::Ok).count(),
             status: failed.map_or_else(|| Status::Ok.to_string(), Observed::outcome),
@@ -169,15 +191,7 @@ impl Group {
             };
             return Some((number, measure(unit, better, false, None)));
         };
-        let (value, interval) = plain(&series)?;
-        // Of answers that are all alike nothing is known of how they might vary, and no share is beyond all.
-        let interval = interval.filter(|ends| ends.low < ends.high).map(|ends| match first {
-            Series::Answers { .. } => Interval {
-                low: ends.low.max(0.0),
-                high: ends.high.min(1.0),
-            },
-            _ => ends,
-        });
+        let (value, interval) = alone(&series)?;
         let change = self.change(name, dense);
         let scale = change.as_ref().map(|change| change.scale);
         let ends = |interval: Option<Interval>| interval.map(|ends| [short(ends.low), short(ends.high)]);
@@ -208,20 +222,15 @@ impl Group {
     }
 
     /// The change against the dense model, each seed with its own, or with the first where the dense model has no such seed.
-    fn change(&self, name: &str, dense: &[&Observed]) -> Option<Change> {
-        let has = |cell: &&Observed| {
-            matches!(
-                cell.series.get(name),
-                Some(Series::Losses { .. } | Series::Answers { .. })
-            )
-        };
-        let dense: Vec<&Observed> = dense.iter().copied().filter(has).collect();
-        let pairs = self.cells.iter().filter(has).filter_map(|cell| {
-            let same_seed = dense.iter().find(|other| other.cell.seed == cell.cell.seed);
-            Some((*same_seed.or_else(|| dense.first())?, cell))
-        });
-        Change::of_numbers(name, &pairs.collect::<Vec<_>>()).ok()
+    fn change(&self, name: &str, dense: &[&Observed]) -> Option<PairedDifference> {
+        let dense: Vec<(u64, &Series)> = dense.iter().filter_map(|cell| of_seed(cell, name)).collect();
+        let own: Vec<(u64, &Series)> = self.cells.iter().filter_map(|cell| of_seed(cell, name)).collect();
+        PairedDifference::of_seeds(&dense, &own).ok()
     }
+}
+
+fn of_seed<'a>(cell: &'a Observed, name: &str) -> Option<(u64, &'a Series)> {
+    Some((cell.cell.seed, cell.series.get(name)?))
 }
 
 /// Whether cells have more zeros than those of the dense model, by over a hundredth of what they store: training and merging make a

@@ -4,16 +4,16 @@ use prunebench_results::{CellKey, Record, Status, TaskRequest, TaskResult};
 use serde::Serialize;
 
 use crate::{
-    accuracy::{Change, Score},
-    comparison::{Comparison, Group, place},
+    accuracy::{Score, ScoreChange},
+    comparable::windows,
+    comparison::{Comparison, Group, place, series},
     dense,
+    gate::{Series, series::losses},
+    paired::alone,
     paper::mapping::Measure,
     statistics::Interval,
     table::grouped,
 };
-
-/// The normal quantile of a 95 % interval.
-const Z: f64 = 1.959_963_984_540_054;
 
 /// A number, and the records it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -125,15 +125,24 @@ fn find<'a>(measure: &Measure, group: &[&'a Record], all: &'a [Record], baseline
                 let [windows, of] = [result.windows, result.windows_available].map(|count| grouped(count as u64));
                 format!("the first {windows} of {of} windows or documents")
             });
-            // By the delta method for the logarithm.
-            let (value, unit) = match measure {
-                Measure::Loss(_) => (estimate.value.ln(), estimate.value),
-                _ => (estimate.value, 1.0),
-            };
+            let interval = interval(group, |record| {
+                let result = record.metrics.as_ref()?.perplexity.get(index)?;
+                Some(losses(windows(record, index), result))
+            });
+            let logarithm = matches!(measure, Measure::Loss(_));
             Some(Found {
-                value,
-                interval: around(value, estimate.stderr.map(|stderr| stderr / unit)),
-                seed_sd: estimate.seed_sd.map(|sd| sd / unit),
+                value: if logarithm { estimate.value.ln() } else { estimate.value },
+                interval: interval.map(|ends| match logarithm {
+                    true => Interval {
+                        low: ends.low.ln(),
+                        high: ends.high.ln(),
+                    },
+                    false => ends,
+                }),
+                // By the delta method for the logarithm.
+                seed_sd: estimate
+                    .seed_sd
+                    .map(|sd| if logarithm { sd / estimate.value } else { sd }),
                 samples: result.windows,
                 part,
             })
@@ -157,7 +166,7 @@ fn find<'a>(measure: &Measure, group: &[&'a Record], all: &'a [Record], baseline
         }
         Measure::Retained(name) => {
             let suite = first.cell.evaluation.suites.iter().find(|suite| suite.suite == *name)?;
-            let Change::Difference { retained, .. } = comparison.change(group, Score::Suite(suite))? else {
+            let ScoreChange::Difference { retained, .. } = comparison.change(group, Score::Suite(suite))? else {
                 return None;
             };
             let retained = retained?;
@@ -209,10 +218,10 @@ fn score<'a>(
     tasks: &[TaskResult],
 ) -> Option<Found> {
     let estimate = comparison.score(group, score)?;
-    let value = 100.0 * estimate.value;
+    let interval = interval(group, |record| Comparison::score_series(record, score));
     Some(Found {
-        value,
-        interval: around(value, estimate.stderr.map(|stderr| 100.0 * stderr)),
+        value: 100.0 * estimate.value,
+        interval: interval.map(|interval| scaled(interval, 100.0)),
         seed_sd: estimate.seed_sd.map(|sd| 100.0 * sd),
         samples: documents(tasks),
         part: part(tasks),
@@ -228,22 +237,23 @@ fn is_task(request: &TaskRequest, name: &str, shots: usize) -> bool {
 }
 
 fn documents(tasks: &[TaskResult]) -> usize {
-    tasks.iter().map(|task| task.documents).sum()
+    sum(tasks, |task| task.documents)
+}
+
+/// A record may name any number.
+fn sum(tasks: &[TaskResult], of: fn(&TaskResult) -> usize) -> usize {
+    tasks.iter().fold(0usize, |sum, task| sum.saturating_add(of(task)))
 }
 
 fn part(tasks: &[TaskResult]) -> Option<String> {
-    let (done, of) = (
-        documents(tasks),
-        tasks.iter().map(|task| task.documents_available).sum::<usize>(),
-    );
+    let (done, of) = (documents(tasks), sum(tasks, |task| task.documents_available));
     (done < of).then(|| format!("{} of {} documents", grouped(done as u64), grouped(of as u64)))
 }
 
-fn around(value: f64, stderr: Option<f64>) -> Option<Interval> {
-    stderr.map(|stderr| Interval {
-        low: value - Z * stderr,
-        high: value + Z * stderr,
-    })
+/// The interval of a number by itself over these records.
+fn interval(records: &[&Record], of: impl Fn(&Record) -> Option<Series>) -> Option<Interval> {
+    let series = series(records, of);
+    alone(&series.iter().map(|(_, series)| series).collect::<Vec<_>>())?.1
 }
 
 fn scaled(interval: Interval, by: f64) -> Interval {

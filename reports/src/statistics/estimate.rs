@@ -1,7 +1,7 @@
 //! Differences with their standard error, judged by Student's t.
 
 use prunebench_results::statistics::{mean, standard_error};
-use statrs::distribution::{ContinuousCDF, FisherSnedecor, StudentsT};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{COVERAGE, Interval};
 
@@ -16,22 +16,6 @@ pub struct Estimate {
     pub degrees: f64,
     /// Skewness of the mean's distribution, as far as the sample shows it: that of its values over `sqrt(n)`; else 0.
     pub skewness: f64,
-}
-
-/// How much seeds scatter apart from items, from the same items under several seeds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SeedNoise {
-    /// The variance between seeds that items don't explain; 0 where they explain all of it.
-    pub seed_variance: f64,
-    /// The variance between items that seeds share; 0 where the rest explains all of it.
-    pub item_variance: f64,
-    /// The variance of what neither explains.
-    pub rest_variance: f64,
-    /// How likely seeds scatter so much if they have no effect of their own (F test of seeds against the rest).
-    pub p_value: f64,
-    /// The mean over items and seeds as of draws of both: with both variances in its error, and Satterthwaite's degrees
-    /// of freedom.
-    pub mean: Estimate,
 }
 
 impl Estimate {
@@ -67,6 +51,57 @@ impl Estimate {
             } else {
                 a.degrees + b.degrees
             },
+            skewness: 0.0,
+        })
+    }
+
+    /// The mean over items and seeds, from the same items under several seeds, as of draws of both: with the variance between
+    /// seeds and that between items in its error, by the mean squares of a two-way layout without repeats (Searle, Casella and
+    /// McCulloch 1992, section 4.3), and Satterthwaite's degrees of freedom. `None` below two seeds or items, of seeds with
+    /// different numbers of items, or if all values are equal.
+    pub fn of_seeds(seeds: &[Vec<f64>]) -> Option<Self> {
+        let (s, n) = (seeds.len(), seeds.first()?.len());
+        if s < 2 || n < 2 || seeds.iter().any(|values| values.len() != n) {
+            return None;
+        }
+        let seed_means: Vec<f64> = seeds
+            .iter()
+            .map(|values| values.iter().sum::<f64>() / n as f64)
+            .collect();
+        let item_means: Vec<f64> = (0..n)
+            .map(|item| seeds.iter().map(|values| values[item]).sum::<f64>() / s as f64)
+            .collect();
+        let value = mean(&seed_means)?;
+        let scatter = |means: &[f64]| means.iter().map(|mean| (mean - value).powi(2)).sum::<f64>();
+        let rest: f64 = seeds
+            .iter()
+            .zip(&seed_means)
+            .map(|(values, seed)| {
+                let rest = values.iter().zip(&item_means).map(|(x, item)| x - seed - item + value);
+                rest.map(|rest| rest.powi(2)).sum::<f64>()
+            })
+            .sum();
+        let (s, n) = (s as f64, n as f64);
+        let degrees = [s - 1.0, n - 1.0, (s - 1.0) * (n - 1.0)];
+        let squares = [
+            n * scatter(&seed_means) / degrees[0],
+            s * scatter(&item_means) / degrees[1],
+            rest / degrees[2],
+        ];
+        let [of_seeds, of_items, of_rest] = squares;
+        let all = (of_seeds + of_items - of_rest).max(of_rest);
+        if all <= 0.0 && of_seeds <= 0.0 {
+            return None;
+        }
+        let spread: f64 = squares
+            .iter()
+            .zip(degrees)
+            .map(|(square, degrees)| square.powi(2) / degrees)
+            .sum();
+        Some(Self {
+            value,
+            stderr: (all / (n * s)).sqrt(),
+            degrees: (all.powi(2) / spread).clamp(degrees[0].min(degrees[1]), n * s - 1.0),
             skewness: 0.0,
         })
     }
@@ -116,12 +151,6 @@ impl Estimate {
         })
     }
 
-    /// How likely a value as near to 0 is by chance, if it is `margin` or more from 0 in truth: the larger p-value of the
-    /// two one-sided tests (Schuirmann 1987; `statsmodels.stats.weightstats.ttost_paired`).
-    pub fn equivalence(&self, margin: f64) -> f64 {
-        self.tail(margin - self.value.abs())
-    }
-
     /// The smallest true value that a test at level `alpha` finds with probability `power`:
     /// `(t(1 - alpha/2) + t(power)) · stderr` (Bloom 1995). `None` of levels outside of 0 to 1.
     pub fn smallest_effect(&self, alpha: f64, power: f64) -> Option<f64> {
@@ -137,69 +166,6 @@ impl Estimate {
             Ok(distribution) => distribution.sf(t),
             Err(_) => 1.0,
         }
-    }
-}
-
-impl SeedNoise {
-    /// The components of variance of a two-way layout without repeats, by the mean squares of seeds, items and the rest
-    /// (Searle, Casella and McCulloch 1992, section 4.3). `None` below two seeds or items, of seeds with different numbers
-    /// of items, or if all values are equal.
-    pub fn of(seeds: &[Vec<f64>]) -> Option<Self> {
-        let (s, n) = (seeds.len(), seeds.first()?.len());
-        if s < 2 || n < 2 || seeds.iter().any(|values| values.len() != n) {
-            return None;
-        }
-        let seed_means: Vec<f64> = seeds
-            .iter()
-            .map(|values| values.iter().sum::<f64>() / n as f64)
-            .collect();
-        let item_means: Vec<f64> = (0..n)
-            .map(|item| seeds.iter().map(|values| values[item]).sum::<f64>() / s as f64)
-            .collect();
-        let value = mean(&seed_means)?;
-        let scatter = |means: &[f64]| means.iter().map(|mean| (mean - value).powi(2)).sum::<f64>();
-        let rest: f64 = seeds
-            .iter()
-            .zip(&seed_means)
-            .map(|(values, seed)| {
-                let rest = values.iter().zip(&item_means).map(|(x, item)| x - seed - item + value);
-                rest.map(|rest| rest.powi(2)).sum::<f64>()
-            })
-            .sum();
-        let (s, n) = (s as f64, n as f64);
-        let degrees = [s - 1.0, n - 1.0, (s - 1.0) * (n - 1.0)];
-        let squares = [
-            n * scatter(&seed_means) / degrees[0],
-            s * scatter(&item_means) / degrees[1],
-            rest / degrees[2],
-        ];
-        let [of_seeds, of_items, of_rest] = squares;
-        let all = (of_seeds + of_items - of_rest).max(of_rest);
-        if all <= 0.0 && of_seeds <= 0.0 {
-            return None;
-        }
-        let spread: f64 = squares
-            .iter()
-            .zip(degrees)
-            .map(|(square, degrees)| square.powi(2) / degrees)
-            .sum();
-        Some(Self {
-            seed_variance: ((of_seeds - of_rest) / n).max(0.0),
-            item_variance: ((of_items - of_rest) / s).max(0.0),
-            rest_variance: of_rest,
-            p_value: if of_rest > 0.0 {
-                FisherSnedecor::new(degrees[0], degrees[2]).ok()?.sf(of_seeds / of_rest)
-            } else {
-                // Seeds differ by the same in every item, or not at all.
-                f64::from(of_seeds <= 0.0)
-            },
-            mean: Estimate {
-                value,
-                stderr: (all / (n * s)).sqrt(),
-                degrees: (all.powi(2) / spread).clamp(degrees[0].min(degrees[1]), n * s - 1.0),
-                skewness: 0.0,
-            },
-        })
     }
 }
 

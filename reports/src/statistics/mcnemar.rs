@@ -1,7 +1,7 @@
 //! McNemar's test: two models right or wrong on the same items.
 
 use serde::Serialize;
-use statrs::distribution::{Binomial, Discrete, DiscreteCDF};
+use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::normal_quantile;
 
@@ -18,24 +18,9 @@ impl McNemar {
     /// The probability of a split as uneven or more if both are equally likely to be right alone: twice the smaller
     /// binomial tail (`statsmodels.stats.contingency_tables.mcnemar(exact=True)`).
     pub fn exact(&self) -> f64 {
-        let [tail, _] = self.tail();
-        (2.0 * tail).min(1.0)
-    }
-
-    /// As [`Self::exact`] with half the probability of the split itself, which is less conservative: the rate of false
-    /// alarms is near the level, and may be a little above it (Fagerland, Lydersen and Laake 2013).
-    pub fn mid_p(&self) -> f64 {
-        let [tail, split] = self.tail();
-        (2.0 * tail - split).min(1.0)
-    }
-
-    /// The probability of the smaller side or less, and of it alone.
-    fn tail(&self) -> [f64; 2] {
         let smaller = self.gained.min(self.lost);
-        match Binomial::new(0.5, self.gained + self.lost) {
-            Ok(split) => [split.cdf(smaller), split.pmf(smaller)],
-            Err(_) => [1.0, 0.0],
-        }
+        let tail = Binomial::new(0.5, self.gained + self.lost).map_or(1.0, |split| split.cdf(smaller));
+        (2.0 * tail).min(1.0)
     }
 }
 

@@ -1,9 +1,11 @@
-//! What tests of several crates share: finding data that is not in the repository, skipping visibly, and a Hub of one's own.
+//! What tests of several crates share: finding data that is not in the repository, skipping visibly, disks that fill up, and a
+//! Hub of one's own.
 
 pub mod server;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Says that the calling test skips, and why, as `SKIPPED: <test>: <why>` on standard error; the test then returns.
 ///
@@ -33,6 +35,40 @@ pub fn shared() -> Option<PathBuf> {
         folder.display()
     ));
     None
+}
+
+/// A file system of its own of 256 KiB, as long as this lives.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts it on an empty folder. Where this user or this machine can't, the calling test skips.
+    pub fn mount(folder: &Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(folder);
+        let reason = match mount.output() {
+            Ok(output) if output.status.success() => return Some(Self(folder.to_owned())),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        skip(&format!("no file system can be mounted: {reason}"));
+        None
+    }
+
+    /// Makes it 16 MiB.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub fn grow(&self) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "remount,size=16m"]).arg(&self.0);
+        assert!(mount.status().is_ok_and(|status| status.success()), "it can't grow");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
 }
 
 #[cfg(test)]

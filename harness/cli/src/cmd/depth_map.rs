@@ -1,14 +1,13 @@
 //! `prunebench depth-map`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 use prunebench_model::source::ModelSource;
 use prunebench_reports::HeatMap;
-use prunebench_results::{PerplexityRequest, Record};
+use prunebench_results::{PerplexityRequest, Record, statistics};
 use prunebench_sweep::{EvaluationText, Experiment, Limits, Plan, RecipeText, Source, ordered_records};
 use prunebench_tensor::{DType, Device, Engine};
 use serde::Serialize;
@@ -198,7 +197,7 @@ impl DepthMap {
             let wanted = canonical(&recipe(range));
             let of_range: Vec<&Record> = records.iter().filter(|record| record.cell.recipe == wanted).collect();
             let values: Vec<f64> = of_range.iter().filter_map(|record| perplexity(record)).collect();
-            let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+            let mean = statistics::mean(&values);
             let first = of_range.first().and_then(|record| record.metrics.as_ref());
             let result = first.and_then(|metrics| metrics.perplexity.first());
             Line {
@@ -211,7 +210,8 @@ impl DepthMap {
                 protocol: self.protocol.clone(),
                 windows: result.map(|result| result.windows),
                 perplexity: mean,
-                ratio_to_dense: mean.zip(dense).map(|(mean, dense)| mean / dense),
+                // As tables have it.
+                ratio_to_dense: dense.and_then(|dense| geometric_mean(values.iter().map(|value| value / dense))),
                 perplexity_stderr: result.and_then(|result| result.stderr),
                 status: of_range
                     .first()
@@ -241,19 +241,21 @@ impl DepthMap {
                 most: DARKEST,
             };
             if !map.cells.is_empty() {
-                let svg = map.to_svg().map_err(anyhow::Error::msg)?;
-                files.push((folder.join(format!("depth-map-{method}.svg")), svg.into_bytes()));
+                let plot = map.plot(format!("depth-map-{method}"))?;
+                files.push((folder.join(format!("{}.svg", plot.name)), plot.svg.into_bytes()));
             }
         }
         for (path, content) in &files {
-            let folder = path.parent().unwrap_or(folder);
-            let mut partial = tempfile::NamedTempFile::new_in(folder).with_context(|| folder.display().to_string())?;
-            std::io::Write::write_all(&mut partial, content).with_context(|| path.display().to_string())?;
-            fs::set_permissions(partial.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-            partial.persist(path)?;
+            prunebench_files::write(path, content)
+                .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))?;
         }
         Ok(files.into_iter().map(|(path, _)| path).collect())
     }
+}
+
+fn geometric_mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let logarithms: Vec<f64> = values.map(f64::ln).collect();
+    statistics::mean(&logarithms).map(f64::exp)
 }
 
 fn recipe((method, start, end): &(String, usize, usize)) -> String {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use prunebench_reports::gate::{GateError, Rules, Snapshot, Verdict, judge};
-use prunebench_sweep::{baseline, ordered_records, write_whole};
+use prunebench_sweep::{baseline, ordered_records};
 
 use crate::output::{note, print, print_json, table};
 
@@ -126,8 +126,7 @@ pub fn snapshot(folders: &[PathBuf]) -> anyhow::Result<Snapshot> {
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    write_whole(folder.unwrap_or(Path::new(".")), path, content)
+    prunebench_files::write(path, content)
         .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))
 }
 

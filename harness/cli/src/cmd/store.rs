@@ -1,12 +1,12 @@
 //! `prunebench store`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use prunebench_reports::{ExportFormat, export};
 use prunebench_results::{check_store, read_records};
-use prunebench_sweep::{records_folder, write_whole};
+use prunebench_sweep::records_folder;
 
 use crate::Outcome;
 use crate::output::{note, print, print_json};
@@ -110,8 +110,7 @@ impl Export {
         };
         let mut content = Vec::new();
         export(&records, format, &mut content)?;
-        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-        write_whole(folder.unwrap_or(Path::new(".")), &self.out, &content)
+        prunebench_files::write(&self.out, &content)
             .with_context(|| format!("{} can't be written; check the folder and the disk", self.out.display()))?;
         note(&format!("{} records: {}", records.len(), self.out.display()));
         Ok(true)

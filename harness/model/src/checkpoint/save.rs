@@ -1,14 +1,9 @@
 //! Writing a model as a folder in HF layout, whole or not at all.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{BufWriter, Write},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 use half::slice::HalfFloatSliceExt;
+use prunebench_files::{WholeFile, WholeFolder};
 use prunebench_tensor::{DType, Tensor};
 use safetensors::{
     Dtype,
@@ -45,36 +40,25 @@ pub(super) fn save_sharded(
     out: &Path,
     shard_bytes: usize,
 ) -> Result<()> {
-    // Absolute, so that a bare name has a parent as well.
-    let out = std::path::absolute(out).map_err(at(out))?;
-    let occupied = match fs::read_dir(&out) {
+    let occupied = match fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_some(),
-        Err(_) => fs::symlink_metadata(&out).is_ok(),
+        Err(_) => fs::symlink_metadata(out).is_ok(),
     };
     if occupied {
         return Err(ModelError::malformed(
-            &out,
+            out,
             "exists and is not an empty folder; name another, or remove it",
         ));
     }
-    let (Some(parent), Some(name)) = (out.parent(), out.file_name()) else {
+    if out.file_name().is_none() {
         return Err(ModelError::malformed(
-            &out,
+            out,
             "cannot be written; wanted a folder inside another",
         ));
-    };
-    let partial = tempfile::Builder::new()
-        .prefix(&format!(".{}.", name.display()))
-        .suffix(".partial")
-        .permissions(fs::Permissions::from_mode(0o777))
-        .tempdir_in(parent)
-        .map_err(at(parent))?;
-    write_files(decoder, tokenizer, partial.path(), shard_bytes)?;
-    sync(partial.path())?;
-    fs::rename(partial.path(), &out).map_err(at(&out))?;
-    // Nothing is left under the temporary name to remove.
-    let _ = partial.keep();
-    sync(parent)
+    }
+    let folder = WholeFolder::new(out).map_err(at(out))?;
+    write_files(decoder, tokenizer, folder.partial(), shard_bytes)?;
+    folder.keep().map_err(at(out))
 }
 
 fn write_files(decoder: &Decoder, tokenizer: Option<&Tokenizer>, folder: &Path, shard_bytes: usize) -> Result<()> {
@@ -162,14 +146,13 @@ pub(super) fn write_shard(parameters: &[&(String, &Tensor)], path: &Path) -> Res
     let length = header.len().next_multiple_of(8);
     let header = format!("{header:length$}");
 
-    let mut file = BufWriter::new(File::create(path).map_err(at(path))?);
+    let mut file = WholeFile::new(path).map_err(at(path))?;
     file.write_all(&(header.len() as u64).to_le_bytes()).map_err(at(path))?;
     file.write_all(header.as_bytes()).map_err(at(path))?;
     for (_, tensor) in parameters {
         write_tensor(tensor, &mut file, path)?;
     }
-    let file = file.into_inner().map_err(|e| at(path)(e.into_error()))?;
-    file.sync_all().map_err(at(path))
+    file.keep().map_err(at(path))
 }
 
 /// Row-major elements, little-endian as the hosts that both engines run on.
@@ -209,13 +192,5 @@ fn write_json(path: &Path, object: Map<String, Value>) -> Result<()> {
 }
 
 fn write_text(path: &Path, text: &str) -> Result<()> {
-    let mut file = File::create(path).map_err(at(path))?;
-    file.write_all(text.as_bytes()).map_err(at(path))?;
-    file.sync_all().map_err(at(path))
-}
-
-fn sync(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(at(folder))
+    prunebench_files::write(path, text.as_bytes()).map_err(at(path))
 }

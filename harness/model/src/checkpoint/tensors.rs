@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::save::write_shard;
 use crate::error::{ModelError, Result, at};
 
-/// Writes tensors, each in its own dtype, and waits until they are on the disk.
+/// Writes tensors, each in its own dtype; the file is there whole, and on the disk, or not at all.
 pub fn save_tensors(tensors: &[(String, &Tensor)], path: &Path) -> Result<()> {
     write_shard(&tensors.iter().collect::<Vec<_>>(), path)
 }

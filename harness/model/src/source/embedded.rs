@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prunebench_files::WholeFolder;
 use sha2::{Digest, Sha256};
 
 use super::models_folder;
@@ -65,19 +66,16 @@ fn resolve_in(folder: &Path) -> Result<()> {
 fn unpack(folder: &Path) -> Result<()> {
     let models = folder.parent().unwrap_or(folder);
     fs::create_dir_all(models).map_err(at(models))?;
-    let partial = tempfile::tempdir_in(models).map_err(at(models))?;
+    let whole = WholeFolder::new(folder).map_err(at(folder))?;
     for (name, content) in FILES {
-        let path = partial.path().join(name);
+        let path = whole.partial().join(name);
         fs::write(&path, content).map_err(at(&path))?;
     }
-    match fs::rename(partial.path(), folder) {
-        // Nothing is left under the temporary name to remove.
-        Ok(()) => drop(partial.keep()),
+    match whole.keep() {
         // Another process was quicker.
-        Err(_) if folder.is_dir() => {}
-        Err(error) => return Err(at(folder)(error)),
+        Err(_) if folder.is_dir() => Ok(()),
+        kept => kept.map_err(at(folder)),
     }
-    Ok(())
 }
 
 #[cfg(test)]

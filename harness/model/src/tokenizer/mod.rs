@@ -157,7 +157,7 @@ impl Tokenizer {
     pub fn save(&self, folder: &Path) -> Result<()> {
         for (name, text) in self.files()? {
             let path = folder.join(name);
-            std::fs::write(&path, text).map_err(at(&path))?;
+            prunebench_files::write(&path, text.as_bytes()).map_err(at(&path))?;
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::scheduler::{Shape, TaskId};
 use crate::machine::now;
 use crate::plan::Plan;
-use crate::tables::write_whole;
 
 /// Folder of the submissions, in that of an experiment's results.
 const SUBMISSIONS: &str = "submissions";
@@ -94,7 +93,7 @@ impl Submission {
             serde_json::to_writer(&mut text, task)?;
             text.push(b'\n');
         }
-        write_whole(&self.folder, &path, &text)?;
+        prunebench_files::write(&path, &text)?;
         Ok(path)
     }
 
@@ -112,7 +111,7 @@ impl Submission {
 
     pub(super) fn write_jobs(&self) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&self.jobs)?;
-        write_whole(&self.folder, &self.folder.join(JOBS), &text)
+        prunebench_files::write(&self.folder.join(JOBS), &text)
     }
 
     pub(super) fn logs(&self) -> PathBuf {

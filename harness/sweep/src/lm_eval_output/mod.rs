@@ -13,7 +13,6 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::evaluation::{documents, task_input};
 use crate::plan::baseline;
-use crate::tables::write_whole;
 use results::Results;
 
 /// The files of one record: `results_TIME.json` and a `samples_TASK_TIME.jsonl` of each task, or of each group of a task
@@ -148,7 +147,7 @@ impl LmEvalOutput {
         std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
         let write = |(name, content): &(String, String)| {
             let path = folder.join(name);
-            write_whole(&folder, &path, content.as_bytes()).map_err(failed(&path))?;
+            prunebench_files::write(&path, content.as_bytes()).map_err(failed(&path))?;
             Ok(path)
         };
         self.files.iter().map(write).collect()

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use prunebench_datasets::{Catalogue, Places, text};
+use prunebench_files::WholeFolder;
 use prunebench_model::checkpoint::save;
 use prunebench_model::tokenizer::Tokenizer;
 use prunebench_model::{Decoder, ModelError};
@@ -161,11 +162,18 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
         "final_validation_loss": trained.last.as_ref().map(|entry| entry.validation.iter().cloned().collect::<BTreeMap<_, _>>()),
         "best": best.map(|best| json!({ "step": best.step, "validation_loss": best.loss })),
     });
-    let folder = work.join("model");
-    let _ = fs::remove_dir_all(&folder);
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        move |error: std::io::Error| PretrainError::Folder {
+            detail: format!("{error}; the checkpoints are kept: mend it and run again with --resume"),
+            path,
+        }
+    };
+    let whole = WholeFolder::new(&place.out).map_err(failed(&place.out))?;
+    let folder = whole.partial();
     let store = DType::from(config.store);
-    save(&stored(&trained.decoder, store)?, Some(&tokenizer), &folder)?;
-    let run = TrainingRun::of(&folder);
+    save(&stored(&trained.decoder, store)?, Some(&tokenizer), folder)?;
+    let run = TrainingRun::of(folder);
     if !config.trajectory.is_empty() {
         let averages = halves(trajectory.tensors(), store)?;
         run.save_trajectory(
@@ -178,16 +186,9 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
     if let Some(best) = best {
         run.save_best(&stored(&best.decoder, store)?.parameters())?;
     }
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error: std::io::Error| PretrainError::Folder {
-            detail: format!("{error}; the checkpoints are kept: mend it and run again with --resume"),
-            path,
-        }
-    };
-    fs::write(folder.join(PROVENANCE), format!("{provenance:#}\n")).map_err(failed(&folder))?;
-    fs::copy(work.join(LOG), folder.join(LOG)).map_err(failed(&folder))?;
-    fs::rename(&folder, &place.out).map_err(failed(&place.out))?;
+    fs::write(folder.join(PROVENANCE), format!("{provenance:#}\n")).map_err(failed(folder))?;
+    fs::copy(work.join(LOG), folder.join(LOG)).map_err(failed(folder))?;
+    whole.keep().map_err(failed(&place.out))?;
     // The model is whole; a checkpoint too many harms nobody.
     let _ = fs::remove_dir_all(&work);
     Ok(provenance)

@@ -90,7 +90,7 @@ fn a_checkpoint_that_cannot_be_written_says_what_is_kept_and_the_run_goes_on_fro
         let decoder = f32_decoder(&device);
         let folder = tempfile::tempdir().unwrap();
         // Where the third checkpoint is to be made there is a file.
-        let obstacle = folder.path().join("step-00000003.partial");
+        let obstacle = folder.path().join("step-00000003");
         std::fs::write(&obstacle, b"").unwrap();
         let mut run = trainer(&decoder, settings(5), Some(folder.path()));
         let error = run.train(&mut [], &mut |_| {}).unwrap_err();

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use prunebench_reports::{Page, Plot, PlotError};
 use prunebench_results::read_samples;
-use prunebench_sweep::{baseline, listed_records, records_folder, write_whole};
+use prunebench_sweep::{baseline, listed_records, records_folder};
 use rayon::prelude::*;
 
 use super::Report;
@@ -70,7 +70,6 @@ fn pictures(page: &Page) -> Result<Vec<(String, Vec<u8>)>, PlotError> {
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    write_whole(folder.unwrap_or(Path::new(".")), path, content)
+    prunebench_files::write(path, content)
         .with_context(|| format!("{} can't be written; check the folder and the disk", path.display()))
 }

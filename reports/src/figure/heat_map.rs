@@ -1,14 +1,22 @@
 //! A value for every pair of a row and a column, as a picture.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
+
+use super::canvas::{Drawn, INK, Root, SMALL, TEXT, cut, svg, write};
+use crate::plot::{Plot, PlotError};
 
 /// Pixels of a cell's side, around all cells, and for the title.
 const CELL: i32 = 34;
 const MARGIN: i32 = 64;
 const TITLE: i32 = 40;
+/// Size of a number in a cell and at an axis.
+const NUMBER: i32 = 11;
+/// Most rows, and most columns.
+const MOST: usize = 500;
 /// Width of the scale on the right, and its colours from the lowest to the highest value: light to dark, so that a print in grey
 /// can be read too.
 const SCALE: i32 = 110;
@@ -38,62 +46,52 @@ pub struct HeatMap {
 }
 
 impl HeatMap {
-    /// The picture as SVG, each cell with its value. Cells without a value stay empty, and those without a finite one are crossed.
+    /// The picture, each cell with its value. Cells without a value stay empty, and those without a finite one are crossed.
     ///
     /// # Errors
-    /// No cells, or what the drawing library says.
-    pub fn to_svg(&self) -> Result<String, String> {
+    /// No cells, more than a picture has room for, or what the drawing library says.
+    pub fn plot(&self, name: String) -> Result<Plot, PlotError> {
         let range = |of: fn(&(usize, usize)) -> usize| {
             let all = self.cells.keys().map(of);
-            Some(all.clone().min()? as i32..=all.max()? as i32)
+            Some(all.clone().min()?..=all.max()?)
         };
         let (Some(rows), Some(columns)) = (range(|key| key.0), range(|key| key.1)) else {
-            return Err("there is nothing to draw".to_owned());
+            return Err(PlotError::Empty { name });
         };
-        let (height, width) = (
-            rows.clone().count() as i32 * CELL,
-            columns.clone().count() as i32 * CELL,
-        );
-        let size = (width + 2 * MARGIN + SCALE, height + 2 * MARGIN + TITLE);
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, (size.0.max(480) as u32, size.1 as u32)).into_drawing_area();
-            self.draw(&root, (rows, columns)).map_err(|error| error.to_string())?;
-            root.present().map_err(|error| error.to_string())?;
+        let [down, across] = [&rows, &columns].map(|range| range.end() - range.start());
+        if down.max(across) >= MOST {
+            let problem = format!("it has {down} rows by {across} columns, of at most {MOST}");
+            return Err(PlotError::Drawing { name, problem });
         }
-        Ok(svg)
+        let [down, across] = [down, across].map(|cells| (cells as i32 + 1) * CELL);
+        let size = ((across + 2 * MARGIN + SCALE).max(480), down + 2 * MARGIN + TITLE);
+        let picture = svg((size.0 as u32, size.1 as u32), |root| {
+            self.draw(root, (rows, columns), (down, across))
+        });
+        match picture {
+            Ok(svg) => Ok(Plot { name, svg }),
+            Err(problem) => Err(PlotError::Drawing { name, problem }),
+        }
     }
 
     fn draw(
         &self,
-        root: &DrawingArea<SVGBackend, plotters::coord::Shift>,
-        (rows, columns): (std::ops::RangeInclusive<i32>, std::ops::RangeInclusive<i32>),
-    ) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
-        root.fill(&WHITE)?;
-        let text = |size: i32, colour: RGBColor, horizontal: HPos| {
-            let anchor = Pos::new(horizontal, VPos::Center);
-            ("sans-serif", size).into_font().color(&colour).pos(anchor)
-        };
-        let write = |words: String, at: (i32, i32), style: TextStyle| root.draw(&Text::new(words, at, style));
+        root: &Root,
+        (rows, columns): (RangeInclusive<usize>, RangeInclusive<usize>),
+        (down, across): (i32, i32),
+    ) -> Drawn {
         let (left, top) = (MARGIN, MARGIN + TITLE);
-        let (down, across) = (
-            rows.clone().count() as i32 * CELL,
-            columns.clone().count() as i32 * CELL,
-        );
-        write(self.title.clone(), (left, TITLE / 2), text(16, BLACK, HPos::Left))?;
-        write(
-            self.columns.clone(),
-            (left + across / 2, top - 38),
-            text(13, BLACK, HPos::Center),
-        )?;
-        write(self.rows.clone(), (left - 50, top - 16), text(13, BLACK, HPos::Left))?;
-        for (index, column) in columns.clone().enumerate() {
-            let x = left + index as i32 * CELL + CELL / 2;
-            write(column.to_string(), (x, top - 14), text(11, BLACK, HPos::Center))?;
+        let words = |text: &str, at, size, horizontal| write(root, &cut(text, 200), at, size, INK, horizontal);
+        words(&self.title, (left, TITLE / 2), TEXT, HPos::Left)?;
+        words(&self.columns, (left + across / 2, top - 38), SMALL, HPos::Center)?;
+        words(&self.rows, (left - 50, top - 16), SMALL, HPos::Left)?;
+        for (column, place) in columns.clone().zip(0..) {
+            let x = left + place * CELL + CELL / 2;
+            words(&column.to_string(), (x, top - 14), NUMBER, HPos::Center)?;
         }
-        for (index, row) in rows.clone().enumerate() {
-            let y = top + index as i32 * CELL + CELL / 2;
-            write(row.to_string(), (left - 8, y), text(11, BLACK, HPos::Right))?;
+        for (row, place) in rows.clone().zip(0..) {
+            let y = top + place * CELL + CELL / 2;
+            words(&row.to_string(), (left - 8, y), NUMBER, HPos::Right)?;
         }
         let lowest = self
             .cells
@@ -106,18 +104,19 @@ impl HeatMap {
             false => 0.0,
         };
         for (&(row, column), &value) in &self.cells {
-            let x = left + (column as i32 - columns.start()) * CELL;
-            let y = top + (row as i32 - rows.start()) * CELL;
+            let x = left + (column - columns.start()) as i32 * CELL;
+            let y = top + (row - rows.start()) as i32 * CELL;
             let corners = [(x, y), (x + CELL - 1, y + CELL - 1)];
             if !value.is_finite() {
-                root.draw(&Rectangle::new(corners, BLACK.stroke_width(1)))?;
-                root.draw(&PathElement::new(corners.to_vec(), BLACK))?;
+                root.draw(&Rectangle::new(corners, INK.stroke_width(1)))?;
+                root.draw(&PathElement::new(corners.to_vec(), INK))?;
                 continue;
             }
             let share = share(value);
             root.draw(&Rectangle::new(corners, colour(share).filled()))?;
-            let ink = if share > 0.55 { WHITE } else { BLACK };
-            write(short(value), (x + CELL / 2, y + CELL / 2), text(10, ink, HPos::Center))?;
+            let ink = if share > 0.55 { WHITE } else { INK };
+            let middle = (x + CELL / 2, y + CELL / 2);
+            write(root, &short(value), middle, NUMBER, ink, HPos::Center)?;
         }
         let x = left + across + 30;
         for step in 0..down {
@@ -125,13 +124,10 @@ impl HeatMap {
             let line = [(x, top + step), (x + 16, top + step + 1)];
             root.draw(&Rectangle::new(line, colour(share).filled()))?;
         }
-        write(
-            short(self.most) + " and more",
-            (x + 22, top + 4),
-            text(11, BLACK, HPos::Left),
-        )?;
-        write(short(lowest), (x + 22, top + down - 4), text(11, BLACK, HPos::Left))?;
-        write(self.values.clone(), (x, top - 14), text(11, BLACK, HPos::Left))
+        let most = short(self.most) + " and more";
+        words(&most, (x + 22, top + 4), NUMBER, HPos::Left)?;
+        words(&short(lowest), (x + 22, top + down - 4), NUMBER, HPos::Left)?;
+        words(&self.values, (x, top - 14), NUMBER, HPos::Left)
     }
 }
 
@@ -172,7 +168,10 @@ mod tests {
 
     #[test]
     fn each_value_is_written_in_its_colour_and_what_is_no_number_is_crossed() {
-        let svg = map(&[(1, 2, 1.0), (1, 3, 200.0), (2, 3, f64::NAN)]).to_svg().unwrap();
+        let svg = map(&[(1, 2, 1.0), (1, 3, 200.0), (2, 3, f64::NAN)])
+            .plot("map".to_owned())
+            .unwrap()
+            .svg;
         for part in ["1.00", "200", "a &lt; b", "#FFFFD9", "#253494", "<line"] {
             assert!(
                 svg.contains(part) || svg.contains(&part.replace("<line", "<polyline")),
@@ -184,8 +183,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_draw_is_an_error() {
-        assert!(map(&[]).to_svg().is_err());
+    fn nothing_to_draw_and_a_row_far_away_are_errors() {
+        let nothing = map(&[]).plot("map".to_owned()).unwrap_err();
+        assert!(matches!(nothing, PlotError::Empty { .. }), "{nothing}");
+        // Nothing is made room for because a key names it.
+        let far = map(&[(0, 0, 1.0), (usize::MAX, 0, 1.0)]).plot("map".to_owned());
+        assert!(matches!(far, Err(PlotError::Drawing { .. })), "{far:?}");
     }
 
     #[test]
