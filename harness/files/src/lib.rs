@@ -45,20 +45,11 @@ impl WholeFile {
     /// # Errors
     /// If no file can be made in that folder.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().unwrap_or_default();
-        Self::in_folder(folder_of(path), &format!(".{}.", name.display()), path)
-    }
-
-    /// A file that will stand at `path`, and until then in `folder` of the same file system, under a name that begins with
-    /// `prefix` and ends with [`PARTIAL`].
-    ///
-    /// # Errors
-    /// If no file can be made in that folder.
-    pub fn in_folder(folder: &Path, prefix: &str, path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(prefix).rand_bytes(RANDOM).suffix(PARTIAL);
+        let prefix = format!(".{}.", path.file_name().unwrap_or_default().display());
+        builder.prefix(&prefix).rand_bytes(RANDOM).suffix(PARTIAL);
         Ok(Self {
-            partial: BufWriter::new(for_everyone(&mut builder, 0o666).tempfile_in(folder)?),
+            partial: BufWriter::new(for_everyone(&mut builder, 0o666).tempfile_in(folder_of(path))?),
             path: path.to_owned(),
         })
     }

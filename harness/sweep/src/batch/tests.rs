@@ -1,10 +1,12 @@
 use std::cell::RefCell;
+use std::fs;
 
-use prunebench_results::{Product, read_records};
+use prunebench_results::{Product, Status, Store, read_records};
 use serde_json::json;
 
 use super::*;
 use crate::experiment::Limits;
+use crate::plan::Planned;
 use crate::run::tests::{SPEED, planned};
 
 /// A batch system that only writes down what it is told.

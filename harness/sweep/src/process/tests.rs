@@ -255,6 +255,42 @@ fn a_process_beyond_its_time_is_ended() {
 }
 
 #[test]
+fn what_is_no_text_neither_ends_the_limits_nor_what_is_heard() {
+    let limits = Limits {
+        timeout_s: Some(2.0),
+        ..NO_LIMITS
+    };
+    let progress = r#"echo '{"progress":{"phase":"p","done":1,"total":2}}'"#;
+    let (record, heard) = run(&format!(r"printf '\377\376\n'; {progress}; exec sleep 600"), limits);
+    assert_eq!((record.status, heard), (Status::Timeout, vec!["p 1/2".to_owned()]));
+    let limits = Limits {
+        memory_gb: Some(1e-6),
+        ..NO_LIMITS
+    };
+    let (record, _) = run(r"printf '\377\376\n'; exec sleep 600", limits);
+    assert_eq!(record.status, Status::Oom);
+}
+
+#[test]
+fn a_process_that_closes_its_output_is_held_to_its_limits_and_can_be_interrupted() {
+    let limits = Limits {
+        timeout_s: Some(2.0),
+        ..NO_LIMITS
+    };
+    let (record, _) = run("exec >&-; exec sleep 600", limits);
+    assert_eq!(record.status, Status::Timeout);
+    let interrupted = AtomicBool::new(false);
+    let record = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(std::time::Duration::from_millis(300));
+            interrupted.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        run_until("exec >&-; exec sleep 600", NO_LIMITS, &interrupted).0
+    });
+    assert!(record.is_none());
+}
+
+#[test]
 fn a_process_beyond_its_memory_is_ended() {
     let limits = Limits {
         memory_gb: Some(1e-6),

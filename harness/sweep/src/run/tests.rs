@@ -1,11 +1,17 @@
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
 
 use prunebench_results::{Cell, Evaluation, Inputs, ThroughputRequest, read_records};
 
 use super::*;
 use crate::experiment::Limits;
+use crate::host::Host;
 use crate::message::Request;
+use crate::plan::Planned;
+use crate::process::Launcher;
 
 pub(crate) const SPEED: ThroughputRequest = ThroughputRequest {
     prompt_tokens: 1,
