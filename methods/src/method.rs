@@ -28,7 +28,7 @@ pub trait Method: fmt::Debug + Send + Sync {
 
     /// What of its work other configurations can take over, such as the scores of a method whose ratio only says how many of them
     /// count: a name. Whatever of the configuration decides it is in the name, or in the parts that [`Run::shared`] makes.
-    fn product(&self) -> Option<String> {
+    fn shared_work(&self) -> Option<String> {
         None
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use prunebench_model::graph::BlockShape;
 use prunebench_model::{Block, Decoder, ModelError, Rows, Tap};
-use prunebench_results::{Product, Products};
+use prunebench_results::{SharedWork, SharedWorkCache};
 use prunebench_tensor::{Tensor, no_grad};
 use prunebench_train::{Domain, TrainingRun, Validation};
 use rustix::time::{ClockId, clock_gettime};
@@ -33,7 +33,7 @@ pub struct Run<'a> {
     draws: bool,
     sharing: Option<Sharing<'a>>,
     /// Of the method at work.
-    product: Option<(&'a Products, &'a Product)>,
+    shared_work: Option<(&'a SharedWorkCache, &'a SharedWork)>,
     progress: &'a mut dyn FnMut(usize, usize, &str),
     meter: Meter,
 }
@@ -42,9 +42,9 @@ pub struct Run<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Sharing<'a> {
     /// The folder.
-    pub products: &'a Products,
-    /// The product of each method of the recipe, in order, as [`crate::Method::product`] has it.
-    pub of_methods: &'a [Option<Product>],
+    pub cache: &'a SharedWorkCache,
+    /// The work of each method of the recipe that cells share, in order, as [`crate::Method::shared_work`] has it.
+    pub of_methods: &'a [Option<SharedWork>],
 }
 
 /// Data to train on and to validate on.
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
             seed,
             draws: false,
             sharing: None,
-            product: None,
+            shared_work: None,
             progress,
             meter: Meter::default(),
         }
@@ -181,24 +181,24 @@ impl<'a> Run<'a> {
     /// Begins method number `index` of the recipe, which may draw from the seed.
     pub(crate) fn begin(&mut self, index: usize, draws: bool) {
         self.draws = draws;
-        self.product = self.sharing.and_then(|sharing| {
-            let product = sharing.of_methods.get(index)?.as_ref()?;
-            Some((sharing.products, product))
+        self.shared_work = self.sharing.and_then(|sharing| {
+            let work = sharing.of_methods.get(index)?.as_ref()?;
+            Some((sharing.cache, work))
         });
     }
 
-    /// A part of the method's [`crate::Method::product`], made by another cell or by `make`, which leaves the run's model as it
-    /// is. Either way the meter shows what it cost whoever made it, and not the time of keeping it or of waiting for it.
+    /// A part of the method's [`crate::Method::shared_work`], made by another cell or by `make`, which leaves the run's model
+    /// as it is. Either way the meter shows what it cost whoever made it, and not the time of keeping it or of waiting for it.
     pub(crate) fn shared<T: Serialize + DeserializeOwned>(
         &mut self,
         part: impl Serialize,
         make: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        let Some((products, product)) = self.product else {
+        let Some((cache, work)) = self.shared_work else {
             return make(self);
         };
         let (wall, cpu, before) = (Instant::now(), cpu_time(), self.meter);
-        let (cost, made): (Meter, T) = products.share(product, part, || {
+        let (cost, made): (Meter, T) = cache.share(work, part, || {
             self.meter = Meter::default();
             let made = self.timed(make)?;
             Ok::<_, Error>((self.meter, made))

@@ -1,7 +1,7 @@
 //! What methods take over from other cells is what they would have made, to the last bit and at the same cost.
 
 use prunebench_model::Decoder;
-use prunebench_results::{Product, Products};
+use prunebench_results::{SharedWork, SharedWorkCache};
 use prunebench_tensor::Device;
 use serde_json::json;
 use tempfile::TempDir;
@@ -11,15 +11,15 @@ use crate::{Recipe, Result, Run, Sharing};
 
 /// Applies a recipe of one method that shares its work in `folder`; also the names of what it took.
 fn apply_sharing(recipe: &str, model: &Decoder, folder: &TempDir) -> Result<(Outcome, Vec<String>)> {
-    let products = Products::new(folder.path(), 1 << 20, "a machine");
+    let cache = SharedWorkCache::new(folder.path(), 1 << 20, "a machine");
     let recipe = Recipe::parse(&[recipe])?;
-    let names = recipe.methods().map(|method| method.product());
+    let names = recipe.methods().map(|method| method.shared_work());
     let of_methods: Vec<_> = names
-        .map(|name| name.map(|name| Product::new(name, json!(model.device().to_string()))))
+        .map(|name| name.map(|name| SharedWork::new(name, json!(model.device().to_string()))))
         .collect();
     let (windows, mut quiet) = (windows(), |_: usize, _: usize, _: &str| {});
     let mut run = Run::new(model, &windows, 0, &mut quiet).sharing(Some(Sharing {
-        products: &products,
+        cache: &cache,
         of_methods: &of_methods,
     }));
     let report = recipe.apply(&mut run)?.methods.remove(0);
@@ -28,8 +28,8 @@ fn apply_sharing(recipe: &str, model: &Decoder, folder: &TempDir) -> Result<(Out
         model: run.model,
         report,
     };
-    assert!(products.faults().is_empty());
-    Ok((outcome, products.taken()))
+    assert!(cache.faults().is_empty());
+    Ok((outcome, cache.taken()))
 }
 
 /// What is counted, and not timed.
@@ -42,7 +42,7 @@ fn counts(outcome: &Outcome) -> (u64, u64, u64) {
 fn work_of_another_ratio_is_taken_to_the_last_bit_and_counted_as_if_made() {
     for device in Device::available() {
         let model = model(&device);
-        for (first, second, product) in [
+        for (first, second, work) in [
             ("shortgpt(blocks=1)", "shortgpt(blocks=3)", "block influence"),
             (
                 "gromov(blocks=1)",
@@ -60,7 +60,7 @@ fn work_of_another_ratio_is_taken_to_the_last_bit_and_counted_as_if_made() {
             let folder = tempfile::tempdir().unwrap();
             let (made, none) = apply_sharing(first, &model, &folder).unwrap();
             let (taken, names) = apply_sharing(second, &model, &folder).unwrap();
-            assert_eq!((none, names), (vec![], vec![product.to_owned()]));
+            assert_eq!((none, names), (vec![], vec![work.to_owned()]));
             for (found, recipe) in [(made, first), (taken, second)] {
                 let alone = apply(recipe, &model, 0).unwrap();
                 assert_eq!(found.report.details, alone.report.details, "{recipe} on {device}");
@@ -87,14 +87,14 @@ fn the_time_of_whoever_made_it_counts() {
 fn a_method_after_another_one_takes_nothing_of_its_own_first_application() {
     let model = model(&Device::available()[0]);
     let folder = tempfile::tempdir().unwrap();
-    let products = Products::new(folder.path(), 1 << 20, "a machine");
+    let cache = SharedWorkCache::new(folder.path(), 1 << 20, "a machine");
     let recipe = Recipe::parse(&["shortgpt(blocks=1)", "shortgpt(blocks=1)"]).unwrap();
     let of_methods: Vec<_> = (0..2)
-        .map(|index| Some(Product::new("block influence".to_owned(), json!(index))))
+        .map(|index| Some(SharedWork::new("block influence".to_owned(), json!(index))))
         .collect();
     let (windows, mut quiet) = (windows(), |_: usize, _: usize, _: &str| {});
     let mut run = Run::new(&model, &windows, 0, &mut quiet).sharing(Some(Sharing {
-        products: &products,
+        cache: &cache,
         of_methods: &of_methods,
     }));
     let shared = recipe.apply(&mut run).unwrap();
@@ -102,5 +102,5 @@ fn a_method_after_another_one_takes_nothing_of_its_own_first_application() {
     let mut run = Run::new(&model, &windows, 0, &mut quiet);
     let alone = recipe.apply(&mut run).unwrap();
     assert_eq!(shared.methods[1].details, alone.methods[1].details);
-    assert!(products.taken().is_empty());
+    assert!(cache.taken().is_empty());
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     cell::{CellKey, RECORD, SAMPLES},
-    claim::{self, Lock, stem},
+    lock::{self, Lock, stem},
     reading::{files, read_record, read_samples},
     record::Record,
     store_error::StoreError,
@@ -139,7 +139,7 @@ impl Check<'_> {
             else {
                 continue;
             };
-            let busy = claim::is_held(self.folder, stem(name));
+            let busy = lock::is_held(self.folder, stem(name));
             let busy = busy.map_err(|source| StoreError::folder(self.folder, source))?;
             // Between its samples and its record, or done since the records were read.
             if !busy && self.is_orphan(name) {
@@ -158,8 +158,8 @@ impl Check<'_> {
     /// Finds what killed processes left half done.
     fn leftovers(&mut self) -> Result<(), StoreError> {
         let unreadable = |source| StoreError::folder(self.folder, source);
-        for (path, stem) in claim::abandoned(self.folder).map_err(unreadable)? {
-            let problem = "the process that claimed this cell is gone".to_owned();
+        for (path, stem) in lock::abandoned(self.folder).map_err(unreadable)? {
+            let problem = "the process that reserved this cell is gone".to_owned();
             self.found(&path, problem, Cure::Remove(stem))?;
         }
         for entry in fs::read_dir(self.folder).map_err(unreadable)? {
@@ -192,11 +192,11 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Does what the cure says, unless somebody has claimed the file's cell; whether it was done.
+    /// Does what the cure says, unless somebody has reserved the file's cell; whether it was done.
     fn mend(&self, path: &Path, cure: &Cure, damaged: &Path) -> Result<bool, StoreError> {
         let unusable = |source| StoreError::folder(self.folder, source);
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        fs::create_dir_all(self.folder.join(claim::CLAIMS)).map_err(unusable)?;
+        fs::create_dir_all(self.folder.join(lock::LOCKS)).map_err(unusable)?;
         let cell = match cure {
             Cure::Rename(to) => stem(to.file_name().and_then(OsStr::to_str).unwrap_or_default()),
             Cure::Remove(stem) => stem.as_str(),

@@ -102,14 +102,14 @@ fn a_record_under_another_name_is_renamed_and_a_second_one_moved_aside() {
 fn what_killed_processes_left_is_found_and_removed_and_what_others_hold_is_neither() {
     let (folder, store) = store();
     let (cell, key) = (record(1).cell, record(1).key);
-    let held = store.claim(&cell, &key).unwrap().unwrap();
+    let held = store.reserve(&cell, &key).unwrap().unwrap();
     // Between its samples and its record.
     write(folder.path().join(cell.sample_file_name(&key)), "samples").unwrap();
     check_and_mend(folder.path(), &[], &[]);
     drop(held);
-    let claims = folder.path().join(claim::CLAIMS);
-    write(claims.join("x-1.5.lock"), "process 1").unwrap();
-    write(claims.join("x-1.5.partial"), "{").unwrap();
+    let locks = folder.path().join(lock::LOCKS);
+    write(locks.join("x-1.5.lock"), "process 1").unwrap();
+    write(locks.join("x-1.5.partial"), "{").unwrap();
     write(folder.path().join(".y-1.5.json.a1B2c3.partial"), "{").unwrap();
     write(folder.path().join(".partial-7"), "{").unwrap();
     let wanted = [

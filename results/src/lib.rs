@@ -6,17 +6,17 @@
 
 mod cell;
 mod check;
-mod claim;
 mod cpu;
+mod lock;
 mod measurement;
 mod migration;
-mod products;
 mod published;
 mod published_check;
 mod reading;
 mod record;
 mod reservation;
 mod samples;
+mod shared_work;
 pub mod statistics;
 mod store;
 mod store_error;
@@ -31,10 +31,9 @@ pub use cell::{
     TensorParallel, ThroughputRequest, TrainedParameters, TrainingRequest,
 };
 pub use check::{Finding, check_store};
-pub use claim::{Owner, Running, host_name, running};
 pub use cpu::{Cpu, CpuModel};
+pub use lock::{Owner, Running, host_name, running};
 pub use measurement::{MeasurementError, PerplexityResult, PerplexityUnit, Rate, Samples, TrainingResult};
-pub use products::{Product, Products};
 pub use published::{Paper, Published, PublishedError, PublishedTable, Remark, Rule, Trust};
 pub use published_check::Discrepancy;
 pub use reading::{find_record, read_records, read_samples, visit_records};
@@ -42,7 +41,8 @@ pub use record::{
     Accounting, Attempt, Budget, Compression, Memory, MethodReport, Metrics, Provenance, Record, RecordError, SCHEMA,
     SampleFile, Status,
 };
-pub use reservation::Claim;
+pub use reservation::Reservation;
+pub use shared_work::{SharedWork, SharedWorkCache};
 pub use store::Store;
 pub use store_error::StoreError;
 pub use task::{

@@ -34,7 +34,7 @@ pub fn find_record(folder: &Path, cell: &Cell, key: &CellKey) -> Result<Option<R
     Err(StoreError::Foreign { path, problem })
 }
 
-/// All records of a folder without their samples, ordered by file name. It takes no claim: a record is there whole or not
+/// All records of a folder without their samples, ordered by file name. It takes no reservation: a record is there whole or not
 /// at all, also while other processes add some.
 ///
 /// # Errors

@@ -201,11 +201,11 @@ pub struct Budget {
     pub wall_seconds: f64,
     /// Time on the clock of scores and updates alone, forward passes excluded.
     pub update_seconds: f64,
-    /// Products that other cells had made, by name: of the recipe, whose cost is counted here as if this cell had made them,
+    /// Work that other cells had done, by name: of the recipe, whose cost is counted here as if this cell had done it,
     /// and of the evaluation, likewise in its seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shared: Vec<String>,
-    /// What was wrong with products that were kept, and with their folder; the cell made them itself then.
+    /// What was wrong with work that was kept, and with its folder; the cell did it itself then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache_faults: Vec<String>,
 }

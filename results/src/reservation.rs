@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cell::CellKey,
-    claim::{Lock, Owner},
+    lock::{Lock, Owner},
     record::{Attempt, Record, SampleFile, Status},
     samples,
     store_error::StoreError,
@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// The right to measure one cell and to write its record.
 #[derive(Debug)]
-pub struct Claim {
+pub struct Reservation {
     folder: PathBuf,
     key: CellKey,
     lock: Lock,
@@ -27,7 +27,7 @@ pub struct Claim {
     found: Option<Record>,
 }
 
-impl Claim {
+impl Reservation {
     pub(crate) fn new(folder: PathBuf, key: CellKey, lock: Lock, owner: Owner, found: Option<Record>) -> Self {
         Self {
             folder,
@@ -39,7 +39,7 @@ impl Claim {
         }
     }
 
-    /// The record that the cell had when it was claimed: `ok` if another process finished it a moment ago, else the last
+    /// The record that the cell had when it was reserved: `ok` if another process finished it a moment ago, else the last
     /// try that failed.
     pub fn found(&self) -> Option<&Record> {
         self.found.as_ref()
@@ -73,7 +73,10 @@ impl Claim {
         };
         record.check().map_err(|error| unwritable(error.to_string()))?;
         if record.key != self.key {
-            let problem = format!("the claim is on the cell {}, the record of {}", self.key, record.key);
+            let problem = format!(
+                "the reservation is on the cell {}, the record of {}",
+                self.key, record.key
+            );
             return Err(unwritable(problem));
         }
         if let Some(problem) = record.metrics.as_ref().and_then(samples::missing) {

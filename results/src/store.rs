@@ -8,14 +8,14 @@ use std::{
 
 use crate::{
     cell::{Cell, CellKey},
-    claim::{self, Lock, Owner},
+    lock::{self, Lock, Owner},
     reading::find_record,
     record::Record,
-    reservation::Claim,
+    reservation::Reservation,
     store_error::StoreError,
 };
 
-/// A folder of records that any number of processes add to at once, each to the cells that it has claimed.
+/// A folder of records that any number of processes add to at once, each to the cells that it has reserved.
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
@@ -31,24 +31,24 @@ impl Store {
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let folder = folder.into();
         let prepare = || {
-            fs::create_dir_all(folder.join(claim::CLAIMS))?;
-            claim::clear(&folder)?;
+            fs::create_dir_all(folder.join(lock::LOCKS))?;
+            lock::clear(&folder)?;
             // As large as a small record, so that a full disk shows here and not after the first cell. The file has no
             // name, and is gone with this process.
-            let mut probe = tempfile::tempfile_in(folder.join(claim::CLAIMS))?;
+            let mut probe = tempfile::tempfile_in(folder.join(lock::LOCKS))?;
             probe.write_all(&[b' '; 4096])?;
             probe.sync_all()
         };
         match prepare() {
             Ok(()) => Ok(Self {
                 folder,
-                host: claim::host_name(),
+                host: lock::host_name(),
             }),
             Err(source) => Err(StoreError::folder(&folder, source)),
         }
     }
 
-    /// The store as the machine of this name uses it: its claims say so.
+    /// The store as the machine of this name uses it: its reservations say so.
     pub fn on(self, host: &str) -> Self {
         Self {
             host: host.to_owned(),
@@ -69,13 +69,13 @@ impl Store {
         find_record(&self.folder, cell, key)
     }
 
-    /// Claims a cell, so that nobody else measures it; `None` if somebody does, or looks at its claim just now. The claim
-    /// ends when it is dropped, and with its process however that ends, so whoever got `None` asks again later.
+    /// Reserves a cell, so that nobody else measures it; `None` if somebody does, or looks at its reservation just now. The
+    /// reservation ends when it is dropped, and with its process however that ends, so whoever got `None` asks again later.
     ///
     /// # Errors
-    /// If the claim can't be written, or the cell's record can't be read.
-    pub fn claim(&self, cell: &Cell, key: &CellKey) -> Result<Option<Claim>, StoreError> {
-        let unwritable = |source| StoreError::folder(&self.folder.join(claim::CLAIMS), source);
+    /// If the reservation can't be written, or the cell's record can't be read.
+    pub fn reserve(&self, cell: &Cell, key: &CellKey) -> Result<Option<Reservation>, StoreError> {
+        let unwritable = |source| StoreError::folder(&self.folder.join(lock::LOCKS), source);
         let Some(lock) = Lock::take(&self.folder, &cell.stem(key)).map_err(unwritable)? else {
             return Ok(None);
         };
@@ -83,25 +83,31 @@ impl Store {
         lock.sign(&owner).map_err(unwritable)?;
         // Only now: another process may have written it since the caller looked.
         let found = self.find(cell, key)?;
-        Ok(Some(Claim::new(self.folder.clone(), key.clone(), lock, owner, found)))
+        Ok(Some(Reservation::new(
+            self.folder.clone(),
+            key.clone(),
+            lock,
+            owner,
+            found,
+        )))
     }
 
-    /// Claims a cell as [`Store::claim`] does, and keeps the claim only if `may` then agrees. Of all who claim this way, on
-    /// whatever machine, one is asked at a time: what [`crate::running`] and the records show cannot change by another of them
-    /// meanwhile.
+    /// Reserves a cell as [`Store::reserve`] does, and keeps the reservation only if `may` then agrees. Of all who reserve this
+    /// way, on whatever machine, one is asked at a time: what [`crate::running`] and the records show cannot change by another
+    /// of them meanwhile.
     ///
     /// # Errors
-    /// As [`Store::claim`], and those of `may`.
-    pub fn claim_if<E: From<StoreError>>(
+    /// As [`Store::reserve`], and those of `may`.
+    pub fn reserve_if<E: From<StoreError>>(
         &self,
         cell: &Cell,
         key: &CellKey,
         may: impl FnOnce() -> Result<bool, E>,
-    ) -> Result<Option<Claim>, E> {
-        let turn = claim::turn(&self.folder);
-        let turn = turn.map_err(|source| StoreError::folder(&self.folder.join(claim::CLAIMS), source))?;
-        let kept = match self.claim(cell, key)? {
-            Some(claim) => may()?.then_some(claim),
+    ) -> Result<Option<Reservation>, E> {
+        let turn = lock::turn(&self.folder);
+        let turn = turn.map_err(|source| StoreError::folder(&self.folder.join(lock::LOCKS), source))?;
+        let kept = match self.reserve(cell, key)? {
+            Some(reservation) => may()?.then_some(reservation),
             None => None,
         };
         // Closing the file gives the turn up only once no process that is just being started shares it.

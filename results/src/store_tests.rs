@@ -17,15 +17,15 @@ fn find(store: &Store, seed: u64) -> Result<Option<Record>, StoreError> {
     store.find(&record.cell, &record.key)
 }
 
-pub(crate) fn claim(store: &Store, seed: u64) -> Option<Claim> {
+pub(crate) fn reserve(store: &Store, seed: u64) -> Option<Reservation> {
     let record = record(seed);
-    store.claim(&record.cell, &record.key).unwrap()
+    store.reserve(&record.cell, &record.key).unwrap()
 }
 
-/// Claims a record's cell and writes it.
+/// Reserves a record's cell and writes it.
 pub(crate) fn write(store: &Store, record: &Record) -> Result<PathBuf, StoreError> {
-    let mut claim = store.claim(&record.cell, &record.key)?.unwrap();
-    let stored = claim.record(record)?;
+    let mut reservation = store.reserve(&record.cell, &record.key)?.unwrap();
+    let stored = reservation.record(record)?;
     Ok(store.folder().join(stored.file_name()))
 }
 
@@ -43,10 +43,10 @@ fn store_with_edited_record(edit: impl Fn(&str) -> String) -> (tempfile::TempDir
     (folder, store, path)
 }
 
-/// Names of all files of a folder but its subfolders, and of the claims in it.
+/// Names of all files of a folder but its subfolders, and of the locks in it.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let list = |folder: &Path| -> Vec<fs::DirEntry> { fs::read_dir(folder).unwrap().map(Result::unwrap).collect() };
-    let entries = list(folder).into_iter().chain(list(&folder.join(claim::CLAIMS)));
+    let entries = list(folder).into_iter().chain(list(&folder.join(lock::LOCKS)));
     let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
     let mut names: Vec<String> = files.map(|file| file.file_name().into_string().unwrap()).collect();
     names.sort();
@@ -293,7 +293,7 @@ fn a_record_that_json_or_the_rules_cannot_hold_is_refused() {
     let mut listed = record(1);
     listed.metrics.as_mut().unwrap().perplexity[0].window_nll.clear();
     for bad in [infinite, lost, silent, other_key, listed, record(2)] {
-        let error = claim(&store, 1).unwrap().record(&bad).unwrap_err();
+        let error = reserve(&store, 1).unwrap().record(&bad).unwrap_err();
         assert!(matches!(error, StoreError::Unwritable { .. }), "{error}");
     }
     assert_eq!(read_records(store.folder()).unwrap(), []);

@@ -31,8 +31,8 @@ fn a_full_disk_keeps_what_was_written_and_holds_nothing_by_halves() {
     let store = Store::open(&folder).unwrap();
     let write = |seed| {
         let record = record(seed);
-        let claim = store.claim(&record.cell, &record.key)?;
-        claim.unwrap().record(&record)
+        let reservation = store.reserve(&record.cell, &record.key)?;
+        reservation.unwrap().record(&record)
     };
     let is_sound = |count: u64| {
         let records = read_records(&folder).unwrap();
@@ -54,7 +54,7 @@ fn a_full_disk_keeps_what_was_written_and_holds_nothing_by_halves() {
         "{message}"
     );
     is_sound(full);
-    // Also of a disk that has not even room for a claim.
+    // Also of a disk that has not even room for a lock.
     let filler = disk.path().join("filler");
     let mut rest = fs::File::create(&filler).unwrap();
     while rest.write_all(&[0; 512]).is_ok() {}

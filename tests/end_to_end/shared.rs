@@ -58,16 +58,16 @@ fn numbers(records: &[Value]) -> Vec<Value> {
         .collect()
 }
 
-/// Records that took a product.
-fn takers(records: &[Value], product: &str) -> usize {
+/// Records that took this work.
+fn takers(records: &[Value], work: &str) -> usize {
     let takes = |record: &&Value| {
         let shared = record["metrics"]["budget"]["shared"].as_array();
-        shared.is_some_and(|shared| shared.iter().any(|name| name == product))
+        shared.is_some_and(|shared| shared.iter().any(|name| name == work))
     };
     records.iter().filter(takes).count()
 }
 
-fn products(sandbox: &Sandbox) -> Vec<PathBuf> {
+fn kept(sandbox: &Sandbox) -> Vec<PathBuf> {
     let entries = fs::read_dir(sandbox.path("results/runs/.products"))
         .into_iter()
         .flatten();
@@ -89,16 +89,16 @@ fn two_ratios_share_scores_and_all_cells_the_dense_models_states_with_the_number
         (engines, 2 * engines)
     );
     assert_eq!((takers(&made, SCORES), takers(&made, STATES)), (0, 0));
-    assert_eq!((products(&sharing).len(), products(&alone).len()), (2 * engines, 0));
+    assert_eq!((kept(&sharing).len(), kept(&alone).len()), (2 * engines, 0));
     assert!(!alone.path("results/runs/.products").exists());
     sharing.run(&["store", "check", "results/runs/a"]).expect(0, &[]);
 }
 
 #[test]
-fn a_damaged_product_is_made_anew_and_the_record_says_so() {
+fn damaged_work_is_done_anew_and_the_record_says_so() {
     let sandbox = Sandbox::new();
     run(&sandbox, "0.25", "1");
-    for path in products(&sandbox) {
+    for path in kept(&sandbox) {
         let mut content = fs::read(&path).unwrap();
         *content.last_mut().unwrap() ^= 1;
         fs::write(&path, content).unwrap();

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use prunebench_model::Decoder;
-use prunebench_results::{Product, Products};
+use prunebench_results::{SharedWork, SharedWorkCache};
 use prunebench_tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 /// What [`Dense::shared`] holds, with a version that is raised when its numbers change.
 pub const DENSE_STATES: &str = "hidden states of the dense model @1";
-/// About how large a part of the product is: it is held in memory as a whole. Tests have parts of one pass.
+/// About how large a part of the work is: it is held in memory as a whole. Tests have parts of one pass.
 const PART_BYTES: usize = if cfg!(test) { 1 } else { 64 << 20 };
 
 /// The dense model to compare with.
@@ -22,13 +22,13 @@ pub struct Dense<'a> {
     /// The model.
     pub decoder: &'a Decoder,
     /// Where its hidden states are kept for other cells, of the same requests to the same model.
-    pub shared: Option<(&'a Products, &'a Product)>,
+    pub shared: Option<(&'a SharedWorkCache, &'a SharedWork)>,
 }
 
 /// Reads passes with the dense model, or takes what another cell read.
 pub(crate) struct DenseReader<'a> {
     reader: Reader<'a>,
-    shared: Option<(&'a Products, &'a Product)>,
+    shared: Option<(&'a SharedWorkCache, &'a SharedWork)>,
     /// Seconds of those that made what was taken, less those of sharing.
     pub(crate) seconds_of_others: f64,
 }
@@ -65,7 +65,7 @@ impl<'a> DenseReader<'a> {
         (PART_BYTES / (ROWS_AT_ONCE * row).max(1)).max(1)
     }
 
-    /// The states of consecutive passes, a part of the product. They don't depend on the passes before: the cache begins empty,
+    /// The states of consecutive passes, a part of the work. They don't depend on the passes before: the cache begins empty,
     /// since a beginning that is read in other pieces differs in the last digits.
     pub(crate) fn hidden(&mut self, passes: &[Reading]) -> Result<Vec<States>> {
         let Self { reader, shared, .. } = self;
@@ -73,12 +73,12 @@ impl<'a> DenseReader<'a> {
             reader.forget();
             passes.iter().map(|pass| States::of(&reader.read(pass)?.1)).collect()
         };
-        let Some((products, product)) = *shared else {
+        let Some((cache, work)) = *shared else {
             return make();
         };
         let start = Instant::now();
         let part: Vec<_> = passes.iter().map(|pass| (pass.prefix, &pass.sequences)).collect();
-        let (seconds, states) = products.share(product, part, || {
+        let (seconds, states) = cache.share(work, part, || {
             let start = Instant::now();
             let made = make()?;
             Ok::<_, Error>((start.elapsed().as_secs_f64(), made))

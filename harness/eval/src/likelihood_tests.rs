@@ -1,5 +1,5 @@
 use prunebench_model::Decoder;
-use prunebench_results::{Product, Products};
+use prunebench_results::{SharedWork, SharedWorkCache};
 use prunebench_tensor::Engine;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -166,22 +166,22 @@ fn divergence_is_the_kullback_leibler_divergence_from_the_dense_model() {
 fn states_of_the_dense_model_that_another_cell_read_give_the_same_divergence_to_the_last_bit() {
     // Beginnings are cached over several passes, each of which is a part here.
     let sequences = sequences(200);
-    let product = Product::new("states".into(), json!("requests"));
+    let work = SharedWork::new("states".into(), json!("requests"));
     for &engine in Engine::compiled() {
         let (decoder, mut dense) = (small_decoder(engine), small_decoder(engine));
         dense.embedding = dense.embedding.mul_scalar(1.5).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let with = |products| {
+        let with = |cache| {
             let dense = Dense {
                 decoder: &dense,
-                shared: Some((products, &product)),
+                shared: Some((cache, &work)),
             };
             answers(&decoder, &sequences, Some(dense), &mut |_| ()).unwrap().answers
         };
         let alone = answers(&decoder, &sequences, Some(alone_with(&dense)), &mut |_| ())
             .unwrap()
             .answers;
-        let first = Products::new(folder.path(), 1 << 30, "a machine");
+        let first = SharedWorkCache::new(folder.path(), 1 << 30, "a machine");
         assert_eq!(with(&first), alone);
         let files = || {
             let entries = std::fs::read_dir(folder.path())
@@ -195,15 +195,15 @@ fn states_of_the_dense_model_that_another_cell_read_give_the_same_divergence_to_
         for path in files().iter().step_by(2) {
             std::fs::remove_file(path).unwrap();
         }
-        let second = Products::new(folder.path(), 1 << 30, "a machine");
+        let second = SharedWorkCache::new(folder.path(), 1 << 30, "a machine");
         assert_eq!(with(&second), alone);
         assert_eq!((second.taken(), second.faults()), (vec!["states".to_owned()], vec![]));
         assert_eq!(files().len(), parts);
-        // Other requests have other states, whatever the product says.
-        let third = Products::new(folder.path(), 1 << 30, "a machine");
+        // Other requests have other states, whatever the work is called.
+        let third = SharedWorkCache::new(folder.path(), 1 << 30, "a machine");
         let one = Dense {
             decoder: &dense,
-            shared: Some((&third, &product)),
+            shared: Some((&third, &work)),
         };
         answers(&decoder, &sequences[..7], Some(one), &mut |_| ()).unwrap();
         assert!(third.taken().is_empty());

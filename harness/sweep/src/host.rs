@@ -16,8 +16,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// Waits shorter than this are not told of.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// This machine, as claims and records name it, and the folder of its locks, which everything that shall wait for each other
-/// has in common.
+/// This machine, as reservations and records name it, and the folder of its locks, which everything that shall wait for each
+/// other has in common.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// Its name.

@@ -113,8 +113,8 @@ impl Machine {
         Some((gpu?, &gpus.driver))
     }
 
-    /// The provenance of a cell that began at `started_at` and ends now, in a process that was given the GPUs `visible`, if it was
-    /// given any.
+    /// The provenance of a cell that began at `started_at` and ends now, in a process that was given the GPUs `visible`, if it
+    /// was given any.
     pub(crate) fn provenance(
         &self,
         cell: &Cell,

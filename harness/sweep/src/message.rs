@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use prunebench_results::{Cell, Inputs, Memory, Metrics, Product, Status};
+use prunebench_results::{Cell, Inputs, Memory, Metrics, SharedWork, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Calibration;
@@ -39,13 +39,13 @@ pub(crate) struct Request {
 pub(crate) struct Shares {
     /// Absent if every cell does all its work itself.
     pub(crate) cache: Option<Cache>,
-    /// The product of each method of the recipe.
-    pub(crate) of_methods: Vec<Option<Product>>,
+    /// What each method of the recipe shares.
+    pub(crate) of_methods: Vec<Option<SharedWork>>,
     /// What the dense model says to each task, if it is asked.
-    pub(crate) of_tasks: Vec<Option<Product>>,
+    pub(crate) of_tasks: Vec<Option<SharedWork>>,
 }
 
-/// A folder of products.
+/// A folder of shared work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cache {
@@ -54,8 +54,8 @@ pub(crate) struct Cache {
 }
 
 impl Shares {
-    /// All products, of methods first.
-    pub(crate) fn products(&self) -> impl Iterator<Item = &Product> {
+    /// All of it, of methods first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &SharedWork> {
         self.of_methods.iter().chain(&self.of_tasks).flatten()
     }
 }

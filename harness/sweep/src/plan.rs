@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use prunebench_datasets::{Catalogue, Places};
 use prunebench_eval::DENSE_STATES;
 use prunebench_methods::{Method, Need, Recipe};
-use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT, Product, TaskRequest};
+use prunebench_results::{Cell, CellKey, Evaluation, Inputs, MODEL_INPUT, SharedWork, TaskRequest};
 use prunebench_tensor::{Device, Engine};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -54,9 +54,9 @@ impl Planned {
     }
 
     /// Keys of the work that cells with the same key among theirs need not do again: once one of them is measured, the others
-    /// find its products.
+    /// find what it left.
     pub fn shares(&self) -> impl Iterator<Item = &str> {
-        self.request.shares.products().map(|product| product.key.as_str())
+        self.request.shares.all().map(|work| work.key.as_str())
     }
 
     /// Whether products of f32 may be rounded in it.
@@ -174,7 +174,7 @@ impl Plan {
     pub fn sharing(mut self, folder: &Path, limit_bytes: u64) -> Self {
         for planned in &mut self.cells {
             let shares = &mut planned.request.shares;
-            let of_use = limit_bytes > 0 && shares.products().next().is_some();
+            let of_use = limit_bytes > 0 && shares.all().next().is_some();
             shares.cache = of_use.then(|| Cache {
                 folder: folder.to_owned(),
                 limit_bytes,
@@ -257,7 +257,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What others can take of a cell's work. The product of a method is decided by all that decides what the recipe up to
+    /// What others can take of a cell's work. The shared work of a method is decided by all that decides what the recipe up to
     /// there leaves, but for what the method itself says does not count.
     fn shares(&self, model: &Model, recipe: &Recipe, place: &Where, seed: u64, evaluation: &Evaluation) -> Shares {
         let Device { engine, kind } = place.device;
@@ -271,18 +271,18 @@ impl Planner<'_> {
             })
         };
         let of_method = |index: usize| {
-            let name = format!("{}: {}", methods[index].card().id, methods[index].product()?);
+            let name = format!("{}: {}", methods[index].card().id, methods[index].shared_work()?);
             let mut decided_by = decided_by(&methods[..=index]);
             decided_by["after"] = json!(texts[..index]);
             decided_by["seed"] = json!(seed);
-            Some(Product::new(name, decided_by))
+            Some(SharedWork::new(name, decided_by))
         };
         let of_task = |request: &TaskRequest| {
             let input = task_input(request);
             let mut decided_by = decided_by(&[]);
             decided_by["requests"] = json!(self.data_inputs.scored.iter().find(|(name, _)| *name == input));
-            let product = || Product::new(format!("{input}: {DENSE_STATES}"), decided_by);
-            request.divergence.then(product)
+            let work = || SharedWork::new(format!("{input}: {DENSE_STATES}"), decided_by);
+            request.divergence.then(work)
         };
         Shares {
             cache: None,

@@ -28,13 +28,11 @@ fn plan(text: &str) -> Plan {
     Plan::new(&Experiment::read(&path).unwrap(), None).unwrap()
 }
 
-/// The products of the cell with this recipe, by name.
-fn products(plan: &Plan, recipe: &[&str]) -> Vec<(String, String)> {
+/// The shared work of the cell with this recipe, by name.
+fn shared_work(plan: &Plan, recipe: &[&str]) -> Vec<(String, String)> {
     let planned = plan.cells.iter().find(|planned| planned.cell.recipe == recipe).unwrap();
-    let products = planned.request.shares.products();
-    products
-        .map(|product| (product.name.clone(), product.key.clone()))
-        .collect()
+    let shared_work = planned.request.shares.all();
+    shared_work.map(|work| (work.name.clone(), work.key.clone())).collect()
 }
 
 #[test]
@@ -46,7 +44,7 @@ fn cells_share_what_nothing_that_tells_them_apart_decides() {
            recovery.texts = ["world/train-sample"]"#
     );
     let plan = plan(&TEXT.replace(r#"recipes = ["shortgpt(ratio=0.25)"]"#, &recipes));
-    let of = |recipe: &[&str]| products(&plan, recipe);
+    let of = |recipe: &[&str]| shared_work(&plan, recipe);
     let names: Vec<_> = of(&["shortgpt(ratio=0.25)"])
         .into_iter()
         .map(|(name, _)| name)
@@ -78,11 +76,11 @@ fn cells_share_what_nothing_that_tells_them_apart_decides() {
 }
 
 #[test]
-fn whatever_decides_a_product_changes_its_key() {
+fn whatever_decides_shared_work_changes_its_key() {
     let keys = |text: &str| {
         let plan = plan(text);
-        let products = products(&plan, &["shortgpt(ratio=0.25)"]);
-        [products[0].1.clone(), products[1].1.clone()]
+        let shared_work = shared_work(&plan, &["shortgpt(ratio=0.25)"]);
+        [shared_work[0].1.clone(), shared_work[1].1.clone()]
     };
     let [scores, states] = keys(TEXT);
     let of_both = [

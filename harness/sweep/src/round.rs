@@ -18,7 +18,7 @@ pub(crate) struct Elsewhere {
 /// Whether another machine than this began the round of a cell: has measured one of its cells, or is at it.
 ///
 /// # Errors
-/// If the records or the claims can't be read.
+/// If the records or the reservations can't be read.
 pub(crate) fn elsewhere(
     plan: &Plan,
     planned: &Planned,

@@ -51,11 +51,11 @@ impl Standing {
     /// Looks at a results folder, which runs may be adding to.
     ///
     /// # Errors
-    /// If the folder is none that a run made, or its claims or records can't be read.
+    /// If the folder is none that a run made, or its reservations or records can't be read.
     pub fn of(folder: &Path) -> Result<Self, TablesError> {
         let keys = ordered_keys(folder)?;
         let records = folder.join("records");
-        // First the claims: a cell that ends in between has its record then.
+        // First the reservations: a cell that ends in between has its record then.
         let running = running(&records)?;
         let mut statuses: HashMap<&str, Option<Status>> = keys.iter().map(|key| (key.short(), None)).collect();
         let mut unsuccessful = Vec::new();

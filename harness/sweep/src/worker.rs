@@ -9,7 +9,7 @@ use prunebench_methods::Sharing;
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
-use prunebench_results::{Metrics, PerplexityResult, Products, Status, TaskResult};
+use prunebench_results::{Metrics, PerplexityResult, SharedWorkCache, Status, TaskResult};
 use prunebench_tensor::Device;
 
 use crate::evaluation::{documents, task_input};
@@ -160,10 +160,10 @@ pub(crate) fn measure(
         None => cell.model.parse::<ModelSource>()?.resolve()?,
     };
     let shares = &request.shares;
-    let products = shares
+    let cache = shares
         .cache
         .as_ref()
-        .map(|cache| Products::new(&cache.folder, cache.limit_bytes, hardware(device.kind)));
+        .map(|cache| SharedWorkCache::new(&cache.folder, cache.limit_bytes, hardware(device.kind)));
     device.is_available().map_err(prunebench_model::ModelError::from)?;
     if let Some(refusal) = gpu::refusal(&source, &device, precision.dtype)? {
         return Err(CellError::Memory(refusal));
@@ -188,8 +188,8 @@ pub(crate) fn measure(
             recovery: request.recovery.as_ref(),
             places: &places,
             planned: Some(&request.inputs),
-            sharing: products.as_ref().map(|products| Sharing {
-                products,
+            sharing: cache.as_ref().map(|cache| Sharing {
+                cache,
                 of_methods: &shares.of_methods,
             }),
         },
@@ -207,12 +207,12 @@ pub(crate) fn measure(
     let perplexity = perplexities(request, &model, &catalogue, &places, progress)?;
     let with = Compared {
         dense: dense.as_ref(),
-        products: products.as_ref(),
+        cache: cache.as_ref(),
     };
     let tasks = tasks(request, &model, with, &catalogue, &places, progress)?;
     drop(dense);
-    if let Some(products) = &products {
-        (budget.shared, budget.cache_faults) = (products.taken(), products.faults());
+    if let Some(cache) = &cache {
+        (budget.shared, budget.cache_faults) = (cache.taken(), cache.faults());
     }
     let training = cell.evaluation.training.as_ref().map(|wanted| {
         training_throughput(
@@ -280,7 +280,7 @@ fn perplexities(
 #[derive(Clone, Copy)]
 struct Compared<'a> {
     dense: Option<&'a Decoder>,
-    products: Option<&'a Products>,
+    cache: Option<&'a SharedWorkCache>,
 }
 
 fn tasks(
@@ -291,7 +291,7 @@ fn tasks(
     places: &Places,
     progress: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Vec<TaskResult>, CellError> {
-    let product = |index: usize| request.shares.of_tasks.get(index)?.as_ref();
+    let work = |index: usize| request.shares.of_tasks.get(index)?.as_ref();
     let mut results = Vec::new();
     for (index, wanted) in request.cell.evaluation.tasks.iter().enumerate() {
         let definition = catalogue.task(&wanted.task)?;
@@ -311,7 +311,7 @@ fn tasks(
             wanted,
             with.dense.filter(|_| wanted.divergence).map(|decoder| Dense {
                 decoder,
-                shared: with.products.zip(product(index)),
+                shared: with.cache.zip(work(index)),
             }),
             &mut |done, total| progress(&definition.name, done, total),
         )?);

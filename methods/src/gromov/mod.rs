@@ -138,7 +138,7 @@ impl Method for Gromov {
         }
     }
 
-    fn product(&self) -> Option<String> {
+    fn shared_work(&self) -> Option<String> {
         (self.config.variant == Variant::Angular).then(|| "residual streams at the last token".to_owned())
     }
 

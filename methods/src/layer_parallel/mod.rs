@@ -164,7 +164,7 @@ impl Method for LayerParallel {
         }
     }
 
-    fn product(&self) -> Option<String> {
+    fn shared_work(&self) -> Option<String> {
         self.choice
             .is_searched()
             .then(|| "loss of each range in pairs".to_owned())

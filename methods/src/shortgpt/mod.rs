@@ -100,7 +100,7 @@ impl Method for ShortGpt {
         json!(self.config)
     }
 
-    fn product(&self) -> Option<String> {
+    fn shared_work(&self) -> Option<String> {
         Some("block influence".to_owned())
     }
 

@@ -60,7 +60,7 @@ impl Method for Sleb {
         json!(self.config)
     }
 
-    fn product(&self) -> Option<String> {
+    fn shared_work(&self) -> Option<String> {
         Some("losses without each block".to_owned())
     }
 

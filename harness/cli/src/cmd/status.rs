@@ -15,7 +15,7 @@ use crate::output::{note, print, print_json, time};
 /// Say how far a sweep is, from any shell or machine that sees its folder.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It reads what the runs write: their records, and in the claim of each cell that is measured how far it is. \
+    after_help = "It reads what the runs write: their records, and in the reservation of each cell that is measured how far it is. \
 A cell waits until a run takes it, or its job begins, whose state is asked from Slurm if there are jobs.
 
 Examples:

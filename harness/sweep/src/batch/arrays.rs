@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::shape::{Known, shape};
 use super::{Batch, Queued, Shape};
-use crate::gate;
+use crate::dense_check;
 use crate::plan::Plan;
 use crate::run::Error;
 
@@ -62,7 +62,7 @@ impl Batch<'_> {
             match record {
                 Some(record) if record.status == Status::Ok => {
                     if planned.is_baseline() {
-                        gate::check(&record, &plan.expect).map_err(Error::Baseline)?;
+                        dense_check::check(&record, &plan.expect).map_err(Error::Baseline)?;
                     }
                     continue;
                 }
@@ -111,8 +111,8 @@ impl Batch<'_> {
 fn makers(plan: &Plan, cells: &[usize]) -> HashSet<usize> {
     let mut sharing: HashMap<&str, Vec<usize>> = HashMap::new();
     for &cell in cells {
-        for product in plan.cells[cell].shares() {
-            sharing.entry(product).or_default().push(cell);
+        for work in plan.cells[cell].shares() {
+            sharing.entry(work).or_default().push(cell);
         }
     }
     let several = sharing.into_values().filter(|cells| cells.len() > 1);

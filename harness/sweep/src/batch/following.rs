@@ -9,7 +9,7 @@ use prunebench_results::{CellKey, Record, Status, Store};
 
 use super::Batch;
 use super::queue::tries;
-use crate::gate;
+use crate::dense_check;
 use crate::plan::Plan;
 use crate::run::{Error, Executor, Observer, Outcome};
 
@@ -77,7 +77,7 @@ impl Executor for Batch<'_> {
             };
             outcome.measured += usize::from(record.tries() > before);
             if planned.is_baseline() && record.status != Status::Skipped {
-                outcome.stopped = outcome.stopped.or(gate::check(&record, &plan.expect).err());
+                outcome.stopped = outcome.stopped.or(dense_check::check(&record, &plan.expect).err());
             }
         }
         let left = outcome.statuses.iter().filter(|status| status.is_none()).count();

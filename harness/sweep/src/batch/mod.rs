@@ -1,9 +1,9 @@
 //! Cells as jobs of a cluster.
 //!
 //! What knows of a certain batch system is one implementation of [`Scheduler`]; the rest works with any. A job carries out a
-//! small plan, most often of one cell, by the same means as a run on this machine. So records, claims, limits and retries are
-//! the same, and what a job can't write down itself, because it was ended from outside, is written down when the queue is next
-//! looked at.
+//! small plan, most often of one cell, by the same means as a run on this machine. So records, reservations, limits and retries
+//! are the same, and what a job can't write down itself, because it was ended from outside, is written down when the queue is
+//! next looked at.
 
 mod arrays;
 mod following;

@@ -105,14 +105,14 @@ impl Batch<'_> {
         let Ending::Cut(status, error) = self.scheduler.ending(id, log.as_deref())? else {
             return Ok(true);
         };
-        let Some(mut claim) = store.claim(&planned.cell, &planned.key)? else {
+        let Some(mut reservation) = store.reserve(&planned.cell, &planned.key)? else {
             // Somebody else measures it now.
             return Ok(false);
         };
-        if claim.found().map_or(0, Record::tries) == before {
+        if reservation.found().map_or(0, Record::tries) == before {
             let lines: Vec<&str> = log.as_deref().unwrap_or_default().lines().collect();
             let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
-            claim.record(&Record {
+            reservation.record(&Record {
                 error: Some(error),
                 log: last.map(ToString::to_string).collect(),
                 ..planned.record(status, &task.plan.experiment, &Machine::look(), None, now())

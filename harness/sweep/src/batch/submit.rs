@@ -121,10 +121,10 @@ impl Batch<'_> {
         for planned in &plan.cells {
             if let Some(reason) = &planned.skip
                 && store.find(&planned.cell, &planned.key)?.is_none()
-                && let Some(mut claim) = store.claim(&planned.cell, &planned.key)?
-                && claim.found().is_none()
+                && let Some(mut reservation) = store.reserve(&planned.cell, &planned.key)?
+                && reservation.found().is_none()
             {
-                claim.record(&planned.skipped(&plan.experiment, reason, &machine))?;
+                reservation.record(&planned.skipped(&plan.experiment, reason, &machine))?;
             }
         }
         Ok(())

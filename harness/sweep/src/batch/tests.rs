@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::fs;
 
-use prunebench_results::{Product, Status, Store, read_records};
+use prunebench_results::{SharedWork, Status, Store, read_records};
 use serde_json::json;
 
 use super::*;
@@ -92,9 +92,9 @@ fn plan(cells: Vec<Planned>) -> Plan {
     }
 }
 
-fn sharing(recipe: &str, product: &str) -> Planned {
+fn sharing(recipe: &str, work: &str) -> Planned {
     let mut planned = planned(recipe, "cpu", None);
-    planned.request.shares.of_methods = vec![Some(Product::new(product.to_owned(), json!(product)))];
+    planned.request.shares.of_methods = vec![Some(SharedWork::new(work.to_owned(), json!(work)))];
     planned
 }
 

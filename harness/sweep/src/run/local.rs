@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use prunebench_results::{Claim, Record, Status, Store, StoreError};
+use prunebench_results::{Record, Reservation, Status, Store, StoreError};
 
 use super::queue::{Ended, Event, Queue, Start};
 use super::{Error, Executor, Observer, Outcome};
@@ -129,20 +129,20 @@ impl Work<'_> {
         if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_done) {
             return Ok(recorded(done, false));
         }
-        let claimed = match self.plan.in_rounds && planned.skip.is_none() {
-            true => self.claim_in_round(planned)?,
-            false => store.claim(&planned.cell, &planned.key)?.ok_or(Ended::Held),
+        let reserved = match self.plan.in_rounds && planned.skip.is_none() {
+            true => self.reserve_in_round(planned)?,
+            false => store.reserve(&planned.cell, &planned.key)?.ok_or(Ended::Held),
         };
-        let mut claim = match claimed {
-            Ok(claim) => claim,
+        let mut reservation = match reserved {
+            Ok(reservation) => reservation,
             Err(ended) => return Ok(ended),
         };
-        if let Some(done) = claim.found().filter(|record| is_done(record)) {
+        if let Some(done) = reservation.found().filter(|record| is_done(record)) {
             return Ok(recorded(done.clone(), false));
         }
         if let Some(reason) = &planned.skip {
             let skipped = planned.skipped(&self.plan.experiment, reason, self.machine);
-            return Ok(recorded(claim.record(&skipped)?, false));
+            return Ok(recorded(reservation.record(&skipped)?, false));
         }
         for tries_left in (0..=self.plan.limits.retries).rev() {
             let terms = Terms {
@@ -155,7 +155,7 @@ impl Work<'_> {
             let mut watch = Sent {
                 cell: start.cell,
                 events: self.events,
-                claim: &mut claim,
+                reservation: &mut reservation,
             };
             let (host, goes_on) = (&self.local.host, || self.queue.goes_on());
             let Some(entered) = host.enter(planned, &goes_on, &mut |reason| watch.waits(reason))? else {
@@ -166,7 +166,7 @@ impl Work<'_> {
             let Some(record) = measured else {
                 return Ok(Ended::Held);
             };
-            let stored = claim.record(&record)?;
+            let stored = reservation.record(&record)?;
             if tries_left == 0 || stored.status != Status::Failed {
                 return Ok(recorded(stored, true));
             }
@@ -174,8 +174,8 @@ impl Work<'_> {
         Ok(Ended::Held)
     }
 
-    /// The claim on a cell of a round, unless another run holds it or another machine began the round.
-    fn claim_in_round(&self, planned: &Planned) -> Result<Result<Claim, Ended>, Error> {
+    /// The reservation on a cell of a round, unless another run holds it or another machine began the round.
+    fn reserve_in_round(&self, planned: &Planned) -> Result<Result<Reservation, Ended>, Error> {
         if let Some(machine) = self.queue.given_up().remove(&planned.cell.seed) {
             return Ok(Err(Ended::Elsewhere(Elsewhere {
                 machine,
@@ -183,11 +183,11 @@ impl Work<'_> {
             })));
         }
         let mut begun = None;
-        let claim = self.store.claim_if(&planned.cell, &planned.key, || {
+        let reservation = self.store.reserve_if(&planned.cell, &planned.key, || {
             begun = elsewhere(self.plan, planned, self.store, &self.local.host, self.machine)?;
             Ok::<_, StoreError>(begun.is_none())
         })?;
-        Ok(claim.ok_or_else(|| begun.map_or(Ended::Held, Ended::Elsewhere)))
+        Ok(reservation.ok_or_else(|| begun.map_or(Ended::Held, Ended::Elsewhere)))
     }
 }
 
@@ -222,12 +222,12 @@ impl Plan {
 struct Sent<'a> {
     cell: usize,
     events: &'a Sender<(usize, Event)>,
-    claim: &'a mut Claim,
+    reservation: &'a mut Reservation,
 }
 
 impl Sent<'_> {
     fn waits(&mut self, reason: String) {
-        self.claim.progress(&reason, 0, 1);
+        self.reservation.progress(&reason, 0, 1);
         let _ = self.events.send((self.cell, Event::Waits(reason)));
     }
 }
@@ -238,7 +238,7 @@ impl Watch for Sent<'_> {
     }
 
     fn progress(&mut self, phase: &str, done: usize, total: usize) {
-        self.claim.progress(phase, done, total);
+        self.reservation.progress(phase, done, total);
         let phase = phase.to_owned();
         let _ = self.events.send((self.cell, Event::Progress { phase, done, total }));
     }

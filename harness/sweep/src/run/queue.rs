@@ -11,7 +11,7 @@ use std::time::Duration;
 use prunebench_results::{Record, Status};
 
 use super::Error;
-use crate::gate;
+use crate::dense_check;
 use crate::plan::Plan;
 use crate::round::Elsewhere;
 
@@ -146,7 +146,8 @@ impl<'a> Queue<'a> {
     ) -> Result<(), Error> {
         while let Some(start) = self.take() {
             let planned = &self.plan.cells[start.cell];
-            // What it leaves half done is the claim, which ends with it, and locks that nobody here asks whether they are poisoned.
+            // What it leaves half done is the reservation, which ends with it, and locks that nobody here asks whether they are
+            // poisoned.
             let ended = catch_unwind(AssertUnwindSafe(|| carry_out(&start)));
             let ended = ended.unwrap_or_else(|panic| {
                 Err(Error::Panicked {
@@ -160,7 +161,7 @@ impl<'a> Queue<'a> {
             if let Ok(Ended::Recorded(record, _)) = &ended
                 && planned.is_baseline()
                 && record.status != Status::Skipped
-                && let Err(reason) = gate::check(record, &self.plan.expect)
+                && let Err(reason) = dense_check::check(record, &self.plan.expect)
             {
                 self.stop(&reason);
             }

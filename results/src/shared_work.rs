@@ -15,9 +15,9 @@ use prunebench_files::intended_name;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::claim::{self, Lock};
+use crate::lock::{self, Lock};
 
-/// How long to wait before looking again whether another process has made a product.
+/// How long to wait before looking again whether another process has done the work.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Bytes of the SHA-256 that a file begins with.
 const DIGEST: usize = 32;
@@ -25,15 +25,15 @@ const DIGEST: usize = 32;
 /// A piece of work, by everything that decides what comes out of it but the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Product {
+pub struct SharedWork {
     /// What records call it.
     pub name: String,
     /// SHA-256 of what decides it: equal for two cells exactly if one can take it from the other.
     pub key: String,
 }
 
-impl Product {
-    /// The product that `name` and a JSON value with everything that decides it stand for.
+impl SharedWork {
+    /// The work that `name` and a JSON value with everything that decides it stand for.
     pub fn new(name: String, mut decided_by: serde_json::Value) -> Self {
         decided_by.sort_all_objects();
         let key = hex(&Sha256::digest(format!("{name}\n{decided_by}")));
@@ -41,13 +41,14 @@ impl Product {
     }
 }
 
-/// A folder of products that any number of processes share. Each file is whole or absent, begins with the SHA-256 of the rest,
-/// and is named for its product, its part and the machine, so that it holds the very numbers that whoever takes it would have
+/// A folder of work that any number of processes share. Each file is whole or absent, begins with the SHA-256 of the rest,
+/// and is named for its work, its part and the machine, so that it holds the very numbers that whoever takes it would have
 /// made. When the files exceed the limit, those go whose last use, the time of their last modification, is longest ago.
 ///
-/// Nothing that is wrong with the folder keeps a cell from its numbers: they are made anew, and [`Products::faults`] tells.
+/// Nothing that is wrong with the folder keeps a cell from its numbers: they are made anew, and [`SharedWorkCache::faults`]
+/// tells.
 #[derive(Debug)]
-pub struct Products {
+pub struct SharedWorkCache {
     folder: PathBuf,
     limit: u64,
     machine: String,
@@ -55,8 +56,8 @@ pub struct Products {
     faults: RefCell<Vec<String>>,
 }
 
-impl Products {
-    /// A folder, made when the first product is kept in it, of at most `limit` bytes. `machine` names the hardware whose
+impl SharedWorkCache {
+    /// A folder, made when the first work is kept in it, of at most `limit` bytes. `machine` names the hardware whose
     /// numbers these are: the last digits of another's may differ.
     pub fn new(folder: impl Into<PathBuf>, limit: u64, machine: impl Into<String>) -> Self {
         Self {
@@ -68,52 +69,52 @@ impl Products {
         }
     }
 
-    /// A part of a product: the one that is kept, else `make`'s, which is then kept unless it is larger than the limit. Of
+    /// A part of the work: the one that is kept, else `make`'s, which is then kept unless it is larger than the limit. Of
     /// several processes that ask at once, one makes it and the others wait. `make` must not ask for the same part.
     ///
     /// # Errors
     /// Those of `make` alone.
     pub fn share<T, E>(
         &self,
-        product: &Product,
+        work: &SharedWork,
         part: impl Serialize,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
     {
-        let name = match self.file_name(product, &part) {
+        let name = match self.file_name(work, &part) {
             Ok(name) => name,
             Err(error) => {
-                self.fault(product, format!("its part can't be named ({error})"));
+                self.fault(work, format!("its part can't be named ({error})"));
                 return make();
             }
         };
-        if let Some(kept) = self.find(product, &name) {
+        if let Some(kept) = self.find(work, &name) {
             return Ok(kept);
         }
         let _lock = match self.lock(&name) {
             Ok(lock) => lock,
             Err(error) => {
-                self.fault(product, format!("{} can't be used ({error})", self.folder.display()));
+                self.fault(work, format!("{} can't be used ({error})", self.folder.display()));
                 return make();
             }
         };
         // Only now: another process may have made it since.
-        if let Some(kept) = self.find(product, &name) {
+        if let Some(kept) = self.find(work, &name) {
             return Ok(kept);
         }
         let made = make()?;
         if let Err(error) = self.keep(&name, &made) {
             self.fault(
-                product,
+                work,
                 format!("{} can't be written ({error})", self.path(&name).display()),
             );
         }
         Ok(made)
     }
 
-    /// Names of the products of which parts were taken and not made, each once.
+    /// Names of the work of which parts were taken and not made, each once.
     pub fn taken(&self) -> Vec<String> {
         self.taken.borrow().iter().cloned().collect()
     }
@@ -123,8 +124,8 @@ impl Products {
         self.faults.borrow().clone()
     }
 
-    fn file_name(&self, product: &Product, part: &impl Serialize) -> postcard::Result<String> {
-        let decided_by = postcard::to_stdvec(&(&product.key, &self.machine, part))?;
+    fn file_name(&self, work: &SharedWork, part: &impl Serialize) -> postcard::Result<String> {
+        let decided_by = postcard::to_stdvec(&(&work.key, &self.machine, part))?;
         Ok(hex(&Sha256::digest(decided_by)))
     }
 
@@ -132,11 +133,11 @@ impl Products {
         self.folder.join(name)
     }
 
-    fn fault(&self, product: &Product, what: String) {
-        self.faults.borrow_mut().push(format!("{}: {what}", product.name));
+    fn fault(&self, work: &SharedWork, what: String) {
+        self.faults.borrow_mut().push(format!("{}: {what}", work.name));
     }
 
-    fn find<T: DeserializeOwned>(&self, product: &Product, name: &str) -> Option<T> {
+    fn find<T: DeserializeOwned>(&self, work: &SharedWork, name: &str) -> Option<T> {
         let path = self.path(name);
         // The whole file at once, so that it may be removed from now on.
         let content = match fs::read(&path) {
@@ -154,14 +155,14 @@ impl Products {
             Ok(value) => {
                 // Another process may have removed it; its content is here.
                 let _ = touch(&path);
-                self.taken.borrow_mut().insert(product.name.clone());
+                self.taken.borrow_mut().insert(work.name.clone());
                 Some(value)
             }
             Err(problem) => {
                 let _ = fs::remove_file(&path);
                 let path = path.display();
                 self.fault(
-                    product,
+                    work,
                     format!("{path} could not be used ({problem}), was removed, and was made anew"),
                 );
                 None
@@ -170,7 +171,7 @@ impl Products {
     }
 
     fn lock(&self, name: &str) -> io::Result<Lock> {
-        fs::create_dir_all(self.folder.join(claim::CLAIMS))?;
+        fs::create_dir_all(self.folder.join(lock::LOCKS))?;
         loop {
             if let Some(lock) = Lock::take(&self.folder, name)? {
                 return Ok(lock);
@@ -192,7 +193,7 @@ impl Products {
     /// Removes what was used longest ago, until the rest is within the limit; `newest` stays.
     fn make_room(&self, newest: &str) -> io::Result<()> {
         // What killed processes left half written counts for nobody.
-        claim::clear(&self.folder)?;
+        lock::clear(&self.folder)?;
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -231,5 +232,5 @@ fn hex(digest: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "products_tests.rs"]
+#[path = "shared_work_tests.rs"]
 mod tests;

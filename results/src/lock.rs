@@ -16,15 +16,15 @@ use crate::{
     store_error::StoreError,
 };
 
-/// Folder of the claims beside the records.
-pub(crate) const CLAIMS: &str = ".claims";
+/// Folder of the locks beside the records, under the name that it has for every version of this program.
+pub(crate) const LOCKS: &str = ".claims";
 const LOCK: &str = "lock";
-/// Of all who claim one after another, the one whose turn it is has locked it.
+/// Of all who reserve cells one after another, the one whose turn it is has locked it.
 const TURN: &str = "turn";
 /// What earlier versions had half written lay beside the locks.
 const OLD_PARTIAL: &str = "partial";
 
-/// What the owner of a claim says in its file, as a line of JSON, to those who watch.
+/// What the owner of a reservation says in its file, as a line of JSON, to those who watch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The cell, as it displays itself.
@@ -33,7 +33,7 @@ pub struct Owner {
     pub process: u32,
     /// The name of its machine.
     pub host: String,
-    /// When it took the claim, RFC 3339 in UTC.
+    /// When it reserved the cell, RFC 3339 in UTC.
     pub since: String,
     /// The job that it is of, if a scheduler started it: what `PRUNEBENCH_JOB` says.
     pub job: Option<String>,
@@ -70,7 +70,7 @@ impl Owner {
     }
 }
 
-/// A cell that is claimed now.
+/// A cell that is reserved now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Running {
     /// What the names of its files begin with. It ends with the digits of [`crate::CellKey::short`].
@@ -79,14 +79,14 @@ pub struct Running {
     pub owner: Option<Owner>,
 }
 
-/// The cells of a folder that are claimed now, ordered by name. Nobody is kept from claiming or measuring by it.
+/// The cells of a folder that are reserved now, ordered by name. Nobody is kept from reserving or measuring by it.
 ///
 /// # Errors
-/// If the claims can't be read.
+/// If the reservations can't be read.
 pub fn running(folder: &Path) -> Result<Vec<Running>, StoreError> {
     let held = || -> io::Result<Vec<Running>> {
         let mut running = Vec::new();
-        for path in entries(&folder.join(CLAIMS))? {
+        for path in entries(&folder.join(LOCKS))? {
             if path.extension() == Some(OsStr::new(LOCK))
                 && let Some(stem) = path.file_stem().and_then(OsStr::to_str)
                 && is_held(folder, stem)?
@@ -100,7 +100,7 @@ pub fn running(folder: &Path) -> Result<Vec<Running>, StoreError> {
         running.sort_by(|a, b| a.stem.cmp(&b.stem));
         Ok(running)
     };
-    held().map_err(|source| StoreError::folder(&folder.join(CLAIMS), source))
+    held().map_err(|source| StoreError::folder(&folder.join(LOCKS), source))
 }
 
 /// What the first line says if it is whole: the owner may be writing, or gone.
@@ -177,11 +177,11 @@ impl Drop for Lock {
     }
 }
 
-/// Waits for the turn among those who claim one after another, on whatever machine. It ends when the file is closed.
+/// Waits for the turn among those who reserve cells one after another, on whatever machine. It ends when the file is closed.
 pub(crate) fn turn(records: &Path) -> io::Result<File> {
     let options = &mut File::options();
     let options = options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(records.join(CLAIMS).join(TURN))?;
+    let file = options.open(records.join(LOCKS).join(TURN))?;
     file.lock()?;
     Ok(file)
 }
@@ -208,7 +208,7 @@ pub(crate) fn stem(name: &str) -> &str {
 
 /// What processes that are gone left: locks and half-written files, with the stems of their cells.
 pub(crate) fn abandoned(records: &Path) -> io::Result<Vec<(PathBuf, String)>> {
-    let locks = entries(&records.join(CLAIMS))?.into_iter().filter_map(|path| {
+    let locks = entries(&records.join(LOCKS))?.into_iter().filter_map(|path| {
         let is_ours = [LOCK, OLD_PARTIAL].map(OsStr::new).contains(&path.extension()?);
         let stem = path.file_stem().and_then(OsStr::to_str).filter(|_| is_ours)?.to_owned();
         Some((path, stem))
@@ -248,7 +248,7 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn path(records: &Path, stem: &str, extension: &str) -> PathBuf {
     // Not `with_extension`: a stem may have dots.
-    records.join(CLAIMS).join(format!("{stem}.{extension}"))
+    records.join(LOCKS).join(format!("{stem}.{extension}"))
 }
 
 #[cfg(unix)]
@@ -269,5 +269,5 @@ fn is_at(_: &File, _: &Path) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-#[path = "claim_tests.rs"]
+#[path = "lock_tests.rs"]
 mod tests;

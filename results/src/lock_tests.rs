@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::store::tests::{claim, names, read, store};
+use crate::store::tests::{names, read, reserve, store};
 use crate::test_records::record;
 use crate::{Store, check_store, read_records};
 
@@ -16,21 +16,21 @@ fn opening_leaves_nothing_behind_and_locks_nothing() {
 }
 
 #[test]
-fn a_claimed_cell_is_nobody_else_s_until_it_is_dropped() {
+fn a_reserved_cell_is_nobody_else_s_until_it_is_dropped() {
     let (folder, store) = store();
     let other = Store::open(folder.path()).unwrap();
-    let mut first = claim(&store, 1).unwrap();
-    assert!(claim(&other, 1).is_none() && claim(&other, 2).is_some());
+    let mut first = reserve(&store, 1).unwrap();
+    assert!(reserve(&other, 1).is_none() && reserve(&other, 2).is_some());
     // Also with the record written and the other store opened anew.
     first.record(&record(1)).unwrap();
-    assert!(claim(&Store::open(folder.path()).unwrap(), 1).is_none());
+    assert!(reserve(&Store::open(folder.path()).unwrap(), 1).is_none());
     drop(first);
-    let after = claim(&other, 1).unwrap();
+    let after = reserve(&other, 1).unwrap();
     assert_eq!(after.found(), Some(&read(&store, 1).0));
 }
 
 #[test]
-fn of_many_claimants_each_cell_has_one_at_a_time() {
+fn of_many_who_ask_for_a_cell_one_has_it_at_a_time() {
     let (folder, _) = store();
     let measured = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -38,14 +38,14 @@ fn of_many_claimants_each_cell_has_one_at_a_time() {
             scope.spawn(|| {
                 let store = Store::open(folder.path()).unwrap();
                 for seed in 0..20 {
-                    let mut claim = loop {
-                        match claim(&store, seed) {
-                            Some(claim) => break claim,
+                    let mut reservation = loop {
+                        match reserve(&store, seed) {
+                            Some(reservation) => break reservation,
                             None => std::thread::yield_now(),
                         }
                     };
-                    if claim.found().is_none() {
-                        claim.record(&record(seed)).unwrap();
+                    if reservation.found().is_none() {
+                        reservation.record(&record(seed)).unwrap();
                         measured.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     }
                 }
@@ -58,12 +58,12 @@ fn of_many_claimants_each_cell_has_one_at_a_time() {
 }
 
 #[test]
-fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
+fn the_reservation_of_a_killed_process_is_taken_over_with_what_it_left() {
     // The test starts itself as the process to kill.
     const FOLDER: &str = "PRUNEBENCH_TEST_FOLDER";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let store = Store::open(folder).unwrap();
-        let _claim = claim(&store, 1).unwrap();
+        let _reservation = reserve(&store, 1).unwrap();
         println!("\nholding");
         std::thread::sleep(std::time::Duration::from_secs(60));
         return;
@@ -71,7 +71,7 @@ fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
     let (folder, store) = store();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
-            "the_claim_of_a_killed_process_is_taken_over_with_what_it_left",
+            "the_reservation_of_a_killed_process_is_taken_over_with_what_it_left",
             "--nocapture",
         ])
         .env(FOLDER, folder.path())
@@ -80,13 +80,13 @@ fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
         .unwrap();
     let output = io::BufReader::new(child.stdout.take().unwrap());
     let held = output.lines().any(|line| line.unwrap() == "holding");
-    let refused = claim(&store, 1).is_none();
+    let refused = reserve(&store, 1).is_none();
     // Half a record and half its samples, as if it was killed while it wrote, and half a record of an earlier version.
     let (stem, name) = (record(1).cell.stem(&record(1).key), record(1).file_name());
     let partials = [
         folder.path().join(format!(".{name}.a1B2c3.partial")),
         folder.path().join(format!(".{stem}.jsonl.gz.a1B2c4.partial")),
-        folder.path().join(CLAIMS).join(format!("{stem}.partial")),
+        folder.path().join(LOCKS).join(format!("{stem}.partial")),
     ];
     let half = || {
         partials
@@ -100,7 +100,7 @@ fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
     child.wait().unwrap();
     assert!(held && refused && kept);
     assert_eq!(read_records(folder.path()).unwrap(), []);
-    drop(claim(&store, 1).unwrap());
+    drop(reserve(&store, 1).unwrap());
     Store::open(folder.path()).unwrap();
     assert!(names(folder.path()).is_empty());
 
@@ -111,10 +111,10 @@ fn the_claim_of_a_killed_process_is_taken_over_with_what_it_left() {
 }
 
 #[test]
-fn who_watches_hears_which_cells_are_claimed_and_how_far_they_are() {
+fn who_watches_hears_which_cells_are_reserved_and_how_far_they_are() {
     let (folder, store) = store();
     assert_eq!(running(folder.path()).unwrap(), []);
-    let (mut first, _second) = (claim(&store, 1).unwrap(), claim(&store, 2).unwrap());
+    let (mut first, _second) = (reserve(&store, 1).unwrap(), reserve(&store, 2).unwrap());
     let said = |seed: u64| {
         let stem = record(seed).cell.stem(&record(seed).key);
         let of_cell = running(folder.path())
@@ -140,13 +140,13 @@ fn who_watches_hears_which_cells_are_claimed_and_how_far_they_are() {
     fs::write(path(folder.path(), &stem, LOCK), "{\"cell\": \"ti").unwrap();
     assert_eq!(said(2), None);
     // Watching took nothing away, and what is over isn't listed.
-    assert!(claim(&store, 1).is_none());
+    assert!(reserve(&store, 1).is_none());
     drop(first);
     assert_eq!(running(folder.path()).unwrap().len(), 1);
 }
 
 #[test]
-fn of_those_who_look_before_they_claim_one_looks_at_a_time_and_sees_the_claims_of_the_others() {
+fn of_those_who_look_before_they_reserve_one_looks_at_a_time_and_sees_the_reservations_of_the_others() {
     let (folder, _) = store();
     let begun = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..8)
@@ -155,16 +155,16 @@ fn of_those_who_look_before_they_claim_one_looks_at_a_time_and_sees_the_claims_o
                 scope.spawn(move || {
                     let store = Store::open(folder).unwrap().on(&format!("host-{seed}"));
                     let record = record(seed);
-                    let claim = store.claim_if(&record.cell, &record.key, || {
+                    let reservation = store.reserve_if(&record.cell, &record.key, || {
                         let others = running(folder)?.into_iter().filter_map(|running| running.owner);
                         Ok::<_, StoreError>(others.map(|owner| owner.host).eq([format!("host-{seed}")]))
                     });
-                    claim.unwrap()
+                    reservation.unwrap()
                 })
             })
             .collect();
-        let claims = runs.into_iter().map(|run| run.join().unwrap());
-        claims.collect::<Vec<_>>().into_iter().flatten().count()
+        let reservations = runs.into_iter().map(|run| run.join().unwrap());
+        reservations.collect::<Vec<_>>().into_iter().flatten().count()
     });
     assert_eq!(begun, 1);
 }
