@@ -107,7 +107,7 @@ fn a_table_of_ones_own_is_markdown_latex_csv_and_json_with_the_records_behind_ea
 
     sandbox.write("wrong.toml", &DEFINITION.replace("stream-128@1", "stream-128@2"));
     let wrong = sandbox.run(&["report", "--table", "wrong.toml"]);
-    wrong.expect(1, &["wrong.toml: column 1: no record has `perplexity world/stream-128@2`; did you mean `perplexity world/stream-128@1`?"]);
+    wrong.expect(2, &["wrong.toml: column 1: no record has `perplexity world/stream-128@2`; did you mean `perplexity world/stream-128@1`?"]);
     let names = sandbox.run(&["report", "results/runs/two", "--columns"]);
     assert!(
         names

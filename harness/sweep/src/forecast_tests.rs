@@ -6,7 +6,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::experiment::Limits;
-use crate::message::Request;
 use crate::plan::Planned;
 
 fn cell(model: &str, recipe: &str, windows: usize) -> Cell {
@@ -28,26 +27,9 @@ fn cell(model: &str, recipe: &str, windows: usize) -> Cell {
 }
 
 fn plan(cells: Vec<Cell>) -> Plan {
-    let planned = |cell: Cell| Planned {
-        key: cell.key(&Inputs::new()),
-        skip: None,
-        inputs: Inputs::new(),
-        request: Request {
-            cell: cell.clone(),
-            inputs: Inputs::new(),
-            model: None,
-            stamps: None,
-            calibration: None,
-            recovery: None,
-            data: None,
-            threads: 1,
-            shares: Default::default(),
-        },
-        cell,
-    };
     Plan {
         experiment: "own".to_owned(),
-        cells: cells.into_iter().map(planned).collect(),
+        cells: cells.into_iter().map(|cell| Planned::alone(cell, 1)).collect(),
         expect: Vec::new(),
         limits: Limits::default(),
         in_rounds: false,

@@ -2,6 +2,29 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+impl Planned {
+    /// A cell that is measured with nothing else.
+    pub(crate) fn alone(cell: Cell, threads: usize) -> Self {
+        Self {
+            skip: None,
+            key: cell.key(&Inputs::new()),
+            inputs: Inputs::new(),
+            request: Request {
+                cell: cell.clone(),
+                inputs: Inputs::new(),
+                model: None,
+                stamps: None,
+                calibration: None,
+                recovery: None,
+                data: None,
+                threads,
+                shares: Default::default(),
+            },
+            cell,
+        }
+    }
+}
+
 const TEXT: &str = r#"
 name = "a"
 models = ["tiny"]

@@ -1,10 +1,7 @@
-use std::collections::BTreeMap;
-
 use prunebench_eval::{Gpus, ListedGpu};
 use prunebench_results::{Cell, Evaluation};
 
 use super::*;
-use crate::message::Request;
 
 /// A cell whose process is a shell script.
 fn run_until(script: &str, limits: Limits, interrupted: &AtomicBool) -> (Option<Record>, Vec<String>) {
@@ -34,24 +31,7 @@ fn run_program(launcher: &Launcher, limits: Limits, interrupted: &AtomicBool) ->
         seed: 0,
         evaluation: Evaluation::default(),
     };
-    let inputs = BTreeMap::new();
-    let planned = Planned {
-        skip: None,
-        key: cell.key(&inputs),
-        request: Request {
-            inputs: BTreeMap::new(),
-            cell: cell.clone(),
-            model: None,
-            stamps: None,
-            calibration: None,
-            recovery: None,
-            data: None,
-            threads: 3,
-            shares: Default::default(),
-        },
-        cell,
-        inputs,
-    };
+    let planned = Planned::alone(cell, 3);
     let mut heard = Heard(Vec::new());
     let terms = Terms {
         experiment: "e",

@@ -4,12 +4,11 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use prunebench_results::{Cell, Evaluation, Inputs, ThroughputRequest, read_records};
+use prunebench_results::{Cell, Evaluation, ThroughputRequest, read_records};
 
 use super::*;
 use crate::experiment::Limits;
 use crate::host::Host;
-use crate::message::Request;
 use crate::plan::Planned;
 use crate::process::Launcher;
 
@@ -36,24 +35,7 @@ pub(crate) fn planned(recipe: &str, device: &str, throughput: Option<ThroughputR
             ..Evaluation::default()
         },
     };
-    let inputs = Inputs::new();
-    Planned {
-        skip: None,
-        key: cell.key(&inputs),
-        request: Request {
-            inputs: inputs.clone(),
-            cell: cell.clone(),
-            model: None,
-            stamps: None,
-            calibration: None,
-            recovery: None,
-            data: None,
-            threads: 1,
-            shares: Default::default(),
-        },
-        cell,
-        inputs,
-    }
+    Planned::alone(cell, 1)
 }
 
 /// A machine with its locks in a folder.
