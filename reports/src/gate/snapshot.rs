@@ -92,6 +92,11 @@ pub struct Origin {
     pub to: String,
 }
 
+/// What a baseline's file may inflate to: some thousand cells with all their items.
+const MOST_BYTES: u64 = 1 << 30;
+/// How long its first line may be, before which nothing tells that it is a baseline.
+const LONGEST_HEADER: u64 = 1 << 20;
+
 /// The first line of a baseline's file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -171,17 +176,21 @@ impl Snapshot {
     /// If it is none, or of another version, or not whole.
     pub fn read(file: impl Read) -> Result<Self, GateError> {
         let foreign = |problem: String| GateError::Foreign { problem };
-        let mut lines = BufReader::new(GzDecoder::new(BufReader::new(file))).lines();
-        let mut header = None;
+        let unreadable = |error: std::io::Error| foreign(error.to_string());
+        let mut content = BufReader::new(GzDecoder::new(BufReader::new(file)).take(MOST_BYTES));
+        let mut first = String::new();
+        (&mut content)
+            .take(LONGEST_HEADER)
+            .read_line(&mut first)
+            .map_err(unreadable)?;
+        let at_line = |number: usize| move |error: serde_json::Error| foreign(format!("line {number}: {error}"));
+        let header: Option<Header> = match first.is_empty() {
+            true => None,
+            false => Some(serde_json::from_str(&first).map_err(at_line(1))?),
+        };
         let mut cells = Vec::new();
-        for (number, line) in (1..).zip(&mut lines) {
-            let line = line.map_err(|error| foreign(error.to_string()))?;
-            let at_line = |error: serde_json::Error| foreign(format!("line {number}: {error}"));
-            if header.is_none() {
-                header = Some(serde_json::from_str::<Header>(&line).map_err(at_line)?);
-            } else {
-                cells.push(serde_json::from_str(&line).map_err(at_line)?);
-            }
+        for (number, line) in (2..).zip((&mut content).lines()) {
+            cells.push(serde_json::from_str(&line.map_err(unreadable)?).map_err(at_line(number))?);
         }
         match header {
             None => Err(foreign("it is empty".to_owned())),

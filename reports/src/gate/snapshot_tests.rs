@@ -1,3 +1,5 @@
+use std::io::Read;
+
 use prunebench_results::{Record, Status};
 
 use super::test_snapshots::*;
@@ -40,6 +42,21 @@ fn a_baseline_is_read_as_it_was_written_and_whole_or_not_at_all() {
     assert!(
         error.contains("tiny c on candle") && error.contains("failed: took longer"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_inflates_without_end_is_no_baseline_before_it_is_held() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::copy(&mut std::io::repeat(b' ').take(1 << 28), &mut bomb).unwrap();
+    let bomb = bomb.finish().unwrap();
+    let mut read = bomb.as_slice();
+    assert!(matches!(Snapshot::read(&mut read), Err(GateError::Foreign { .. })));
+    assert!(
+        read.len() > bomb.len() / 2,
+        "{} of {} bytes were left",
+        read.len(),
+        bomb.len()
     );
 }
 

@@ -163,7 +163,7 @@ fn a_program_that_really_panics_is_a_failed_cell_with_its_message() {
     assert_eq!(record.status, Status::Failed);
     let error = record.error.unwrap();
     assert!(
-        error.contains("process_tests.rs") && error.contains(": all is lost"),
+        error.contains("process/tests.rs") && error.contains(": all is lost"),
         "{error}"
     );
 }
