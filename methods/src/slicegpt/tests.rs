@@ -151,7 +151,7 @@ fn size(graph: &Graph, device: &Device) -> f64 {
     elements as f64
 }
 
-/// The shares that the specification computes for Llama-2-7B: at 10 % the model grows.
+/// The shares that follow from the sizes of Llama-2-7B: at 10 % the model grows.
 #[test]
 fn the_true_reduction_counts_the_shortcuts() {
     let device = Device::available()[0];
