@@ -15,6 +15,11 @@ pub trait Method: fmt::Debug + Send + Sync {
     /// The whole configuration, defaults included.
     fn config(&self) -> Value;
 
+    /// The methods that tables show this configuration among.
+    fn family(&self) -> Family {
+        self.card().family
+    }
+
     /// What this configuration needs from the run.
     fn needs(&self) -> &'static [Need] {
         self.card().needs
@@ -45,6 +50,8 @@ pub struct Card {
     pub title: &'static str,
     /// Where it was published, or `baseline`.
     pub paper: &'static str,
+    /// The methods that tables show it among.
+    pub family: Family,
     /// What it edits.
     pub changes: &'static str,
     /// A recipe that uses it.
@@ -57,6 +64,36 @@ pub struct Card {
     pub deviations: &'static [&'static str],
     /// The README beside the code.
     pub readme: &'static str,
+}
+
+/// What methods have in common that change a model alike, in the order in which they are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// The model as it is.
+    Baseline,
+    /// Zeros among the weights.
+    Masks,
+    /// Fewer blocks.
+    Depth,
+    /// Smaller matrices.
+    Width,
+    /// The same blocks, run side by side or in another order.
+    Arrangement,
+    /// Other values of the same weights.
+    Training,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Baseline => "baseline",
+            Self::Masks => "masks",
+            Self::Depth => "depth",
+            Self::Width => "width",
+            Self::Arrangement => "arrangement",
+            Self::Training => "training",
+        })
+    }
 }
 
 /// Something that only some runs have.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::method::Parameter;
 use crate::registry::find;
 use crate::verify::Census;
-use crate::{Change, Error, Method, Need, Result, Run};
+use crate::{Change, Error, Family, Method, Need, Result, Run};
 
 /// Methods to apply in order.
 #[derive(Debug)]
@@ -83,6 +83,13 @@ impl Recipe {
     /// The methods in order.
     pub fn methods(&self) -> impl Iterator<Item = &dyn Method> {
         self.stages.iter().map(|stage| stage.method.as_ref())
+    }
+
+    /// The family of its first method, which the others build on.
+    pub fn family(&self) -> Family {
+        self.stages
+            .first()
+            .map_or(Family::Baseline, |stage| stage.method.family())
     }
 
     /// Whether a method needs it.

@@ -47,6 +47,9 @@ pub(crate) enum ScoreChange {
     Ratio(RatioEstimate),
 }
 
+/// The items of a score under each seed.
+type Seeds = Vec<(u64, Series)>;
+
 /// A mean with its standard error.
 pub(crate) type Mean = (f64, Option<f64>);
 
@@ -111,8 +114,7 @@ impl<'a> Comparison<'a> {
 
     /// The score beside that of the baseline; `None` of the baseline itself, or if either is missing.
     pub(crate) fn change(&self, records: &[&Record], score: Score) -> Option<ScoreChange> {
-        let of = |record: &Record| Self::score_series(record, score);
-        let (before, after) = (series(&self.baseline_beside(records)?.records, of), series(records, of));
+        let (before, after) = self.beside_baseline(records, score)?;
         let (before, after) = (by_seed(&before), by_seed(&after));
         let change = PairedDifference::of_seeds(&before, &after).ok()?;
         Some(match change.scale {
@@ -123,6 +125,29 @@ impl<'a> Comparison<'a> {
                 retained: retained(&before, &after).map(|(value, interval)| RatioEstimate { value, interval }),
             },
         })
+    }
+
+    /// How the score differs from the baseline's, as [`Self::change`].
+    pub(crate) fn score_difference(&self, records: &[&Record], score: Score) -> Option<PairedDifference> {
+        let (before, after) = self.beside_baseline(records, score)?;
+        PairedDifference::of_seeds(&by_seed(&before), &by_seed(&after)).ok()
+    }
+
+    /// The items of the score of the baseline and of these records, by seed.
+    fn beside_baseline(&self, records: &[&Record], score: Score) -> Option<(Seeds, Seeds)> {
+        let of = |record: &Record| Self::score_series(record, score);
+        Some((series(&self.baseline_beside(records)?.records, of), series(records, of)))
+    }
+
+    /// Whether a score is no share of right answers.
+    pub(crate) fn is_perplexity(&self, score: Score) -> bool {
+        matches!(
+            score,
+            Score::Task {
+                metric: MetricName::Perplexity,
+                ..
+            }
+        )
     }
 
     /// The items of a score; `None` where one has no number.

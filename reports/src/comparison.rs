@@ -91,20 +91,22 @@ impl<'a> Comparison<'a> {
     /// That perplexity over the baseline's, of several seeds the geometric mean of their ratios; `None` if either is missing.
     pub(crate) fn ratio(&self, records: &[&Record], index: usize) -> Option<RatioEstimate> {
         let first = records.first()?;
-        let of_protocol = |record: &Record| {
-            let result = record.metrics.as_ref()?.perplexity.get(index)?;
-            Some(losses(windows(record, index), result))
-        };
-        let (before, after) = (
-            series(&self.baseline_of(first)?.records, of_protocol),
-            series(records, of_protocol),
-        );
-        let difference = PairedDifference::of_seeds(&by_seed(&before), &by_seed(&after)).ok()?;
-        let ratio = RatioEstimate::of(&difference);
+        let ratio = RatioEstimate::of(&self.perplexity_difference(records, index)?);
         Some(RatioEstimate {
             interval: ratio.interval.filter(|_| !self.is_baseline(first)),
             ..ratio
         })
+    }
+
+    /// How that perplexity differs from the baseline's; `None` if either is missing.
+    pub(crate) fn perplexity_difference(&self, records: &[&Record], index: usize) -> Option<PairedDifference> {
+        let of_protocol = |record: &Record| {
+            let result = record.metrics.as_ref()?.perplexity.get(index)?;
+            Some(losses(windows(record, index), result))
+        };
+        let baseline = self.baseline_of(records.first()?)?;
+        let (before, after) = (series(&baseline.records, of_protocol), series(records, of_protocol));
+        PairedDifference::of_seeds(&by_seed(&before), &by_seed(&after)).ok()
     }
 
     /// The rate over the baseline's of the same round and machine, if there is any: where nothing but speed was measured.
@@ -167,6 +169,13 @@ pub(crate) fn by_seed(series: &[(u64, Series)]) -> Vec<(u64, &Series)> {
 impl<'a> Group<'a> {
     pub(crate) fn first(&self) -> &'a Record {
         self.records[0]
+    }
+
+    /// The same records in another comparison.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            records: self.records.clone(),
+        }
     }
 
     /// The metrics of the records that succeeded.

@@ -3,6 +3,7 @@
 mod cmd;
 mod output;
 mod progress;
+mod terminal;
 
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
@@ -11,10 +12,22 @@ use clap::{Parser, Subcommand};
 use prunebench_results::PublishedError;
 use prunebench_sweep::{PretrainError, Problems, QUIET_WAITS};
 
+use crate::terminal::Colour;
+
 /// Compress language models by published methods, on two tensor engines, and compare what is left.
 #[derive(Debug, Parser)]
 #[command(name = "prunebench", version, after_help = EXIT_CODES, after_long_help = LONG_HELP)]
 struct Cli {
+    /// When to colour what people read
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
@@ -87,7 +100,9 @@ fn main() -> ExitCode {
             "the engines' threads will spin while they wait, which is slow on a busy machine: {error}"
         ));
     }
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    cli.color.apply();
+    let outcome = match cli.command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fetch(command) => command.run(),

@@ -1,12 +1,13 @@
 //! What goes to standard output and standard error.
 
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
-use comfy_table::{CellAlignment, ContentArrangement, presets};
-use prunebench_reports::{Alignment, Table};
+use prunebench_reports::Table;
 use serde::Serialize;
+
+use crate::terminal;
 
 /// Writes to standard output. A reader that has seen enough is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
@@ -59,25 +60,7 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
-/// A table as wide as the terminal; Markdown where there is none.
+/// A table as wide as the terminal.
 pub fn table(table: &Table) -> String {
-    if !io::stdout().is_terminal() {
-        return table.to_markdown();
-    }
-    let mut drawn = comfy_table::Table::new();
-    drawn
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(table.columns.iter().map(ToString::to_string));
-    for row in &table.rows {
-        drawn.add_row(row.iter().map(ToString::to_string));
-    }
-    for (column, drawn) in table.columns.iter().zip(drawn.column_iter_mut()) {
-        drawn.set_cell_alignment(match column.alignment {
-            Alignment::Left => CellAlignment::Left,
-            Alignment::Right => CellAlignment::Right,
-        });
-    }
-    let notes: String = table.notes.iter().map(|note| format!("- {note}\n")).collect();
-    format!("{}\n{drawn}\n{notes}", table.caption)
+    terminal::table(table, terminal::width())
 }

@@ -55,5 +55,5 @@ pub use recovery::Recovery;
 pub use run::{Error, Executor, Local, Observer, Outcome};
 pub use schema::experiment_schema;
 pub use standing::{Standing, Unsuccessful};
-pub use tables::{Tables, TablesError, comparable_parts, write_depth_plot};
+pub use tables::{Tables, TablesError, comparable_parts, overviews, write_depth_plot};
 pub use versions::Earlier;

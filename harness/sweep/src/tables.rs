@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use prunebench_reports::{Comparison, ComparisonError, PlotError, Table};
+use prunebench_methods::Recipe;
+use prunebench_reports::{Comparison, ComparisonError, Overview, PlotError, Table, View, ViewError};
 use prunebench_results::{Record, StoreError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,6 +23,8 @@ const MADE: &str = "tables.json";
 pub struct Tables {
     /// In the order of their first records.
     pub tables: Vec<Table>,
+    /// One for each of these models and settings, in the same order.
+    pub overviews: Vec<Overview>,
     /// `table.md`, `table.csv` and, if there are tasks, `tasks.csv`.
     pub files: Vec<PathBuf>,
 }
@@ -36,6 +39,7 @@ struct Made {
     /// Names of the files, with what they hold.
     files: Vec<(String, Hash)>,
     tables: Vec<Table>,
+    overviews: Vec<Overview>,
 }
 
 /// Tables that can't be made or written.
@@ -44,6 +48,9 @@ pub enum TablesError {
     /// The records may not stand in one table.
     #[error(transparent)]
     Comparison(#[from] ComparisonError),
+    /// They can't be viewed so.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// The picture can't be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -85,10 +92,14 @@ impl Tables {
         let path = |(name, _): &(String, Hash)| folder.join(name);
         if let Some(made) = made(folder).filter(|made| Some(made.of) == of) {
             let files = made.files.iter().map(path).collect();
-            let tables = made.tables;
-            return Ok(Self { tables, files });
+            let Made { tables, overviews, .. } = made;
+            return Ok(Self {
+                tables,
+                overviews,
+                files,
+            });
         }
-        let (tables, contents) = make(ordered_records(folder)?)?;
+        let (tables, overviews, contents) = make(ordered_records(folder)?)?;
         let write = |name: &str, content: &[u8]| {
             let path = folder.join(name);
             prunebench_files::write(&path, content).map_err(|source| TablesError::Write { path, source })
@@ -100,20 +111,54 @@ impl Tables {
         }
         let paths = files.iter().map(path).collect();
         let Some(of) = of else {
-            return Ok(Self { tables, files: paths });
+            return Ok(Self {
+                tables,
+                overviews,
+                files: paths,
+            });
         };
-        let made = Made { of, files, tables };
+        let made = Made {
+            of,
+            files,
+            tables,
+            overviews,
+        };
         let text = serde_json::to_vec(&made).map_err(|error| TablesError::Text(error.to_string()))?;
         write(MADE, &text)?;
         Ok(Self {
             tables: made.tables,
+            overviews: made.overviews,
             files: paths,
         })
     }
 }
 
-/// Tables, and the names and contents of their files.
-type Contents = (Vec<Table>, Vec<(&'static str, Vec<u8>)>);
+/// Tables, overviews, and the names and contents of the files.
+type Contents = (Vec<Table>, Vec<Overview>, Vec<(&'static str, Vec<u8>)>);
+
+/// What is wanted to be seen of the records of a results folder, for each model and setting of throughput.
+///
+/// # Errors
+/// As of [`Tables::of`], and if the view can't be had of any of them.
+pub fn overviews(folder: &Path, view: &View) -> Result<Vec<Overview>, TablesError> {
+    let baseline = baseline();
+    let (mut overviews, mut error) = (Vec::new(), None);
+    for records in comparable_parts(ordered_records(folder)?)? {
+        match Comparison::new(&records, &baseline)?.overview(&family, view) {
+            Ok(overview) => overviews.push(overview),
+            Err(problem) => error = Some(problem),
+        }
+    }
+    match error.filter(|_| overviews.is_empty()) {
+        Some(error) => Err(error.into()),
+        None => Ok(overviews),
+    }
+}
+
+/// The family of a recipe; `None` of one that this program doesn't know.
+fn family(recipe: &[String]) -> Option<String> {
+    Some(Recipe::parse(recipe).ok()?.family().to_string())
+}
 
 /// The records of each model and setting of throughput, which may stand side by side, in the order of the first of each.
 ///
@@ -140,9 +185,11 @@ pub fn comparable_parts(records: Vec<Record>) -> Result<Vec<Vec<Record>>, Compar
 fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
     let parts = comparable_parts(records)?;
     let baseline = baseline();
-    let (mut tables, mut csv, mut tasks_csv) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tables, mut overviews) = (Vec::new(), Vec::new());
+    let (mut csv, mut tasks_csv) = (Vec::new(), Vec::new());
     for records in parts {
         let comparison = Comparison::new(&records, &baseline)?;
+        overviews.push(comparison.overview(&family, &View::default())?);
         let mut of_part = comparison.tables();
         let earlier = Earlier::among(&records);
         if !earlier.is_empty() {
@@ -165,7 +212,7 @@ fn make(records: Vec<Record>) -> Result<Contents, TablesError> {
     if !tasks_csv.is_empty() {
         files.push(("tasks.csv", tasks_csv));
     }
-    Ok((tables, files))
+    Ok((tables, overviews, files))
 }
 
 /// The tables that lie in a folder, if their files are there as they were written.

@@ -3,12 +3,13 @@
 use prunebench_model::graph::Step;
 
 use crate::range::{OnRange, Range, replace_steps};
-use crate::{Card, Change, Entry, Result, Run};
+use crate::{Card, Change, Entry, Family, Result, Run};
 
 static CARD: Card = Card {
     id: "average-outputs",
     title: "The mean of the outputs of blocks",
     paper: "Sun et al., Transformer Layers as Painters (AAAI 2025)",
+    family: Family::Arrangement,
     changes: "runs consecutive blocks on one input and averages them",
     example: "average-outputs(start=2, end=4)",
     needs: &[],

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Entry, Method, Report, Result, Run};
+use crate::{Card, Change, Entry, Family, Method, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "dense",
     title: "Dense",
     paper: "baseline",
+    family: Family::Baseline,
     changes: "nothing",
     example: "dense",
     needs: &[],

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::training::{config, needs, parse, train};
-use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "finetune",
     title: "Fine-tuning",
     paper: "baseline",
+    family: Family::Training,
     changes: "trains the stored parameters; zeros stay",
     example: "finetune(steps=50, learning_rate=1e-4)",
     needs: &[Need::RecoveryData],

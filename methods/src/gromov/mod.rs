@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::{cosine, lowest};
-use crate::{Card, Change, Entry, Error, Method, Need, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "gromov",
     title: "Unreasonable ineffectiveness of the deeper layers",
     paper: "Gromov et al., The Unreasonable Ineffectiveness of the Deeper Layers (arXiv 2403.17887)",
+    family: Family::Depth,
     changes: "removes consecutive blocks",
     example: "gromov(ratio=0.3, variant=angular)",
     needs: &[Need::CalibrationText],

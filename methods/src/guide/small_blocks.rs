@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Entry, Method, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Family, Method, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "small-blocks",
     title: "Blocks with small output projections removed",
     paper: "baseline",
+    family: Family::Depth,
     changes: "removes blocks",
     example: "small-blocks(ratio=0.25)",
     needs: &[],

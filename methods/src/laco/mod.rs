@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::cosine;
-use crate::{Card, Change, Entry, Error, Method, Need, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "laco",
     title: "LaCo",
     paper: "Yang et al., LaCo: Large Language Model Pruning via Layer Collapse (arXiv 2402.11187)",
+    family: Family::Depth,
     changes: "merges runs of blocks",
     example: "laco(layers=3, threshold=0.6)",
     needs: &[Need::CalibrationText],

@@ -13,12 +13,13 @@ use self::diagnosis::pair_errors;
 use crate::config::parse_strict;
 use crate::depth::sequential_blocks;
 use crate::range::{Range, pairs, replace_steps};
-use crate::{Card, Entry, Error, Method, Need, Report, Result, Run};
+use crate::{Card, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "layer-parallel",
     title: "Layer parallelism",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    family: Family::Arrangement,
     changes: "runs consecutive blocks in pairs",
     example: "layer-parallel(start=2, end=4, norm=own, mode=lp)",
     needs: &[],

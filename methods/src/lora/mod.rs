@@ -4,12 +4,13 @@ use prunebench_train::{Lora as Adapters, Settings, Trainable};
 use serde_json::Value;
 
 use crate::training::{config, needs, parse, train};
-use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "lora",
     title: "LoRA",
     paper: "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022 (arXiv 2106.09685)",
+    family: Family::Training,
     changes: "trains low-rank adapters and merges them into the blocks' linears; zeros stay",
     example: "lora(steps=50, learning_rate=1e-4)",
     needs: &[Need::RecoveryData],

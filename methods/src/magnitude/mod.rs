@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::{apply_mask, magnitudes, mask_lowest, prunable};
-use crate::{Card, Change, Entry, Matrix, Method, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Family, Matrix, Method, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "magnitude",
     title: "Magnitude",
     paper: "Han et al., Learning both Weights and Connections for Efficient Neural Networks, NeurIPS 2015 (arXiv 1506.02626), without retraining",
+    family: Family::Masks,
     changes: "sets weights of the blocks' linears to zero",
     example: "magnitude(ratio=0.5, scope=row)",
     needs: &[],

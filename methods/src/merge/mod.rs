@@ -1,12 +1,13 @@
 //! `merge`: replaces consecutive blocks by the mean of their weights.
 
 use crate::range::{OnRange, Range};
-use crate::{Card, Change, Entry, Result, Run};
+use crate::{Card, Change, Entry, Family, Result, Run};
 
 static CARD: Card = Card {
     id: "merge",
     title: "Consecutive blocks averaged into one",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    family: Family::Depth,
     changes: "replaces consecutive blocks by the mean of their weights",
     example: "merge(start=2, end=4)",
     needs: &[],

@@ -3,12 +3,13 @@
 use prunebench_model::graph::Step;
 
 use crate::range::{OnRange, Range, replace_steps};
-use crate::{Card, Change, Entry, Result, Run};
+use crate::{Card, Change, Entry, Family, Result, Run};
 
 static CARD: Card = Card {
     id: "parallel-stretch",
     title: "A stretch of blocks in parallel",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    family: Family::Arrangement,
     changes: "runs consecutive blocks on one input",
     example: "parallel-stretch(start=2, end=4)",
     needs: &[],

@@ -1,12 +1,13 @@
 //! `prune-range`: removes consecutive blocks.
 
 use crate::range::{OnRange, Range};
-use crate::{Card, Change, Entry, Result, Run};
+use crate::{Card, Change, Entry, Family, Result, Run};
 
 static CARD: Card = Card {
     id: "prune-range",
     title: "Consecutive blocks removed",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    family: Family::Depth,
     changes: "removes consecutive blocks",
     example: "prune-range(start=2, end=4)",
     needs: &[],

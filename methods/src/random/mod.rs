@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::{apply_mask, prunable};
-use crate::{Card, Change, Entry, Method, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Family, Method, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "random",
     title: "Random",
     paper: "baseline",
+    family: Family::Depth,
     changes: "removes blocks, or sets weights of the blocks' linears to zero",
     example: "random(ratio=0.3, unit=blocks)",
     needs: &[],
@@ -77,6 +78,13 @@ impl Random {
 impl Method for Random {
     fn card(&self) -> &'static Card {
         &CARD
+    }
+
+    fn family(&self) -> Family {
+        match self.unit {
+            Unit::Blocks => Family::Depth,
+            Unit::Weights => Family::Masks,
+        }
     }
 
     fn config(&self) -> Value {

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::{cosine, lowest};
-use crate::{Card, Change, Entry, Error, Method, Need, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "shortgpt",
     title: "ShortGPT",
     paper: "Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect (arXiv 2403.03853)",
+    family: Family::Depth,
     changes: "removes blocks",
     example: "shortgpt(ratio=0.3)",
     needs: &[Need::CalibrationText],

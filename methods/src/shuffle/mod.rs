@@ -6,12 +6,13 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::range::{OnRange, Range, replace_steps};
-use crate::{Card, Change, Entry, Result, Run};
+use crate::{Card, Change, Entry, Family, Result, Run};
 
 static CARD: Card = Card {
     id: "shuffle",
     title: "Blocks in random order",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    family: Family::Arrangement,
     changes: "runs consecutive blocks in another order",
     example: "shuffle(start=2, end=4)",
     needs: &[],

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::lowest;
-use crate::{Card, Change, Entry, Error, Method, Need, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "sleb",
     title: "SLEB",
     paper: "Song et al., SLEB: Streamlining LLMs through Redundancy Verification and Elimination of Transformer Blocks (arXiv \
             2402.09025)",
+    family: Family::Depth,
     changes: "removes blocks",
     example: "sleb(ratio=0.2)",
     needs: &[Need::CalibrationText],

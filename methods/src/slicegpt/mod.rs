@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::depth::sequential_blocks;
-use crate::{Card, Change, Entry, Error, Method, Need, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "slicegpt",
     title: "SliceGPT",
     paper: "Ashkboos et al., SliceGPT: Compress Large Language Models by Deleting Rows and Columns (arXiv 2401.15024)",
+    family: Family::Width,
     changes: "narrows the residual stream",
     example: "slicegpt(ratio=0.2)",
     needs: &[Need::CalibrationText],

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Entry, Error, Method, Need, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "snapshot",
     title: "Training snapshot",
     paper: "baseline",
+    family: Family::Training,
     changes: "takes other weights of the same training run",
     example: "snapshot(of=average)",
     needs: &[Need::TrainingRun],

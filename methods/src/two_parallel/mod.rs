@@ -3,12 +3,13 @@
 use prunebench_model::graph::Step;
 
 use crate::range::{OnRange, Range, pairs, replace_steps};
-use crate::{Card, Change, Entry, Result, Run};
+use crate::{Card, Change, Entry, Family, Result, Run};
 
 static CARD: Card = Card {
     id: "two-parallel",
     title: "Pairs of blocks in parallel",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
+    family: Family::Arrangement,
     changes: "runs consecutive blocks in pairs on one input",
     example: "two-parallel(start=2, end=4)",
     needs: &[],

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::{apply_mask, magnitudes, mask_lowest};
-use crate::{Card, Change, Entry, Error, Matrix, Method, Need, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Matrix, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "wanda",
     title: "Wanda",
     paper: "Sun et al., A Simple and Effective Pruning Approach for Large Language Models, ICLR 2024 (arXiv 2306.11695)",
+    family: Family::Masks,
     changes: "sets weights of the blocks' linears to zero",
     example: "wanda(ratio=0.5, scope=row)",
     needs: &[Need::CalibrationText],

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::prunable;
-use crate::{Card, Change, Entry, Error, Matrix, Method, Need, Parameter, Ratio, Report, Result, Run};
+use crate::{Card, Change, Entry, Error, Family, Matrix, Method, Need, Parameter, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "weight-evolution",
     title: "Systematic Weight Evaluation",
     paper: "Islam, Belhaouari and Bermak, Systematic Weight Evaluation for Pruning Large Language Models, 2025 (arXiv 2502.17071)",
+    family: Family::Masks,
     changes: "sets weights of any stored parameter to zero",
     example: "weight-evolution(ratio=0.5, scope=matrices)",
     needs: &[Need::TrainingRun],

@@ -152,8 +152,15 @@ pub enum DefinitionError {
     },
 }
 
-fn did_you_mean(suggestion: Option<&str>) -> String {
+pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+/// The known name that another may have meant.
+pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
+    let close = |known: &&String| strsim::jaro_winkler(known, name);
+    let closest = known.max_by(|a, b| close(a).total_cmp(&close(b)));
+    closest.filter(|known| close(known) > 0.85).cloned()
 }
 
 impl Definition {
@@ -281,13 +288,11 @@ impl Definition {
         };
         for (place, column) in (1..).zip(&self.columns) {
             if !known().any(|name| *name == column.show) {
-                let close = |name: &&String| strsim::jaro_winkler(name, &column.show);
-                let closest = known().max_by(|a, b| close(a).total_cmp(&close(b)));
                 let all: BTreeSet<&String> = known().collect();
                 return Err(DefinitionError::Unknown {
                     column: place,
                     name: column.show.clone(),
-                    suggestion: closest.filter(|name| close(name) > 0.85).cloned(),
+                    suggestion: suggestion(&column.show, known()),
                     known: all.into_iter().cloned().collect(),
                 });
             }
@@ -318,7 +323,7 @@ impl<'a> Comparison<'a> {
             .collect()
     }
 
-    fn all_quantities(&'a self) -> Vec<Quantity<'a>> {
+    pub(crate) fn all_quantities(&'a self) -> Vec<Quantity<'a>> {
         let mut all = self.quantities();
         all.extend(self.score_quantities());
         for score in self.scores() {

@@ -155,7 +155,7 @@ impl Table {
     }
 
     /// The words above a row, if a part begins there.
-    fn heading(&self, row: usize) -> Option<&str> {
+    pub fn heading(&self, row: usize) -> Option<&str> {
         let mut headings = self.headings.iter();
         headings
             .find(|(first, _)| *first == row)

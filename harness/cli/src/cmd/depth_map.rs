@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::cmd::local::LocalArgs;
+use crate::cmd::show::ShowArgs;
 use crate::cmd::sweep::CarriedOut;
 use crate::output::{print, print_json};
 
@@ -121,7 +122,7 @@ impl DepthMap {
             true => print_json(&lines)?,
             false => print(&best(&lines))?,
         }
-        carried_out.close(files)
+        carried_out.close(&ShowArgs::default(), &folder, files)
     }
 
     /// Method, start and end.

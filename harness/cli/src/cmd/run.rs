@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Outcome;
 use crate::cmd::local::LocalArgs;
+use crate::cmd::show::ShowArgs;
 use crate::cmd::sweep::{CarriedOut, ExperimentArgs};
 use crate::output::{note, print, print_json, time};
 use crate::progress::name;
@@ -28,6 +29,8 @@ pub struct Run {
     experiment: ExperimentArgs,
     #[command(flatten)]
     local: LocalArgs,
+    #[command(flatten)]
+    show: ShowArgs,
     /// Print the cells, which are done, and what the others may take by earlier records, and run nothing
     #[arg(long)]
     dry_run: bool,
@@ -42,15 +45,15 @@ impl Run {
         experiment.threads = experiment.threads.or_else(|| self.local.threads());
         let plan = self.experiment.plan(&experiment)?;
         if self.dry_run {
-            return self.show(&plan);
+            return self.plan(&plan);
         }
         let folder = self.experiment.folder(&plan);
         let carried_out = CarriedOut::new(&plan, &folder, &self.local.executor(&plan, &folder)?)?;
-        carried_out.print(&plan, &folder, self.json)?;
-        carried_out.close(Vec::new())
+        carried_out.print(&plan, &folder, Some(&self.show).filter(|_| !self.json))?;
+        carried_out.close(&self.show, &folder, Vec::new())
     }
 
-    fn show(&self, plan: &Plan) -> Outcome {
+    fn plan(&self, plan: &Plan) -> Outcome {
         let forecast = plan.forecast(&self.experiment.results)?;
         for unread in &forecast.unread {
             note(&format!("not estimated from: {unread}"));

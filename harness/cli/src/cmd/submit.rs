@@ -8,6 +8,7 @@ use prunebench_sweep::{Array, Batch, Slurm};
 use serde_json::json;
 
 use crate::Outcome;
+use crate::cmd::show::ShowArgs;
 use crate::cmd::sweep::{CarriedOut, ExperimentArgs, interrupted, store};
 use crate::output::{note, print, print_json};
 
@@ -81,8 +82,9 @@ impl Submit {
         }
         if self.wait {
             let carried_out = CarriedOut::new(&plan, &folder, &batch)?;
-            carried_out.print(&plan, &folder, self.json)?;
-            return carried_out.close(Vec::new());
+            let show = ShowArgs::default();
+            carried_out.print(&plan, &folder, Some(&show).filter(|_| !self.json))?;
+            return carried_out.close(&show, &folder, Vec::new());
         }
         let submitted = batch.submit(&plan, &store(&plan, &folder)?)?;
         match self.json {

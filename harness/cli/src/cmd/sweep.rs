@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::Args;
-use prunebench_results::Store;
+use prunebench_results::{Status, Store};
 use prunebench_sweep::{Earlier, Executor, Experiment, Outcome, Plan, Tables, ordered_records};
 use serde_json::json;
 
 use crate::cmd::cache::CacheArgs;
-use crate::output::{listed, note, print, print_json, table};
+use crate::cmd::show::ShowArgs;
+use crate::output::{note, print, print_json};
 use crate::progress::Progress;
 
 /// What a terminal's interrupt ends a program with.
@@ -90,30 +91,41 @@ impl CarriedOut {
         Ok(Self { outcome, tables })
     }
 
-    /// Prints the tables, or the records as JSON.
-    pub fn print(&self, plan: &Plan, folder: &Path, json: bool) -> anyhow::Result<()> {
-        if json {
-            return print_json(&json!({
+    /// Prints what is wanted of the results, or the records as JSON.
+    pub fn print(&self, plan: &Plan, folder: &Path, show: Option<&ShowArgs>) -> anyhow::Result<()> {
+        match show {
+            Some(show) => print(&show.text(folder, &self.tables)?),
+            None => print_json(&json!({
                 "experiment": plan.experiment,
                 "folder": folder,
                 "measured": self.outcome.measured,
                 "stopped": self.outcome.stopped,
                 "records": ordered_records(folder)?,
-            }));
+            })),
         }
-        let drawn: Vec<String> = self.tables.tables.iter().map(table).collect();
-        print(&drawn.join("\n"))
     }
 
-    /// Says what was done and where it and these other files lie, and whether all of it went well.
-    pub fn close(mut self, files: Vec<PathBuf>) -> crate::Outcome {
+    /// Says what was done, where it and these other files lie, and what to do next; and whether all of it went well.
+    pub fn close(mut self, show: &ShowArgs, folder: &Path, files: Vec<PathBuf>) -> crate::Outcome {
         self.tables.files.extend(files);
+        let count = |wanted: &dyn Fn(Status) -> bool| {
+            let ended = self.outcome.statuses.iter().flatten();
+            ended.filter(|status| wanted(**status)).count()
+        };
+        let (ok, skipped) = (
+            count(&|status| status == Status::Ok),
+            count(&|status| status == Status::Skipped),
+        );
+        let without = self.outcome.statuses.len() - ok - skipped;
+        let parts = [(skipped, "skipped"), (without, "without numbers")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: String = parts.map(|(count, what)| format!(", {count} {what}")).collect();
         note(&format!(
-            "measured {} of {} cells now; files: {}",
-            self.outcome.measured,
+            "\n{ok} of {} cells measured{parts}; {} of them now",
             self.outcome.statuses.len(),
-            listed(&self.tables.files)
+            self.outcome.measured,
         ));
+        note(show.further(folder, &self.tables.files).trim_end());
         if let Some(reason) = &self.outcome.stopped {
             anyhow::bail!("{reason}");
         }

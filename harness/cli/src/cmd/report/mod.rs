@@ -10,7 +10,8 @@ use prunebench_reports::Table;
 use prunebench_sweep::{Tables, ordered_records, write_depth_plot};
 
 use crate::Outcome;
-use crate::output::{listed, note, print, print_json, table};
+use crate::cmd::show::ShowArgs;
+use crate::output::{note, print, print_json, table};
 
 /// Make the tables of results folders again from their records, a table of one's own, or one HTML page.
 #[derive(Debug, Args)]
@@ -33,9 +34,11 @@ pub struct Report {
     /// List the names of all numbers that a column of such a table can show
     #[arg(long, conflicts_with_all = ["table", "html", "depth_plot", "json", "format"])]
     columns: bool,
-    /// What to print tables as, instead of a drawing on a terminal and Markdown elsewhere
+    /// Print the tables of all numbers in this form
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["html", "json"])]
     format: Option<Format>,
+    #[command(flatten)]
+    show: ShowArgs,
     /// Write one page with tables, plots and the provenance of each number, which needs nothing else and no network, instead of
     /// the tables
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "depth_plot"])]
@@ -63,6 +66,7 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
     /// GitHub-flavoured Markdown
+    #[value(alias = "md")]
     Markdown,
     /// For programs: unrounded, every number in a column of its own
     Csv,
@@ -81,25 +85,32 @@ impl Report {
             return self.list_columns();
         }
         if let Some(path) = &self.table {
-            self.show(&[self.defined(path)?])?;
+            self.print(&[self.defined(path)?])?;
             return Ok(true);
         }
-        let (mut all, mut all_files) = (Vec::new(), Vec::new());
-        for folder in &self.folders {
-            let Tables { tables, files } = Tables::of(folder)?;
-            all.extend(tables);
-            all_files.extend(files);
+        let (mut all, mut further) = (Vec::new(), String::new());
+        for (place, folder) in self.folders.iter().enumerate() {
+            let mut tables = Tables::of(folder)?;
             if !self.depth_plot.is_empty() {
                 let records = ordered_records(folder)?;
-                all_files.push(write_depth_plot(&records, &self.depth_plot, folder)?);
+                tables.files.push(write_depth_plot(&records, &self.depth_plot, folder)?);
+            }
+            further += &self.show.further(folder, &tables.files);
+            if self.json || self.format.is_some() {
+                all.extend(tables.tables);
+            } else {
+                let space = if place > 0 { "\n" } else { "" };
+                print(&format!("{space}{}", self.show.text(folder, &tables)?))?;
             }
         }
-        self.show(&all)?;
-        note(&format!("tables: {}", listed(&all_files)));
+        if self.json || self.format.is_some() {
+            self.print(&all)?;
+        }
+        note(&format!("\n{}", further.trim_end()));
         Ok(true)
     }
 
-    fn show(&self, tables: &[Table]) -> anyhow::Result<()> {
+    fn print(&self, tables: &[Table]) -> anyhow::Result<()> {
         if self.json {
             return print_json(&tables);
         }

@@ -1,0 +1,87 @@
+//! Lines of words that fit.
+
+use console::measure_text_width;
+use textwrap::{Options, WordSeparator, WordSplitter, core::Word, wrap};
+
+/// Words up to this many characters are never broken.
+const LONG: usize = 24;
+
+/// A text in lines of at most `width`, broken between words, and where a word is long, behind its punctuation.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let options = Options::new(width.max(1))
+        .word_separator(WordSeparator::Custom(pieces))
+        .word_splitter(WordSplitter::NoHyphenation)
+        .break_words(false);
+    let lines = text.lines().flat_map(|line| wrap(line, &options));
+    lines.map(|line| shortened(line.trim_end(), width)).collect()
+}
+
+/// The same as one text with a line's end: the first line stands behind `first`, the others as far in.
+pub fn indented(first: &str, text: &str, width: usize) -> String {
+    let indent = measure_text_width(first);
+    let lines = wrapped(text, width.saturating_sub(indent));
+    let body = lines.join(&format!("\n{:indent$}", ""));
+    format!("{}\n", format!("{first}{body}").trim_end())
+}
+
+/// A text of at most `width`, with `…` for its middle if it is longer.
+pub fn shortened(text: &str, width: usize) -> String {
+    if measure_text_width(text) <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let characters: Vec<char> = text.chars().collect();
+    let (head, tail) = (kept.div_ceil(2), characters.len() - kept / 2);
+    let of = |part: &[char]| part.iter().collect::<String>();
+    format!("{}…{}", of(&characters[..head]), of(&characters[tail..]))
+}
+
+/// The longest part of a text that [`wrapped`] doesn't break.
+pub fn longest(text: &str) -> usize {
+    let words = text.lines().flat_map(pieces);
+    words.map(|word| measure_text_width(word.word)).max().unwrap_or(0)
+}
+
+/// Words with the spaces behind them; long ones in pieces that end in punctuation.
+fn pieces(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let parts = line.split_inclusive(' ').flat_map(|word| {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        if word.trim_end().chars().count() > LONG {
+            let inside = word.match_indices(['/', ',', '(', '=']).map(|(at, _)| at + 1);
+            for end in inside.filter(|&end| end < word.trim_end().len()) {
+                parts.push(&word[start..end]);
+                start = end;
+            }
+        }
+        parts.push(&word[start..]);
+        parts
+    });
+    Box::new(parts.map(Word::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_long_words_behind_punctuation() {
+        assert_eq!(wrapped("weight-evolution 50 %", 17), ["weight-evolution", "50 %"]);
+        let long = "finetune(batch=16,learning_rate=0.001,length=128)";
+        let lines = wrapped(long, 30);
+        assert_eq!(lines.concat(), long);
+        assert!(
+            lines.iter().all(|line| line.ends_with([',', '(', '=', ')'])),
+            "{lines:?}"
+        );
+        assert_eq!(longest("a learning_rate"), 13);
+    }
+
+    #[test]
+    fn what_is_too_long_loses_its_middle() {
+        assert_eq!(shortened("abcdefghij", 10), "abcdefghij");
+        assert_eq!(shortened("abcdefghij", 7), "abc…hij");
+        assert_eq!(shortened("abcdefghij", 6), "abc…ij");
+        assert_eq!(indented("x  ", "one two three", 10), "x  one two\n   three\n");
+    }
+}
