@@ -30,6 +30,8 @@ pub(super) struct Columns<'c> {
     comparison: &'c Comparison<'c>,
     score: Option<Score<'c>>,
     all: Vec<Column<'c>>,
+    /// What follows a `±`.
+    spread: &'static str,
 }
 
 struct Column<'c> {
@@ -144,7 +146,16 @@ impl<'c> Columns<'c> {
             Show::Tasks => tasks(comparison, score),
             Show::Named(names) => named(comparison, names)?,
         };
-        Ok(Self { comparison, score, all })
+        let spread = match show {
+            Show::Tasks => "the standard error",
+            Show::Usual | Show::Named(_) => "half the 95 % interval",
+        };
+        Ok(Self {
+            comparison,
+            score,
+            all,
+            spread,
+        })
     }
 
     pub(super) fn headers(&self) -> Vec<OverviewColumn> {
@@ -189,15 +200,15 @@ impl<'c> Columns<'c> {
                 .iter()
                 .filter(|row| row.recipe != baseline && row.failed.is_none())
                 .count();
-            notes.push(format!(
+            signs.push(format!(
                 "{DIFFERS} differs from {baseline} (paired, 5 %, Holm over {tested} rows)."
             ));
         }
         if has(MASKED) {
             signs.push(format!("{MASKED} with zeros, which take memory and time."));
         }
-        if values().any(|value| value.spread.is_some()) && self.all.iter().any(|column| column.difference.is_some()) {
-            signs.push("± is half the 95 % interval.".to_owned());
+        if values().any(|value| value.spread.is_some()) {
+            signs.push(format!("± is {}.", self.spread));
         }
         (!signs.is_empty()).then(|| signs.join("  "))
     }

@@ -109,13 +109,13 @@ impl Grid {
     fn row(&self, cells: &[String], widths: &[usize], header: bool) -> Vec<String> {
         let broken = cells.iter().zip(widths).zip(&self.sides).map(|((cell, &width), side)| {
             let indent = cell.len() - cell.trim_start().len();
+            let further = if header { 0 } else { 2 };
             match side {
                 _ if measure_text_width(cell) <= width => vec![cell.clone()],
                 Side::Right if !header => vec![shortened(cell, width)],
                 _ => {
-                    let lines = wrapped(cell.trim_start(), width.saturating_sub(indent + 2)).into_iter();
+                    let lines = wrapped(cell.trim_start(), width.saturating_sub(indent + further)).into_iter();
                     let lines = (0..).zip(lines);
-                    let further = usize::from(!header) * 2;
                     lines
                         .map(|(place, line)| {
                             let indent = indent + if place == 0 { 0 } else { further };

@@ -6,7 +6,7 @@ use prunebench_reports::{Overview, OverviewRow, Value};
 use super::{Grid, Line, Look, Side, bad, doubtful, faint, heading, indented, wrapped};
 
 /// Recipes are broken into lines sooner than columns are left out.
-const RECIPE: usize = 34;
+const RECIPE: usize = 28;
 
 /// The rows under their title, with as many columns as there is room for, and what is to say about them.
 pub fn overview(overview: &Overview, width: usize) -> String {
@@ -15,8 +15,8 @@ pub fn overview(overview: &Overview, width: usize) -> String {
         text += &format!("{}\n", heading(&line));
     }
     text.push('\n');
-    let (grid, left_out) = fitting(overview, width);
-    text += &grid.draw(width);
+    let (shown, left_out) = fitting(overview, width);
+    text += &drawn(overview, &shown, width);
     text.push('\n');
     let mut notes = overview.notes.clone();
     if !left_out.is_empty() {
@@ -55,28 +55,44 @@ fn parts(title: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The rows with the columns that there is room for, and the headers of the others.
-fn fitting(overview: &Overview, width: usize) -> (Grid, Vec<String>) {
+/// The columns that there is room for, and the headers of the others.
+fn fitting(overview: &Overview, width: usize) -> (Vec<usize>, Vec<String>) {
     let mut shown: Vec<usize> = (0..overview.columns.len()).collect();
     loop {
-        let grid = grid(overview, &shown);
-        let recipe = grid.column_width(0);
-        let needed = grid.natural_width() - recipe + recipe.min(RECIPE);
         let last = shown
             .iter()
             .copied()
-            .max_by_key(|&column| overview.columns[column].rank);
-        match last.filter(|&column| needed > width && overview.columns[column].rank > 0) {
+            .max_by_key(|&column| overview.columns[column].rank)
+            .filter(|&column| overview.columns[column].rank > 0);
+        match last.filter(|_| needed(&grid(overview, &shown)) > width) {
             Some(last) => shown.retain(|&column| column != last),
-            None => {
-                let left_out = (0..overview.columns.len()).filter(|column| !shown.contains(column));
-                return (
-                    grid,
-                    left_out.map(|column| overview.columns[column].header.clone()).collect(),
-                );
-            }
+            None => break,
         }
     }
+    let left_out = (0..overview.columns.len()).filter(|column| !shown.contains(column));
+    let left_out = left_out.map(|column| overview.columns[column].header.clone()).collect();
+    (shown, left_out)
+}
+
+/// The rows with these columns; where they don't fit side by side, those further right below, beside the recipes again.
+fn drawn(overview: &Overview, columns: &[usize], width: usize) -> String {
+    let mut parts: Vec<Vec<usize>> = vec![Vec::new()];
+    for &column in columns {
+        let last = parts.len() - 1;
+        parts[last].push(column);
+        if parts[last].len() > 1 && needed(&grid(overview, &parts[last])) > width {
+            parts[last].pop();
+            parts.push(vec![column]);
+        }
+    }
+    let parts = parts.iter().map(|part| grid(overview, part).draw(width));
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+/// The width of a grid whose recipes are broken into lines where they are long.
+fn needed(grid: &Grid) -> usize {
+    let recipe = grid.column_width(0);
+    grid.natural_width() - recipe + recipe.min(RECIPE)
 }
 
 fn grid(overview: &Overview, shown: &[usize]) -> Grid {
