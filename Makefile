@@ -63,20 +63,22 @@ layer-parallelism: model ## study layer parallelism on SmolLM2-135M (two hours o
 	python3 $(LP_RESULTS)/tables.py > $(LP_RESULTS)/README.md.partial
 	mv $(LP_RESULTS)/README.md.partial $(LP_RESULTS)/README.md
 
-# cog runs what stands in the README's comments and puts the output below.
+# cog runs what stands in the comments of these files and puts the output below.
+COG_FILES = README.md $(sort $(wildcard docs/*.md))
 COG = PYTHONPATH="$$(harness/setup/cog.sh)" python3 -m cogapp -I reports -p 'from readme import *'
 
-readme-records: setup ## measure again what the README's tables of records show (some minutes on 2 cores)
+readme-records: setup model ## measure again what the tables of README.md and docs show (half an hour on 2 cores)
 	cargo run -- run harness/experiments/quick.toml --results results/readme
 	cargo run -- run harness/experiments/tiny.toml --results results/readme
+	cargo run -- run harness/experiments/smol.toml --results results/readme
 
-readme: setup ## put the tables into README.md again, from the committed records
+readme: setup ## put the tables into README.md and docs again, from the committed records
 	cargo build --quiet
-	$(COG) -r README.md
+	$(COG) -r $(COG_FILES)
 
-readme-check: setup ## fail if a table of a README is not that of its records
+readme-check: setup ## fail if a table of README.md, docs or a replication is not that of its records
 	cargo build --quiet
-	$(COG) --check --diff README.md
+	$(COG) --check --diff $(COG_FILES)
 	python3 $(WE_RESULTS)/tables.py $(WE_RESULTS)/records.csv | diff $(WE_RESULTS)/README.md -
 	python3 $(LP_RESULTS)/tables.py | diff $(LP_RESULTS)/README.md -
 

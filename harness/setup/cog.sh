@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the folder of cog, which puts tables into the READMEs: kept once per user in the cache folder, fetched with pip if it is not
+# Prints the folder of cog, which puts tables into README.md and docs: kept once per user in the cache folder, fetched with pip if it is not
 # there yet.
 set -eu
 

@@ -169,7 +169,7 @@ fn power(lost: f64, gained: f64, family: usize) -> f64 {
     red.count() as f64 / f64::from(nights)
 }
 
-/// METHODOLOGY.md reports these numbers: of no item gained, of one to three lost, of four to six lost.
+/// docs/methodology.md reports these numbers: of no item gained, of one to three lost, of four to six lost.
 #[test]
 fn the_power_against_two_points_at_1000_items_is_as_reported() {
     for (family, reported) in [(1, [0.99, 0.87, 0.51]), (200, [0.97, 0.28, 0.03])] {
@@ -337,7 +337,7 @@ fn a_loss_of_the_margin_or_more_is_called_ok_in_at_most_20_percent_of_nights() {
 #[test]
 #[ignore = "takes minutes: cargo test -p prunebench-reports --lib as_methodology_reports -- --ignored"]
 fn shares_of_ok_and_red_are_as_methodology_reports() {
-    let methodology = include_str!("../../../METHODOLOGY.md");
+    let methodology = include_str!("../../../docs/methodology.md");
     let rows = KINDS.iter().map(|kind| {
         let at = |margins: f64| [1, 200].map(|comparisons| shares(kind, comparisons, margins * kind.margin, 4000));
         let [none, one, half_more, two] = [0.0, 1.0, 1.5, 2.0].map(at);
@@ -346,5 +346,5 @@ fn shares_of_ok_and_red_are_as_methodology_reports() {
         format!("| {} | {} |", kind.name, columns.join(" | "))
     });
     let other: Vec<String> = rows.filter(|row| !methodology.contains(row)).collect();
-    assert!(other.is_empty(), "not in METHODOLOGY.md:\n{}", other.join("\n"));
+    assert!(other.is_empty(), "not in docs/methodology.md:\n{}", other.join("\n"));
 }

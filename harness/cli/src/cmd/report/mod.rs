@@ -28,7 +28,7 @@ pub struct Report {
     /// Folders of experiments' results, as `run` names them; with --table those that the definition names if none is given
     #[arg(value_name = "FOLDER", required_unless_present = "table")]
     folders: Vec<PathBuf>,
-    /// Make the table that this TOML file defines: its rows, columns, parts and decimals; FORMAT.md says how
+    /// Make the table that this TOML file defines: its rows, columns, parts and decimals; docs/format.md says how
     #[arg(long, value_name = "FILE", conflicts_with_all = ["html", "depth_plot"])]
     table: Option<PathBuf>,
     /// List the names of all numbers that a column of such a table can show
