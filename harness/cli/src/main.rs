@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use prunebench_results::PublishedError;
 use prunebench_sweep::{PretrainError, Problems, QUIET_WAITS};
 
-use crate::terminal::Colour;
+use crate::terminal::{Colour, Pager};
 
 /// Compress language models by published methods, on two tensor engines, and compare what is left.
 #[derive(Debug, Parser)]
@@ -28,6 +28,9 @@ struct Cli {
         hide_possible_values = true
     )]
     color: Colour,
+    /// Show results in PAGER
+    #[arg(long, global = true)]
+    pager: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,6 +105,14 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     cli.color.apply();
+    let pager = if cli.pager { Pager::start() } else { Ok(None) };
+    let _pager = match pager {
+        Ok(pager) => pager,
+        Err(error) => {
+            output::error(&error);
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = match cli.command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),

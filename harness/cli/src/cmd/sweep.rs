@@ -116,14 +116,14 @@ impl CarriedOut {
             count(&|status| status == Status::Ok),
             count(&|status| status == Status::Skipped),
         );
-        let without = self.outcome.statuses.len() - ok - skipped;
-        let parts = [(skipped, "skipped"), (without, "without numbers")];
+        let failed = self.outcome.statuses.iter().flatten().count() - ok - skipped;
+        let parts = [(skipped, "skipped"), (failed, "failed")];
         let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: String = parts.map(|(count, what)| format!(", {count} {what}")).collect();
         note(&format!(
-            "\n{ok} of {} cells measured{parts}; {} of them now",
-            self.outcome.statuses.len(),
+            "\nmeasured {} of {} cells now; {ok} have their numbers{parts}",
             self.outcome.measured,
+            self.outcome.statuses.len(),
         ));
         note(show.further(folder, &self.tables.files).trim_end());
         if let Some(reason) = &self.outcome.stopped {

@@ -3,10 +3,12 @@
 mod draw;
 mod grid;
 mod overview;
+mod pager;
 mod words;
 
 use std::env;
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use console::Style;
@@ -14,6 +16,7 @@ use console::Style;
 pub use self::draw::{blocks, table};
 pub use self::grid::{Grid, Line, Look, Side};
 pub use self::overview::overview;
+pub use self::pager::Pager;
 pub use self::words::{indented, wrapped};
 
 /// How wide results are that no terminal shows.
@@ -48,8 +51,19 @@ impl Colour {
     }
 }
 
+/// The width that was found before something else took the terminal's place.
+static KEPT: OnceLock<usize> = OnceLock::new();
+
+/// Lets results stay as wide as they are now.
+fn keep_width() {
+    KEPT.get_or_init(width);
+}
+
 /// Columns that results may take: what `COLUMNS` says, else those of the terminal, else [`PIPED`].
 pub fn width() -> usize {
+    if let Some(width) = KEPT.get() {
+        return *width;
+    }
     let asked = env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let seen = || {
         console::Term::stdout()

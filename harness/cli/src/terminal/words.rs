@@ -4,7 +4,7 @@ use console::measure_text_width;
 use textwrap::{Options, WordSeparator, WordSplitter, core::Word, wrap};
 
 /// Words up to this many characters are never broken.
-const LONG: usize = 24;
+const LONG: usize = 30;
 
 /// A text in lines of at most `width`, broken between words, and where a word is long, behind its punctuation.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
@@ -48,7 +48,7 @@ fn pieces(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
         let mut parts = Vec::new();
         let mut start = 0;
         if word.trim_end().chars().count() > LONG {
-            let inside = word.match_indices(['/', ',', '(', '=']).map(|(at, _)| at + 1);
+            let inside = word.match_indices(['/', ',', '(']).map(|(at, _)| at + 1);
             for end in inside.filter(|&end| end < word.trim_end().len()) {
                 parts.push(&word[start..end]);
                 start = end;
@@ -71,7 +71,7 @@ mod tests {
         let lines = wrapped(long, 30);
         assert_eq!(lines.concat(), long);
         assert!(
-            lines.iter().all(|line| line.ends_with([',', '(', '=', ')'])),
+            lines.iter().all(|line| line.ends_with([',', '(', ')'])),
             "{lines:?}"
         );
         assert_eq!(longest("a learning_rate"), 13);

@@ -1,5 +1,4 @@
 //! Peak memory of loading. A peak is a whole process's, so the test starts itself once for each model and engine.
-#![cfg(target_os = "linux")]
 
 use std::env;
 use std::fs::{self, File};
@@ -154,7 +153,11 @@ fn loading_holds_one_copy_of_the_weights() {
     for device in 0..Device::available().len() {
         for model in &models {
             let output = Command::new(env::current_exe().unwrap())
-                .args(["--exact", "loading_holds_one_copy_of_the_weights", "--nocapture"])
+                .args([
+                    "--exact",
+                    "memory::loading_holds_one_copy_of_the_weights",
+                    "--nocapture",
+                ])
                 .env(MODEL, model)
                 .env(DEVICE, device.to_string())
                 .output()
