@@ -102,6 +102,9 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     cli.color.apply();
+    if !matches!(cli.command, Command::Worker) {
+        progress::show_downloads();
+    }
     let outcome = match cli.command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),

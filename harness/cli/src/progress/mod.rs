@@ -1,155 +1,155 @@
-//! How far a sweep is: a bar for each running cell on a terminal, plain lines elsewhere.
+//! What a person sees while work goes on: lines at the end of a terminal that change, or plain lines that are written once
+//! where no terminal shows them.
+
+mod downloads;
+mod draw;
+mod names;
+mod region;
+mod steps;
+mod sweep;
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use prunebench_results::{Cell, Record, Status};
-use prunebench_sweep::{Observer, Planned};
+use console::{Term, truncate_str};
+use prunebench_results::{Record, Status};
+use prunebench_sweep::{Observer, Plan, Planned};
 
+pub use self::downloads::show_downloads;
+use self::draw::{green, red, yellow};
+use self::names::{Names, ending, reason};
+pub use self::names::{name, outcome};
+use self::region::Region;
+pub use self::steps::{Step, Steps};
+use self::sweep::Sweep;
 use crate::output::note;
 
-/// Tells on standard error how far the cells of a plan are.
+/// What stands for a field of a line that has none.
+const NONE: &str = "-";
+
+/// Tells on standard error how far the cells of a plan are. On a terminal that is a [`Region`], above which only cells without
+/// numbers leave a line. Elsewhere each cell leaves a line when it ends, with two spaces between its fields: how many have ended,
+/// how it ended, model, place, recipe, time, numbers.
 pub struct Progress<'a> {
     cells: &'a [Planned],
-    bars: MultiProgress,
-    terminal: bool,
-    running: HashMap<usize, Running>,
-}
-
-struct Running {
-    bar: ProgressBar,
-    since: Instant,
+    names: Names,
+    ended: usize,
+    /// When the processes of cells began.
+    since: HashMap<usize, Instant>,
+    region: Option<Region<Sweep>>,
 }
 
 impl<'a> Progress<'a> {
-    pub fn new(cells: &'a [Planned]) -> Self {
+    pub fn new(plan: &'a Plan) -> Self {
+        let cells = plan.cells.as_slice();
+        let open = cells.iter().filter(|planned| planned.skip.is_none()).count();
         Self {
             cells,
-            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
-            terminal: io::stderr().is_terminal(),
-            running: HashMap::new(),
+            names: Names::of(cells),
+            ended: 0,
+            since: HashMap::new(),
+            region: Region::on_terminal(Sweep::new(&plan.experiment, cells.len(), open)),
         }
     }
 
-    fn line(&self, cell: usize) -> String {
-        format!("[{}/{}] {}", cell + 1, self.cells.len(), name(&self.cells[cell].cell))
+    fn place_and_recipe(&self, cell: usize) -> (String, String) {
+        let cell = &self.cells[cell].cell;
+        (self.names.place(cell), self.names.recipe(cell))
     }
-}
 
-/// `wanda(ratio=0.5) on torch cpu f32, seed 1`.
-pub fn name(cell: &Cell) -> String {
-    let Cell {
-        recipe,
-        engine,
-        device,
-        dtype,
-        seed,
-        ..
-    } = cell;
-    format!("{} on {engine} {device} {dtype}, seed {seed}", recipe.join(" + "))
-}
-
-/// The numbers of a record in one line, or what went wrong.
-pub fn summary(record: &Record) -> String {
-    let Some(metrics) = &record.metrics else {
-        let error = record.error.as_deref().unwrap_or_default();
-        return format!("{}: {error}", record.status);
-    };
-    let mut parts: Vec<String> = metrics
-        .perplexity
-        .iter()
-        .map(|result| format!("{} {:.4}", result.protocol, result.value))
-        .collect();
-    let suites = &record.cell.evaluation.suites;
-    for result in &metrics.tasks {
-        let mut members = suites.iter().flat_map(|suite| &suite.members);
-        if !members.any(|member| member.is_of(&result.request)) {
-            let task = &result.request.task;
-            parts.extend(
-                result
-                    .own()
-                    .iter()
-                    .map(|metric| format!("{task} {} {:.4}", metric.name, metric.value)),
-            );
-        }
+    /// A plain line, with `word` in colour if that is wanted.
+    fn line(&self, cell: usize, word: &str, colour: fn(&str) -> String, time: &str, rest: &str) -> String {
+        let cell = &self.cells[cell].cell;
+        let all = self.cells.len().to_string();
+        format!(
+            "[{:>width$}/{all}]  {}  {}  {} {} {} seed {}  {}  {time}  {rest}",
+            self.ended,
+            colour(&format!("{word:<7}")),
+            cell.model,
+            cell.engine,
+            cell.device,
+            cell.dtype,
+            cell.seed,
+            self.names.recipe(cell),
+            width = all.len(),
+        )
     }
-    for suite in suites {
-        parts.extend(
-            suite
-                .mean(&metrics.tasks)
-                .map(|(value, _)| format!("{} {value:.4}", suite.suite)),
-        );
-    }
-    if let Some(throughput) = &metrics.throughput {
-        let (prefill, decode) = (throughput.prefill.median, throughput.decode.median);
-        parts.push(format!("prefill {prefill:.1} and decode {decode:.1} tokens/s"));
-    }
-    if let Some(training) = &metrics.training {
-        parts.push(format!("training {:.1} tokens/s", training.steps.median));
-    }
-    parts.extend(metrics.budget.cache_faults.iter().cloned());
-    if let Some(memory) = &record.memory {
-        parts.push(format!("peak {} MiB", memory.peak_resident_bytes >> 20));
-    }
-    format!("{}: {}", record.status, parts.join(", "))
 }
 
 impl Observer for Progress<'_> {
-    fn started(&mut self, cell: usize, process: u32) {
-        let line = self.line(cell);
-        let bar = self.bars.add(ProgressBar::no_length());
-        if self.terminal {
-            // The template is fixed and valid; without it the bar would only look different.
-            if let Ok(style) =
-                ProgressStyle::with_template("{spinner} {prefix}: {msg} [{bar:24}] {pos}/{len} {elapsed}")
-            {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar.set_prefix(line);
-            bar.set_message("start");
-            bar.enable_steady_tick(Duration::from_millis(200));
-        } else {
-            note(&format!("{line}: process {process}"));
+    fn started(&mut self, cell: usize, _: u32) {
+        self.since.insert(cell, Instant::now());
+        if let Some(region) = &self.region {
+            let (place, recipe) = self.place_and_recipe(cell);
+            region.change(|sweep| sweep.started(cell, place, recipe));
         }
-        let since = Instant::now();
-        self.running.insert(cell, Running { bar, since });
     }
 
     fn waits(&mut self, cell: usize, reason: &str) {
-        let text = format!("{}: {reason}", self.line(cell));
-        self.bars.suspend(|| note(&text));
+        match &self.region {
+            Some(region) => {
+                let (place, recipe) = self.place_and_recipe(cell);
+                region.change(|sweep| sweep.waits(cell, place, recipe, reason));
+            }
+            None => note(&self.line(cell, "waits", yellow, NONE, reason)),
+        }
     }
 
     fn progress(&mut self, cell: usize, phase: &str, done: usize, total: usize) {
-        if let Some(Running { bar, .. }) = self.running.get(&cell) {
-            bar.set_message(phase.to_owned());
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+        if let Some(region) = &self.region {
+            region.change(|sweep| sweep.progress(cell, phase, done, total));
         }
     }
 
     fn finished(&mut self, cell: usize, record: &Record, measured: bool) {
-        let running = self.running.remove(&cell);
-        let how = match running.as_ref().filter(|_| measured) {
-            Some(Running { since, .. }) => format!("{:.1} s", since.elapsed().as_secs_f64()),
-            None if record.status == Status::Skipped => "not measured".to_owned(),
-            None if measured => "measured by a job".to_owned(),
-            None => "done before".to_owned(),
+        self.ended += 1;
+        let since = self.since.remove(&cell).filter(|_| measured);
+        let has_failed = !matches!(record.status, Status::Ok | Status::Skipped);
+        let Some(region) = &self.region else {
+            let time = match since {
+                Some(since) => format!("{:.1} s", since.elapsed().as_secs_f64()),
+                None if record.status == Status::Skipped => NONE.to_owned(),
+                None if measured => "by a job".to_owned(),
+                None => "done before".to_owned(),
+            };
+            let colour = match record.status {
+                Status::Ok => green,
+                Status::Skipped => yellow,
+                _ => red,
+            };
+            note(&self.line(cell, &record.status.to_string(), colour, &time, &outcome(record)));
+            return;
         };
-        if let Some(Running { bar, .. }) = running {
-            bar.finish_and_clear();
-            self.bars.remove(&bar);
+        let measurable = self.cells[cell].skip.is_none();
+        region.change(|sweep| sweep.finished(cell, measurable, has_failed, measured && !has_failed));
+        if has_failed {
+            let (place, recipe) = self.place_and_recipe(cell);
+            let width = Term::stderr().size().1.into();
+            region.keep(&failed(&place, &recipe, record.status, reason(record), width));
         }
-        let text = format!("{}: {} ({how})", self.line(cell), summary(record));
-        self.bars.suspend(|| note(&text));
     }
 }
 
-impl Drop for Progress<'_> {
-    fn drop(&mut self) {
-        // A line that could not be cleared stands there, and that is all.
-        let _ = self.bars.clear();
+/// `✗ torch  laco 25 %  out of memory: took ...`, its end cut off where there is no room: the table tells the whole of it.
+fn failed(place: &str, recipe: &str, status: Status, reason: &str, width: usize) -> String {
+    let words = format!(" {place}  {recipe}  {}{reason}", ending(status));
+    let words = truncate_str(&words, width.saturating_sub(1), "…");
+    format!("{}{words}", red("✗"))
+}
+
+#[cfg(test)]
+mod tests {
+    use console::measure_text_width;
+
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_cell_that_failed_begins_with_its_reason_and_fits() {
+        console::set_colors_enabled_stderr(false);
+        let reason = "took 0.7 GB, and limits.memory_gb is 0.6";
+        let line = |width| failed("torch", "laco 25 %", Status::Oom, reason, width);
+        assert_eq!(line(90), format!("✗ torch  laco 25 %  out of memory: {reason}"));
+        assert_eq!(line(48), "✗ torch  laco 25 %  out of memory: took 0.7 GB,…");
+        assert!((1..90).all(|width| measure_text_width(&line(width)) <= width));
     }
 }
