@@ -410,7 +410,7 @@ fn a_baseline_off_its_expected_value_stops_the_sweep() {
     run().expect_error(1, &["wanted 2 within 1e-3", "sweep stops here"]);
     assert_eq!(statuses(&sandbox).len(), 1);
     // Not by measuring again until it fits.
-    run().expect_error(1, &["measured 0 of", "sweep stops here"]);
+    run().expect_error(1, &["0 of them now", "sweep stops here"]);
 
     let found = sandbox.records("a")[0]["metrics"]["perplexity"][0]["value"].clone();
     sandbox.write("a.toml", &with(&found.to_string()));

@@ -36,7 +36,7 @@ pub fn bold(text: &str) -> String {
 pub fn line(name: &str, fraction: f64, words: &str, failed: Option<&str>, width: usize) -> String {
     let room = width.saturating_sub(measure_text_width(words) + 2);
     // The words count for more than the name, and the name for more than the bar.
-    let name = shortened(name, room.saturating_sub(2).max(1));
+    let name = shortened(name, room.max(1));
     let room = room.saturating_sub(measure_text_width(&name) + 2);
     let plain = format!("{name}  {words}");
     if measure_text_width(&plain) > width {

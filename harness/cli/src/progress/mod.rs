@@ -132,9 +132,8 @@ impl Observer for Progress<'_> {
 
 /// `✗ torch  laco 25 %  out of memory: took ...`, its end cut off where there is no room: the table tells the whole of it.
 fn failed(place: &str, recipe: &str, status: Status, reason: &str, width: usize) -> String {
-    let words = format!(" {place}  {recipe}  {}{reason}", ending(status));
-    let words = truncate_str(&words, width.saturating_sub(1), "…");
-    format!("{}{words}", red("✗"))
+    let line = format!("✗ {place}  {recipe}  {}{reason}", ending(status));
+    truncate_str(&line, width, "…").replacen('✗', &red("✗"), 1)
 }
 
 #[cfg(test)]
