@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::Outcome;
 use crate::cmd::ModelArgs;
 use crate::output::{print, print_json};
-use crate::progress::{Step, Steps};
+use crate::progress::{Step, Steps, named};
 
 /// Compress a model and write it as a folder in HF layout.
 #[derive(Debug, Args)]
@@ -66,11 +66,12 @@ impl Compress {
         let places = Places::from_env(self.model.data.clone());
         let mut steps = Steps::in_phases(&Labels::of([recipe.as_slice()]).whole(&recipe));
         let mut progress = |phase: &str, done: usize, total: usize| {
+            let (phase, numbers) = named(phase);
             steps.step(&Step {
                 phase,
                 done: done as u64,
                 total: total as u64,
-                numbers: "",
+                numbers,
                 is_worth_a_line: false,
             });
         };

@@ -75,12 +75,23 @@ pub fn times(gone: Duration, left: Option<f64>) -> String {
     format!("{}{left}", clock(gone))
 }
 
-/// `perplexity 12/64`, or the phase alone if it is a single step.
+/// `perplexity 12/64`, or the phase alone if it is a single step, and `lora 12/60 · loss 0.94` of `lora: loss 0.94`: a training
+/// says its numbers behind its name.
 pub fn phase(phase: &str, done: usize, total: usize) -> String {
-    match total {
+    let (phase, numbers) = named(phase);
+    let counted = match total {
         0 | 1 => phase.to_owned(),
         _ => format!("{phase} {done}/{total}"),
+    };
+    match numbers {
+        "" => counted,
+        numbers => format!("{counted} · {numbers}"),
     }
+}
+
+/// The name of a phase, and its numbers.
+pub fn named(phase: &str) -> (&str, &str) {
+    phase.split_once(": ").unwrap_or((phase, ""))
 }
 
 #[cfg(test)]
@@ -101,6 +112,16 @@ mod tests {
             let line = line("a long name", 0.9, words, Some("of"), width);
             assert!(measure_text_width(&line) <= width, "{width}: {line}");
         }
+    }
+
+    #[test]
+    fn a_phase_is_counted_and_its_numbers_stand_behind() {
+        assert_eq!(phase("perplexity", 3, 64), "perplexity 3/64");
+        assert_eq!(phase("load", 0, 1), "load");
+        assert_eq!(
+            phase("lora: loss 0.94, 589 tokens/s", 2, 60),
+            "lora 2/60 · loss 0.94, 589 tokens/s"
+        );
     }
 
     #[test]

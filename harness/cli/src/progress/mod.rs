@@ -16,6 +16,7 @@ use prunebench_results::{Record, Status};
 use prunebench_sweep::{Observer, Plan, Planned};
 
 pub use self::downloads::show_downloads;
+pub use self::draw::named;
 use self::draw::{green, red, yellow};
 use self::names::{Names, ending, reason};
 pub use self::names::{name, outcome};
