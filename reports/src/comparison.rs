@@ -66,6 +66,11 @@ impl<'a> Comparison<'a> {
         self.groups.iter().flat_map(|group| group.records.iter().copied())
     }
 
+    /// The recipes of all records.
+    pub(crate) fn recipes(&self) -> impl Iterator<Item = &'a [String]> {
+        self.records().map(|record| record.cell.recipe.as_slice())
+    }
+
     /// The first record; all of them share its model and its evaluation.
     pub(crate) fn first(&self) -> &'a Record {
         self.groups[0].first()

@@ -38,7 +38,9 @@ pub use differences::{CompareError, Difference, Differences, Differing, Field, N
 pub use export::{ExportError, ExportFormat, export};
 pub use figure::HeatMap;
 pub use html::{Page, PageError};
-pub use overview::{Failure, FamilyOf, Overview, OverviewColumn, OverviewRow, Show, Sort, Value, View, ViewError};
+pub use overview::{
+    Failure, FamilyOf, Labels, Overview, OverviewColumn, OverviewRow, Show, Sort, Value, View, ViewError,
+};
 pub use paper::{Mapping, MappingError, Measured, MeasuredCell, MeasuredRow, PaperRow, PaperTable, PublishedCell};
 pub use plot::{Plot, PlotError};
 pub use statistics::{Interval, McNemar};

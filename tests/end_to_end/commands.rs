@@ -1,9 +1,12 @@
 //! The commands beside `run`.
 
+use std::collections::HashMap;
+
+use prunebench_tensor::Engine;
+use prunebench_testing::server::{Answer, COMMIT, Fault, Server};
 use serde_json::{Value, json};
 
-use crate::support::Sandbox;
-use prunebench_tensor::Engine;
+use crate::support::{Ran, Sandbox};
 
 #[test]
 fn doctor_says_what_is_there_and_how_to_mend_the_rest() {
@@ -194,6 +197,37 @@ fn a_compressed_model_is_written_and_measures_like_the_recipe() {
         "compress", "--model", "small", "--recipe", recipe, "--out", "half", "--data", data,
     ]);
     again.expect_error(1, &["half"]);
+}
+
+#[test]
+fn a_download_leaves_a_line_at_its_begin_and_one_at_its_end() {
+    let sandbox = Sandbox::new();
+    let weights = vec![7; 2_000_000];
+    let listing = Answer::listing(["config.json", "model.safetensors"]);
+    let at = |name: &str| format!("/org/model/resolve/{COMMIT}/{name}");
+    let server = Server::of(HashMap::from([
+        ("/api/models/org/model/revision/main".to_owned(), listing),
+        (at("config.json"), Answer::File(b"{}".to_vec())),
+        (
+            at("model.safetensors"),
+            Answer::Faulty(weights, vec![Fault::Cut(1_300_000)]),
+        ),
+    ]));
+    let mut command = sandbox.command(&["fetch", "hf:org/model"]);
+    command.env("HF_ENDPOINT", &server.endpoint).env("HF_HUB_OFFLINE", "0");
+    let ran: Ran = command.output().unwrap().into();
+    let said: Vec<&str> = ran
+        .err
+        .lines()
+        .filter(|line| line.contains("org/model model."))
+        .collect();
+    assert_eq!(said.len(), 4, "{}", ran.err);
+    let of = "org/model model.safetensors";
+    assert_eq!(said[0], format!("fetching {of}, 2 MB"));
+    assert!(said[1].starts_with(&format!("{of} was cut after ")), "{}", said[1]);
+    assert_eq!(said[2], format!("fetching {of}, 2 MB; 1 MB of it are there"));
+    assert!(said[3].starts_with(&format!("fetched {of} in ")), "{}", said[3]);
+    assert!(!ran.err.contains("config.json"), "{}", ran.err);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn every_range_is_a_line_and_a_cell_of_a_picture_and_is_measured_once() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&MAP);
     // Four blocks: four of one and three of two to prune, and three pairs; and the dense model.
-    ran.expect(0, &["measured 11 of 11 cells"]);
+    ran.expect(0, &["11 of 11 cells measured; 11 of them now"]);
     let lines: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(lines.len(), 10);
     for line in &lines {
@@ -44,7 +44,7 @@ fn every_range_is_a_line_and_a_cell_of_a_picture_and_is_measured_once() {
         let svg = fs::read_to_string(folder.join(format!("depth-map-{method}.svg"))).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains(method), "{svg}");
     }
-    sandbox.run(&MAP).expect(0, &["measured 0 of 11 cells"]);
+    sandbox.run(&MAP).expect(0, &["11 of 11 cells measured; 0 of them now"]);
 }
 
 #[test]

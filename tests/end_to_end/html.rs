@@ -24,7 +24,7 @@ fn measured() -> Sandbox {
     );
     sandbox
         .run(&["run", "page.toml"])
-        .expect(0, &["measured 3 of 3 cells now"]);
+        .expect(0, &["3 of 3 cells measured; 3 of them now"]);
     sandbox
 }
 

@@ -68,23 +68,23 @@ pub fn check(sandbox: &Sandbox, wanted: &BTreeMap<String, Value>) {
 fn kill_until_it_ends(sandbox: &Sandbox, rng: &mut ChaCha8Rng, kills: usize) -> usize {
     let mut done = 0;
     while done < kills {
-        let Started { mut run, cells, .. } = start(sandbox);
-        loop {
+        let mut started = start(sandbox);
+        let has_ended = loop {
             sleep(Duration::from_millis(rng.random_range(20..400)));
-            if let Some(ended) = run.try_wait().unwrap() {
-                if ended.success() {
-                    return done;
-                }
-                break;
+            if let Some(ended) = started.run.try_wait().unwrap() {
+                break ended.success();
             }
-            let last = cells.try_iter().last();
+            let last = started.cells.try_iter().last();
             if let Some((_, worker)) = last.filter(|_| rng.random_bool(0.5)) {
                 done += usize::from(kill(worker));
             } else {
-                done += usize::from(kill(run.id()));
-                run.wait().unwrap();
-                break;
+                done += usize::from(kill(started.run.id()));
+                break false;
             }
+        };
+        started.end();
+        if has_ended {
+            return done;
         }
     }
     done
@@ -119,9 +119,14 @@ fn an_interrupt_ends_the_running_cells_and_keeps_the_rest() {
     assert!(done.values().all(|record| record["status"] == "ok"));
     assert!(sandbox.path("results/runs/a/table.md").exists());
     assert!(!kill(last), "a worker outlived its run");
-    sandbox
-        .run(&["run", "a.toml"])
-        .expect(0, &[&format!("measured {} of", cells() - done.len())]);
+    sandbox.run(&["run", "a.toml"]).expect(
+        0,
+        &[&format!(
+            "{0} of {0} cells measured; {1} of them now",
+            cells(),
+            cells() - done.len()
+        )],
+    );
     check(&sandbox, &undisturbed());
 }
 
@@ -129,9 +134,10 @@ fn an_interrupt_ends_the_running_cells_and_keeps_the_rest() {
 fn two_runs_at_once_share_the_cells() {
     let sandbox = Sandbox::new();
     sandbox.write("a.toml", &experiment());
-    let counts = [start(&sandbox), start(&sandbox)].map(|mut started| {
-        assert!(started.run.wait().unwrap().success());
-        started.cells.iter().count()
+    let counts = [start(&sandbox), start(&sandbox)].map(|started| {
+        let ran = started.end();
+        ran.expect(0, &[]);
+        ran.measured()
     });
     // No cell was measured by both.
     assert_eq!(counts.iter().sum::<usize>(), cells(), "{counts:?}");

@@ -43,7 +43,7 @@ fn a_cell_that_allocates_past_its_limit_is_out_of_memory_before_it_takes_much_mo
     sandbox.write("a.toml", &experiment(greedy, "memory_gb = 0.6"));
     sandbox
         .run(&["run", "a.toml"])
-        .expect(1, &["oom: took", "limits.memory_gb is 0.6"]);
+        .expect(1, &["  oom  ", " s  took ", "limits.memory_gb is 0.6"]);
     let record = only_record_that_is_not_ok(&sandbox, "finetune");
     assert_eq!(record["status"], "oom");
     let peak = record["memory"]["peak_resident_bytes"].as_u64().unwrap();
@@ -114,7 +114,7 @@ fn a_cell_that_the_kernel_ends_for_want_of_memory_is_out_of_memory_and_the_run_g
         .output()
         .unwrap()
         .into();
-    ran.expect(1, &["oom: the kernel ended it"]);
+    ran.expect(1, &["  oom  ", "  the kernel ended it"]);
     assert_eq!(only_record_that_is_not_ok(&sandbox, "finetune")["status"], "oom");
 }
 
@@ -130,7 +130,7 @@ fn a_cell_that_hangs_is_ended_at_its_time_limit() {
     assert!(signal("STOP", worker));
     started
         .end()
-        .expect(1, &["timeout: ended after limits.timeout_s = 3 s"]);
+        .expect(1, &["  timeout  ", "  ended after limits.timeout_s = 3 s"]);
     assert!(!signal("KILL", worker), "the worker is still there");
     let record = only_record_that_is_not_ok(&sandbox, "magnitude(ratio=0.2)");
     assert_eq!(record["status"], "timeout");

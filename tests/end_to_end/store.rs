@@ -31,7 +31,7 @@ fn a_damaged_record_is_named_mended_and_measured_anew() {
     sandbox.write("a.toml", EXPERIMENT);
     let run = || sandbox.run(&["run", "a.toml"]);
     let check = |rest: &[&str]| sandbox.run(&[&["store", "check", "results/runs/a"], rest].concat());
-    run().expect(0, &["measured 2 of 2 cells now"]);
+    run().expect(0, &["2 of 2 cells measured; 2 of them now"]);
     check(&[]).expect(0, &["nothing is wrong"]);
     let before = sandbox.records("a");
 
@@ -53,7 +53,7 @@ fn a_damaged_record_is_named_mended_and_measured_anew() {
     assert_eq!(fs::read_dir(sandbox.path("results/runs/a/damaged")).unwrap().count(), 4);
     check(&["--json"]).expect(0, &["nothing is wrong"]);
 
-    run().expect(0, &["measured 2 of 2 cells now"]);
+    run().expect(0, &["2 of 2 cells measured; 2 of them now"]);
     // The same numbers as before.
     let numbers = |records: &[serde_json::Value]| -> Vec<serde_json::Value> {
         let of = |record: &serde_json::Value| record["metrics"]["perplexity"].clone();

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::{JoinHandle, spawn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::Duration;
 
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::save;
 use prunebench_model::graph::{
     Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
 };
-use prunebench_results::{read_records, read_samples};
+use prunebench_results::{read_records, read_samples, running};
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,21 +35,65 @@ pub struct Sandbox {
     folder: PathBuf,
 }
 
+/// How often it is looked which cells run.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// A run of an experiment that goes on.
 pub struct Started {
     pub run: Child,
-    /// Names of cells as they start, and their processes.
+    /// Names of cells as they are seen to run, and their processes. Where several run at once, all their names, and one of the
+    /// processes.
     pub cells: Receiver<(String, u32)>,
-    reader: JoinHandle<String>,
+    has_ended: Arc<AtomicBool>,
+    watch: JoinHandle<()>,
 }
 
 impl Started {
-    pub fn end(mut self) -> Ran {
-        let code = self.run.wait().unwrap().code();
-        let err = self.reader.join().unwrap();
-        let out = String::new();
-        Ran { code, out, err }
+    pub fn end(self) -> Ran {
+        let ran = self.run.wait_with_output().unwrap().into();
+        self.has_ended.store(true, Ordering::Relaxed);
+        self.watch.join().unwrap();
+        ran
     }
+}
+
+/// Tells of every cell whose process begins, until `has_ended` is set: the reservations in `records` say which cells `run` sees
+/// to, and the system which processes are its children.
+fn watch(run: u32, records: &Path, has_ended: &AtomicBool, heard: &Sender<(String, u32)>) {
+    let mut known: Vec<u32> = Vec::new();
+    while !has_ended.load(Ordering::Relaxed) {
+        sleep(LOOK);
+        let before = children(run);
+        let owners = running(records).unwrap_or_default().into_iter();
+        let owners = owners.filter_map(|running| running.owner);
+        let cells: Vec<String> = owners
+            .filter(|owner| owner.process == run)
+            .map(|owner| owner.cell)
+            .collect();
+        // A cell that ended in between says nothing about a process that goes on.
+        let now = children(run);
+        for process in before.into_iter().filter(|process| now.contains(process)) {
+            if !cells.is_empty() && !known.contains(&process) {
+                known.push(process);
+                // Nobody listens once the run was killed.
+                let _ = heard.send((cells.join(", "), process));
+            }
+        }
+    }
+}
+
+/// Processes that this one started and that have not ended.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let process: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name before it may have spaces and brackets of its own.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let goes_on = fields.next()? != "Z";
+        let of: u32 = fields.next()?.parse().ok()?;
+        (goes_on && of == parent).then_some(process)
+    });
+    processes.collect()
 }
 
 /// Sends a process a signal; whether it was there.
@@ -126,29 +172,24 @@ impl Sandbox {
         self.command(arguments).output().unwrap().into()
     }
 
-    /// Starts the run of an experiment's file, and gives the cells that it says it starts, with their processes. Its end says
-    /// what it wrote to standard error.
+    /// Starts the run of an experiment's file, whose results are in `results/runs/a`, and watches which cells run.
     pub fn start(&self, file: &str, rest: &[&str]) -> Started {
-        let mut run = self
+        let run = self
             .command(&[&["run", file], rest].concat())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let (sender, cells) = channel();
-        let lines = BufReader::new(run.stderr.take().unwrap()).lines();
-        let reader = spawn(move || {
-            let mut err = String::new();
-            for line in lines.map_while(Result::ok) {
-                if let Some((cell, process)) = line.rsplit_once(": process ") {
-                    // Nobody listens once the run was killed.
-                    let _ = sender.send((cell.to_owned(), process.parse().unwrap()));
-                }
-                err += &format!("{line}\n");
-            }
-            err
-        });
-        Started { run, cells, reader }
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let (process, records, ended) = (run.id(), self.path("results/runs/a/records"), Arc::clone(&has_ended));
+        let watch = spawn(move || watch(process, &records, &ended, &sender));
+        Started {
+            run,
+            cells,
+            has_ended,
+            watch,
+        }
     }
 
     /// The records of an experiment under `results/runs` with their samples, as JSON, ordered by file name.
@@ -194,6 +235,25 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
+    /// Cells that the run says it measured itself, by the plain line that each leaves when it ends.
+    pub fn measured(&self) -> usize {
+        let times = self.lines().into_iter().filter_map(|fields| {
+            let time = fields.get(5)?.strip_suffix(" s")?;
+            Some(time.to_owned())
+        });
+        times.filter(|time| time.parse::<f64>().is_ok()).count()
+    }
+
+    /// The fields of the plain lines that cells leave.
+    pub fn lines(&self) -> Vec<Vec<String>> {
+        let lines = self.err.lines().filter(|line| line.starts_with('['));
+        let fields = |line: &str| {
+            let fields = line.split("  ").map(str::trim).filter(|field| !field.is_empty());
+            fields.map(str::to_owned).collect()
+        };
+        lines.map(fields).collect()
+    }
+
     /// Checks exit code and the words that standard error must have.
     #[track_caller]
     pub fn expect(&self, code: i32, words: &[&str]) {

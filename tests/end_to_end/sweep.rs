@@ -1,15 +1,14 @@
 //! Sweeps: what is done stays done, what fails is a row, and a baseline that is wrong stops everything.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
 use prunebench_tensor::Engine;
 
-use crate::support::{Ran, Sandbox, engines};
+use crate::support::{Ran, Sandbox, engines, signal};
 
 /// An experiment of the small model with no text in it.
 fn experiment(recipes: &str, rest: &str) -> String {
@@ -29,30 +28,11 @@ fn experiment(recipes: &str, rest: &str) -> String {
 
 /// Starts the run of `a.toml`, ends the process that `which` picks when a cell of `recipe` starts, and waits.
 fn run_and_kill(sandbox: &Sandbox, recipe: &str, which: impl Fn(u32, u32) -> u32) -> (Ran, u32) {
-    let mut run = sandbox
-        .command(&["run", "a.toml"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut err = String::new();
-    let mut worker = None;
-    for line in BufReader::new(run.stderr.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if let Some((cell, process)) = line.split_once(": process ")
-            && cell.contains(recipe)
-            && worker.is_none()
-        {
-            let process: u32 = process.parse().unwrap();
-            worker = Some(process);
-            let victim = which(run.id(), process).to_string();
-            assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
-        }
-        err += &format!("{line}\n");
-    }
-    let output = run.wait_with_output().unwrap();
-    let ran = Ran { err, ..output.into() };
-    (ran, worker.expect("the cell started"))
+    let started = sandbox.start("a.toml", &[]);
+    let of_recipe = started.cells.iter().find(|(cell, _)| cell.contains(recipe));
+    let (_, worker) = of_recipe.expect("the cell started");
+    assert!(signal("KILL", which(started.run.id(), worker)));
+    (started.end(), worker)
 }
 
 fn statuses(sandbox: &Sandbox) -> Vec<(String, String)> {
@@ -89,7 +69,7 @@ fn the_table_has_every_engine_and_a_second_run_measures_nothing() {
     // The baseline, two magnitudes and one random, each timed in a round for each seed.
     let cells = engines * 8;
     let first = sandbox.run(&["run", "a.toml"]);
-    first.expect(0, &[&format!("measured {cells} of {cells} cells now")]);
+    first.expect(0, &[&format!("{cells} of {cells} cells measured; {cells} of them now")]);
     let markdown = fs::read_to_string(sandbox.path("results/runs/a/table.md")).unwrap();
     // Engines that agree share a row.
     let shown = |label: &str| {
@@ -137,8 +117,14 @@ fn the_table_has_every_engine_and_a_second_run_measures_nothing() {
     let files = record_files(&sandbox);
     assert_eq!(files.len(), cells);
     let second = sandbox.run(&["run", "a.toml"]);
-    second.expect(0, &[&format!("measured 0 of {cells} cells now"), "done before"]);
-    assert!(!second.err.contains(": process "), "{}", second.err);
+    second.expect(
+        0,
+        &[
+            &format!("{cells} of {cells} cells measured; 0 of them now"),
+            "  done before  ",
+        ],
+    );
+    assert_eq!((first.measured(), second.measured()), (cells, 0), "{}", second.err);
     assert_eq!(second.out, first.out);
     assert_eq!(record_files(&sandbox), files);
 
@@ -310,12 +296,7 @@ fn a_killed_worker_is_a_failed_row_and_is_tried_again() {
         &experiment(r#""magnitude(ratio=0.5)", "magnitude(ratio=0.25)""#, ""),
     );
     let (ran, _) = run_and_kill(&sandbox, "magnitude(ratio=0.5)", |_, worker| worker);
-    ran.expect(1, &["failed", "signal: 9"]);
-    assert!(
-        ran.out.contains("failed: the process ended with signal: 9"),
-        "{}",
-        ran.out
-    );
+    ran.expect(1, &["  failed   ", "  the process ended with signal: 9"]);
     let failed = statuses(&sandbox).into_iter().filter(|(_, status)| status == "failed");
     assert_eq!(failed.count(), 1);
     // The sweep went on after it.
@@ -327,7 +308,7 @@ fn a_killed_worker_is_a_failed_row_and_is_tried_again() {
 
     sandbox
         .run(&["run", "a.toml"])
-        .expect(0, &[&format!("measured 1 of {expected} cells now")]);
+        .expect(0, &[&format!("{expected} of {expected} cells measured; 1 of them now")]);
     assert!(statuses(&sandbox).iter().all(|(_, status)| status == "ok"));
     // The first try is not forgotten.
     let attempts: Vec<_> = sandbox
@@ -449,7 +430,7 @@ fn a_baseline_off_its_expected_value_stops_the_sweep() {
     run().expect_error(1, &["wanted 2 within 1e-3", "sweep stops here"]);
     assert_eq!(statuses(&sandbox).len(), 1);
     // Not by measuring again until it fits.
-    run().expect_error(1, &["measured 0 of", "sweep stops here"]);
+    run().expect_error(1, &["0 of them now", "sweep stops here"]);
 
     let found = sandbox.records("a")[0]["metrics"]["perplexity"][0]["value"].clone();
     sandbox.write("a.toml", &with(&found.to_string()));
@@ -472,8 +453,7 @@ fn two_runs_share_a_grid_and_measure_no_cell_twice() {
     let cells = 6 * Engine::compiled().len();
     let measured = |ran: &Ran| {
         ran.expect(0, &[]);
-        let (_, count) = ran.err.rsplit_once("measured ").unwrap();
-        count.split(' ').next().unwrap().parse::<usize>().unwrap()
+        ran.measured()
     };
     let [one, two] = [&runs[0], &runs[1]].map(measured);
     assert_eq!(one + two, cells, "{}\n{}", runs[0].err, runs[1].err);
@@ -502,7 +482,7 @@ fn a_combination_that_cannot_be_is_a_skipped_row_with_its_reason() {
     "#;
     sandbox.write("a.toml", text);
     let ran = sandbox.run(&["run", "a.toml"]);
-    ran.expect(0, &["measured 3 of 4 cells now", "skipped: "]);
+    ran.expect(0, &["3 of 4 cells measured, 1 skipped; 3 of them now", "  skipped  "]);
     let records = sandbox.records("a");
     let skipped: Vec<_> = records.iter().filter(|record| record["status"] == "skipped").collect();
     assert_eq!(skipped.len(), 1, "{}", ran.err);
@@ -515,6 +495,42 @@ fn a_combination_that_cannot_be_is_a_skipped_row_with_its_reason() {
     assert!(ran.out.contains("skipped"), "{}", ran.out);
     sandbox
         .run(&["run", "a.toml"])
-        .expect(0, &["measured 0 of 4 cells now"]);
+        .expect(0, &["3 of 4 cells measured, 1 skipped; 0 of them now"]);
     assert_eq!(sandbox.records("a"), records);
+}
+
+#[test]
+fn where_no_terminal_shows_it_each_cell_leaves_one_line_of_one_form_when_it_ends() {
+    let sandbox = Sandbox::new();
+    let text = r#"
+        name = "a"
+        models = ["tiny", "small"]
+        engines = ["candle"]
+        recipes = ["snapshot(of=average)", "random(ratio=0.01, unit=blocks)"]
+        evaluation.perplexity = [{ protocol = "world/stream-128@1", windows = 2 }]
+    "#;
+    sandbox.write("a.toml", text);
+    let ran = sandbox.run(&["run", "a.toml"]);
+    let found = ran.lines();
+    assert_eq!(found.len(), 6, "{}", ran.err);
+    for (ended, fields) in (1..).zip(&found) {
+        assert_eq!(fields.len(), 7, "{fields:?}");
+        assert_eq!(fields[0], format!("[{ended}/6]"));
+        assert_eq!(fields[3], "candle cpu f32 seed 0");
+        match fields[1].as_str() {
+            "ok" => assert!(fields[6].starts_with("perplexity "), "{fields:?}"),
+            "failed" => assert!(fields[4].starts_with("random 1 %"), "{fields:?}"),
+            _ => assert_eq!(
+                [&fields[1], &fields[2], &fields[4], &fields[5]],
+                ["skipped", "small", "snapshot of=average", "-"]
+            ),
+        }
+        assert_eq!(fields[5].ends_with(" s"), fields[1] != "skipped", "{fields:?}");
+    }
+    let words: Vec<&str> = found.iter().map(|fields| fields[1].as_str()).collect();
+    let count = |wanted: &str| words.iter().filter(|word| **word == wanted).count();
+    assert_eq!(["ok", "failed", "skipped"].map(count), [3, 2, 1], "{}", ran.err);
+    for fields in sandbox.run(&["run", "a.toml"]).lines() {
+        assert_eq!(fields[5] == "done before", fields[1] == "ok", "{fields:?}");
+    }
 }

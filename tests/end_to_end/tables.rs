@@ -36,7 +36,7 @@ fn a_table_of_ones_own_is_markdown_latex_csv_and_json_with_the_records_behind_ea
     );
     sandbox
         .run(&["run", "two.toml"])
-        .expect(0, &["measured 2 of 2 cells now"]);
+        .expect(0, &["2 of 2 cells measured; 2 of them now"]);
     sandbox.write("mine.toml", DEFINITION);
 
     let markdown = sandbox.run(&["report", "--table", "mine.toml"]);

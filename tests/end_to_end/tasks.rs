@@ -125,7 +125,7 @@ fn a_sweep_has_accuracies_with_every_answer_beside_dense() {
     assert_eq!(csv.lines().count(), 1 + records.len() * 2 * 3);
 
     let second = run();
-    second.expect(0, &["measured 0 of"]);
+    second.expect(0, &["0 of them now"]);
     assert_eq!(second.out, first.out);
 }
 

@@ -113,6 +113,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if !matches!(cli.command, Command::Worker) {
+        progress::show_downloads();
+    }
     let outcome = match cli.command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),

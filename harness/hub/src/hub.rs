@@ -107,6 +107,7 @@ impl Hub {
         let is_whole = |found: fs::Metadata| about.length.is_none_or(|length| length == found.len());
         if !fs::metadata(&blob).is_ok_and(is_whole) {
             let wanted = Wanted {
+                name: format!("{} {file}", repository.name()),
                 address,
                 length: about.length,
                 hash: Hash::of_etag(about.etag.as_str()),

@@ -6,6 +6,7 @@
 mod address;
 mod cache;
 mod client;
+mod download;
 mod environment;
 mod error;
 mod hash;
@@ -18,6 +19,7 @@ mod web;
 
 pub use address::Address;
 pub use client::Patience;
+pub use download::{Download, DownloadState, ObservedDownload, observe_downloads};
 pub use error::Problem;
 pub use hf_hub::RepoType;
 pub use hub::{Hub, Listing};

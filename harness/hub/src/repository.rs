@@ -37,6 +37,11 @@ impl Repository {
         })
     }
 
+    /// `owner/name`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Branch, tag or commit.
     pub fn revision(&self) -> &str {
         &self.revision

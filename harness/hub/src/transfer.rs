@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::address::Address;
 use crate::client::{Answer, Ask, Client};
+use crate::download::ObservedDownload;
 use crate::error::Problem;
 use crate::hash::Hash;
 
@@ -14,6 +15,8 @@ pub(crate) const INCOMPLETE: &str = ".incomplete";
 
 /// A file to fetch, and what is known of it.
 pub(crate) struct Wanted {
+    /// What people call it.
+    pub(crate) name: String,
     pub(crate) address: Address,
     /// Bytes of it, if that was announced.
     pub(crate) length: Option<u64>,
@@ -103,6 +106,7 @@ fn receive(client: &Client, wanted: &Wanted, file: &mut File, had: u64, part: &P
         return Err(too_long);
     }
 
+    let mut observed = ObservedDownload::begin(&wanted.name, from, length);
     let (mut found, mut buffer) = (from, vec![0; 1 << 16]);
     let mut body = answer.response.body_mut().as_reader();
     loop {
@@ -114,6 +118,7 @@ fn receive(client: &Client, wanted: &Wanted, file: &mut File, had: u64, part: &P
         };
         found += read as u64;
         file.write_all(&buffer[..read]).map_err(Problem::disk(part))?;
+        observed.has(found);
         if found > length.unwrap_or(wanted.limit) {
             break;
         }
@@ -127,7 +132,10 @@ fn receive(client: &Client, wanted: &Wanted, file: &mut File, had: u64, part: &P
             clear(part)?;
             Err(too_long)
         }
-        _ => Ok(()),
+        _ => {
+            observed.is_whole();
+            Ok(())
+        }
     }
 }
 

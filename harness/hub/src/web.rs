@@ -42,6 +42,7 @@ impl Hub {
         }
         let client = Client::new(&self.patience, None);
         let wanted = Wanted {
+            name: name.to_owned(),
             address: Address::new(url),
             length: None,
             hash: Some(hash),

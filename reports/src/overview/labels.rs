@@ -2,24 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::comparison::Comparison;
-
 /// A label up to this many characters names every key.
 const SHORT: usize = 30;
 
 /// The key that every method with a target has, shown in percent.
 const RATIO: &str = "ratio";
 
-/// What tells the recipes of a comparison apart.
-pub(super) struct Labels {
+/// What tells recipes apart that people see together.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
     /// The values of each key of each method.
     values: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl Labels {
-    pub(super) fn of(comparison: &Comparison) -> Self {
+    /// The labels of these recipes, as records spell them.
+    pub fn of<'a>(recipes: impl IntoIterator<Item = &'a [String]>) -> Self {
         let mut values: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-        for method in comparison.records().flat_map(|record| &record.cell.recipe) {
+        for method in recipes.into_iter().flatten() {
             let (name, keys) = parsed(method);
             for (key, value) in keys {
                 let key = (name.to_owned(), key.to_owned());
@@ -30,7 +30,7 @@ impl Labels {
     }
 
     /// A whole recipe.
-    pub(super) fn whole(&self, recipe: &[String]) -> String {
+    pub fn whole(&self, recipe: &[String]) -> String {
         let methods: Vec<String> = recipe.iter().map(|method| self.method(method)).collect();
         methods.join(" + ")
     }

@@ -13,6 +13,7 @@ use prunebench_results::{Status, SuiteRequest};
 use serde::{Deserialize, Serialize};
 
 use self::columns::{Columns, title};
+pub use self::labels::Labels;
 use self::places::Places;
 use self::rows::{Node, flat, tree};
 use crate::comparison::{Comparison, place};
@@ -176,7 +177,7 @@ impl Comparison<'_> {
         let rows: Vec<OverviewRow> = rows.collect();
         let mut notes = places.notes(&only);
         notes.extend(columns.signs(&rows));
-        let labels = labels::Labels::of(&only);
+        let labels = Labels::of(only.recipes());
         let failures = only.records().filter(|record| record.status != Status::Ok);
         let failures = failures.map(|record| Failure {
             cell: format!("{} on {}", labels.whole(&record.cell.recipe), place(record)),

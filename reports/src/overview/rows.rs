@@ -18,7 +18,7 @@ pub(super) struct Node<'c, 'a> {
 
 /// The rows in the order of the records, those of a family together, each followed by those whose recipe begins with its own.
 pub(super) fn tree<'c, 'a>(comparison: &'c Comparison<'a>, places: &Places, families: FamilyOf) -> Vec<Node<'c, 'a>> {
-    let labels = Labels::of(comparison);
+    let labels = Labels::of(comparison.recipes());
     let mut recipes: Vec<&[String]> = Vec::new();
     for group in &comparison.groups {
         let recipe = group.first().cell.recipe.as_slice();

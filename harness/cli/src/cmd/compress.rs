@@ -6,13 +6,15 @@ use clap::Args;
 use prunebench_datasets::Places;
 use prunebench_model::checkpoint::save;
 use prunebench_model::source::ModelSource;
+use prunebench_reports::Labels;
 use prunebench_sweep::{Compressed, Supplies, compress};
 use prunebench_tensor::{DType, Device, DeviceKind, Engine};
 use serde_json::json;
 
 use crate::Outcome;
 use crate::cmd::ModelArgs;
-use crate::output::{note, print, print_json};
+use crate::output::{print, print_json};
+use crate::progress::{Step, Steps, named};
 
 /// Compress a model and write it as a folder in HF layout.
 #[derive(Debug, Args)]
@@ -54,7 +56,7 @@ impl Compress {
             kind: self.device,
         };
         // Before the work, and not after it.
-        prunebench_methods::Recipe::parse(&self.model.recipe())?;
+        let recipe = prunebench_methods::Recipe::parse(&self.model.recipe())?.canonical();
         let model = self
             .model
             .model
@@ -62,12 +64,16 @@ impl Compress {
             .resolve()?
             .load(&device, self.dtype)?;
         let places = Places::from_env(self.model.data.clone());
-        let mut said = String::new();
-        let mut progress = |phase: &str, _: usize, total: usize| {
-            if said != phase {
-                note(&format!("{phase}: {total}"));
-                said = phase.to_owned();
-            }
+        let mut steps = Steps::in_phases(&Labels::of([recipe.as_slice()]).whole(&recipe));
+        let mut progress = |phase: &str, done: usize, total: usize| {
+            let (phase, numbers) = named(phase);
+            steps.step(&Step {
+                phase,
+                done: done as u64,
+                total: total as u64,
+                numbers,
+                is_worth_a_line: false,
+            });
         };
         let Compressed {
             decoder,
@@ -87,6 +93,7 @@ impl Compress {
             self.model.seed,
             &mut progress,
         )?;
+        drop(steps);
         save(&decoder, model.tokenizer.as_ref(), &self.out)?;
         if self.json {
             print_json(&json!({

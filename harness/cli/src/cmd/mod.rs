@@ -34,12 +34,13 @@ use anyhow::Context;
 use clap::Args;
 use prunebench_results::{Record, TaskResult};
 use prunebench_sweep::{
-    Calibration, EvaluationText, Experiment, Host, Launcher, Limits, Plan, RecipeText, Recovery, Source, baseline,
+    Calibration, EvaluationText, Experiment, Host, Launcher, Limits, Observer, Plan, RecipeText, Recovery, Source,
+    baseline,
 };
 use prunebench_tensor::Engine;
 
 use crate::output::{print, print_json};
-use crate::progress::{Progress, name, summary};
+use crate::progress::{Progress, name, outcome};
 
 /// A model and what is done to it.
 #[derive(Debug, Args)]
@@ -171,10 +172,13 @@ fn plan(name_of_it: &str, model: &ModelArgs, place: &PlaceArgs, evaluation: Eval
 fn measure(plan: &Plan, place: &PlaceArgs) -> anyhow::Result<Vec<Record>> {
     probe::check_devices(plan.cells.iter(), &[])?;
     let launcher = launcher()?;
-    let mut progress = Progress::new(&plan.cells);
-    let records: Vec<Record> = (0..plan.cells.len())
-        .map(|cell| plan.measure_only(cell, &launcher, &Host::this(), &mut progress))
-        .collect::<Result<_, _>>()?;
+    let mut progress = Progress::new(plan);
+    let mut records = Vec::new();
+    for cell in 0..plan.cells.len() {
+        let record = plan.measure_only(cell, &launcher, &Host::this(), &mut progress)?;
+        progress.finished(cell, &record, true);
+        records.push(record);
+    }
     drop(progress);
     if place.json {
         print_json(&records)?;
@@ -189,7 +193,7 @@ fn measure(plan: &Plan, place: &PlaceArgs) -> anyhow::Result<Vec<Record>> {
 fn details(record: &Record) -> String {
     let head = format!("{} {}", record.cell.model, name(&record.cell));
     let Some(metrics) = &record.metrics else {
-        return format!("{head}\n  {}\n", summary(record));
+        return format!("{head}\n  {}: {}\n", record.status, outcome(record));
     };
     let mut text = format!("{head}\n");
     for result in &metrics.perplexity {

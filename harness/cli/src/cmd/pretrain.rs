@@ -1,20 +1,15 @@
 //! `prunebench pretrain`.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use prunebench_datasets::Places;
 use prunebench_sweep::{Place, Pretraining, pretrain};
 use prunebench_tensor::{Device, DeviceKind, Engine};
 
 use crate::Outcome;
-use crate::output::{note, print, print_json};
-
-/// Seconds between two lines where no terminal shows the bar.
-const QUIET: Duration = Duration::from_secs(15);
+use crate::output::{print, print_json};
+use crate::progress::{Step, Steps};
 
 /// Train a model from nothing and write it as a folder in HF layout.
 #[derive(Debug, Args)]
@@ -71,41 +66,22 @@ impl Pretrain {
             out: std::path::absolute(&self.out)?,
             resume: self.resume,
         };
-        let terminal = std::io::stderr().is_terminal();
-        let bar = ProgressBar::new(0);
-        // The template is fixed and valid; without it the bar would only look different.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} {msg}, {eta} left") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_prefix(config.name.clone());
-        let mut said = Instant::now();
+        let mut progress = Steps::in_one(&config.name);
         let provenance = pretrain(&config, self.seed, &place, &mut |entry, steps| {
-            let numbers = format!("loss {:.4}, {:.0} tokens/s", entry.loss, entry.tokens_per_second);
-            if terminal {
-                if bar.length() != Some(steps) {
-                    // What was done before a resumption says nothing about the time that is left.
-                    bar.set_length(steps);
-                    bar.set_position(entry.step - 1);
-                    bar.reset_eta();
-                }
-                bar.set_position(entry.step);
-                bar.set_message(numbers);
-            } else if said.elapsed() > QUIET || entry.step == steps || !entry.validation.is_empty() {
-                said = Instant::now();
-                let validation: Vec<String> = entry
-                    .validation
-                    .iter()
-                    .map(|(name, loss)| format!(", {name} {loss:.4}"))
-                    .collect();
-                note(&format!(
-                    "{} {}/{steps}: {numbers}{}",
-                    config.name,
-                    entry.step,
-                    validation.concat()
-                ));
-            }
+            let validation = entry.validation.iter();
+            let validation: String = validation.map(|(name, loss)| format!(", {name} {loss:.4}")).collect();
+            progress.step(&Step {
+                phase: "training",
+                done: entry.step,
+                total: steps,
+                numbers: &format!(
+                    "loss {:.4}, {:.0} tokens/s{validation}",
+                    entry.loss, entry.tokens_per_second
+                ),
+                is_worth_a_line: entry.step == steps || !validation.is_empty(),
+            });
         });
-        bar.finish_and_clear();
+        drop(progress);
         let provenance = provenance?;
         if self.json {
             print_json(&provenance)?;

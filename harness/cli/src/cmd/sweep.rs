@@ -79,7 +79,7 @@ impl CarriedOut {
         if !earlier.is_empty() {
             note(&format!("in {}: {earlier}; they are in no table", folder.display()));
         }
-        let mut progress = Progress::new(&plan.cells);
+        let mut progress = Progress::new(plan);
         let outcome = executor.execute(plan, &store, &mut progress)?;
         drop(progress);
         if outcome.statuses.iter().all(Option::is_none)

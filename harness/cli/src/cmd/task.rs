@@ -33,7 +33,7 @@ impl Task {
             interrupted: interrupted()?,
         };
         let store = Store::open(self.records)?;
-        let outcome = local.execute(&plan, &store, &mut Progress::new(&plan.cells))?;
+        let outcome = local.execute(&plan, &store, &mut Progress::new(&plan))?;
         match outcome.stopped {
             Some(reason) => anyhow::bail!("{reason}"),
             None => Ok(outcome.is_complete()),

@@ -17,7 +17,7 @@ pub use self::draw::{blocks, table};
 pub use self::grid::{Grid, Line, Look, Side};
 pub use self::overview::overview;
 pub use self::pager::Pager;
-pub use self::words::{indented, wrapped};
+pub use self::words::{indented, shortened, wrapped};
 
 /// How wide results are that no terminal shows.
 const PIPED: usize = 100;

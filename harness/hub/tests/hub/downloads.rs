@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use prunebench_hub::{Hub, Problem};
+use prunebench_hub::{Download, DownloadState, Hub, Problem, observe_downloads};
 use prunebench_testing::server::{Answer, COMMIT, Cut, Fault, Reply, Server, sha256};
 use tempfile::TempDir;
 
@@ -29,6 +30,42 @@ fn gave_up(problem: Problem) -> (usize, Problem) {
 fn blob(home: &TempDir, end: &str) -> std::path::PathBuf {
     home.path()
         .join(format!("hub/datasets--some--rows/blobs/{}{end}", sha256(CONTENT)))
+}
+
+#[test]
+fn who_watches_hears_where_a_download_begins_how_far_it_is_and_how_it_ends() {
+    // Of the same process are the downloads of the other tests.
+    const NAME: &str = "some/rows watched/rows.jsonl";
+    static HEARD: Mutex<Vec<Download>> = Mutex::new(Vec::new());
+    let first = observe_downloads(|download| {
+        if download.name == NAME {
+            HEARD.lock().unwrap().push(download.clone());
+        }
+    });
+    assert!(first && !observe_downloads(|_| {}));
+    let answer = Answer::Faulty(CONTENT.to_vec(), vec![Fault::Cut(10)]);
+    let path = path(COMMIT).replace("rows.jsonl", "watched/rows.jsonl");
+    let server = Server::of(HashMap::from([(path, answer)]));
+    let home = tempfile::tempdir().unwrap();
+    let hub = hub(home.path(), &server.endpoint);
+    hub.file(&rows(COMMIT), "watched/rows.jsonl").unwrap();
+    // What is there is not fetched.
+    hub.file(&rows(COMMIT), "watched/rows.jsonl").unwrap();
+    let heard = HEARD.lock().unwrap();
+    let ids: Vec<u64> = heard.iter().map(|download| download.id).collect();
+    assert!(ids.is_sorted() && ids.first() != ids.last(), "{ids:?}");
+    let whole = CONTENT.len() as u64;
+    let said: Vec<_> = heard.iter().map(|d| (d.state, d.from, d.bytes)).collect();
+    let wanted = [
+        (DownloadState::Begins, 0, 0),
+        (DownloadState::GoesOn, 0, 10),
+        (DownloadState::Cut, 0, 10),
+        (DownloadState::Begins, 10, 10),
+        (DownloadState::GoesOn, 10, whole),
+        (DownloadState::Whole, 10, whole),
+    ];
+    assert_eq!(said, wanted);
+    assert!(heard.iter().all(|download| download.total == Some(whole)), "{heard:?}");
 }
 
 /// How long the tests wait for a server that has fallen silent.

