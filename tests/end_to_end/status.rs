@@ -28,7 +28,7 @@ fn another_shell_sees_what_runs_what_waits_and_what_failed() {
     let plain = || sandbox.run(&["status", "results/runs/a"]).out;
     sandbox
         .run(&["status", "results/runs/a"])
-        .expect_error(1, &["results/runs/a/cells.json", "name a folder"]);
+        .expect_error(1, &["no results of results/runs/a", "Nothing has been run here yet"]);
 
     let started = sandbox.start("a.toml", &[]);
     let (_, worker) = started.cells.iter().find(|(cell, _)| cell.contains("0.2")).unwrap();
@@ -60,7 +60,9 @@ fn another_shell_sees_what_runs_what_waits_and_what_failed() {
         "{text}"
     );
 
-    sandbox.run(&["run", "a.toml"]).expect(0, &["measured 1 of 4"]);
+    sandbox
+        .run(&["run", "a.toml"])
+        .expect(0, &["4 of 4 cells measured; 1 of them now"]);
     assert!(plain().starts_with("4 cells: 4 ok, 0 running"), "{}", plain());
 }
 

@@ -29,14 +29,17 @@ struct Cli {
     )]
     color: Colour,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of a file that the user wrote); of `gate` also 10, 11 and 12";
 const LONG_HELP: &str = "\
 Examples:
   prunebench doctor
-  prunebench run harness/experiments/quick.toml
+  prunebench list experiments
+  prunebench run quick
+  prunebench report quick --tasks
+  prunebench open quick
   prunebench eval --model smollm2-135m --protocol wikitext2/stream-512@1 --windows 16
   prunebench eval --model smollm2-135m --tasks llm-pruner-7 --limit 100
   prunebench compress --model smollm2-135m --recipe 'shortgpt(ratio=0.2)' --out smaller
@@ -49,6 +52,7 @@ enum Command {
     List(cmd::list::List),
     Doctor(cmd::doctor::Doctor),
     Fetch(cmd::fetch::Fetch),
+    New(cmd::new::New),
     Run(cmd::run::Run),
     Submit(cmd::submit::Submit),
     Cancel(cmd::submit::Cancel),
@@ -59,6 +63,7 @@ enum Command {
     Throughput(cmd::throughput::Throughput),
     Status(cmd::status::Status),
     Report(cmd::report::Report),
+    Open(cmd::open::Open),
     Compare(cmd::compare::Compare),
     Gate(cmd::gate::Gate),
     Paper(cmd::paper::Paper),
@@ -102,10 +107,14 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     cli.color.apply();
-    let outcome = match cli.command {
+    let Some(command) = cli.command else {
+        return ended(cmd::start::start());
+    };
+    let outcome = match command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fetch(command) => command.run(),
+        Command::New(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Submit(command) => command.run(),
         Command::Cancel(command) => command.run(),
@@ -118,6 +127,7 @@ fn main() -> ExitCode {
         Command::Throughput(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Open(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Gate(command) => match command.run() {
             Ok(code) => return code,
@@ -130,6 +140,11 @@ fn main() -> ExitCode {
         Command::Completions(command) => command.run(),
         Command::Worker => prunebench_sweep::worker::serve().map(|()| true).map_err(Into::into),
     };
+    ended(outcome)
+}
+
+/// Tells an error, and gives the exit code.
+fn ended(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -21,7 +21,7 @@ const INTERRUPTED: i32 = 130;
 /// An experiment, and where its results and its data are.
 #[derive(Debug, Args)]
 pub struct ExperimentArgs {
-    /// Experiment file
+    /// Experiment: one that comes with the program, by its name (prunebench list experiments), or a file
     experiment: PathBuf,
     /// Folder of results, in which each experiment has its own
     #[arg(long, value_name = "DIR", default_value = "results/runs")]
@@ -35,7 +35,7 @@ pub struct ExperimentArgs {
 
 impl ExperimentArgs {
     pub fn read(&self) -> anyhow::Result<Experiment> {
-        Ok(Experiment::read(&self.experiment)?)
+        Ok(Experiment::open(&self.experiment)?)
     }
 
     pub fn plan(&self, experiment: &Experiment) -> anyhow::Result<Plan> {
