@@ -11,7 +11,7 @@ use crate::output::print;
 use crate::terminal::{faint, heading, indented, width};
 
 /// Stores that are shown, so that all stays on one screen.
-const SHOWN: usize = 8;
+const SHOWN: usize = 6;
 
 const WHAT: &str = "prunebench compresses language models by published methods, measures what is left, and says whether a \
 difference is real.";
@@ -20,7 +20,7 @@ difference is real.";
 const COMMANDS: [(&str, &str); 3] = [
     (
         "prunebench run quick",
-        "every method on a small model inside the program, in a minute or two, without network",
+        "every method on a small model inside the program: no network, two minutes",
     ),
     (
         "prunebench eval --model tiny --tasks world --limit 100",
