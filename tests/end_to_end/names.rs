@@ -58,7 +58,7 @@ fn an_experiment_that_comes_along_is_run_by_its_name() {
         assert_eq!(plan["experiment"], "quick");
         assert_eq!(plan["cells"].as_array().unwrap().len(), 2 * (recipes + 1));
     } else {
-        ran.expect_error(2, &["harness/experiments/quick.toml:6: "]);
+        ran.expect_error(1, &["harness/experiments/quick.toml:6: engines: "]);
     }
     // A file of this name comes first.
     fs::remove_dir(sandbox.path("quick")).unwrap();
