@@ -1,15 +1,16 @@
-//! Puts into the program what every record says of it: revision, compiler, and the engines' versions.
+//! Puts into the program what every record says of it: revision, compiler, and the engines' versions; and the experiments that
+//! come along.
 
 #[path = "../rpath.rs"]
 mod rpath;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, io};
 
 const ROOT: &str = "../..";
 
-fn main() {
+fn main() -> io::Result<()> {
     rpath::main();
 
     // Whatever the program is made of: a change there may make the checkout differ from its revision.
@@ -41,6 +42,30 @@ fn main() {
     set("PRUNEBENCH_RUSTC", version.split(" (").next().unwrap_or_default());
     set("PRUNEBENCH_CANDLE", &candle_version());
     set("PRUNEBENCH_LIBTORCH", &libtorch_version());
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    fs::write(out.join("experiments.rs"), experiments()?)
+}
+
+/// The files of experiments with what they hold, as Rust has it. What pretraining files of a folder of their own say is no
+/// experiment.
+fn experiments() -> io::Result<String> {
+    let root = fs::canonicalize(ROOT)?;
+    let mut folders = vec![PathBuf::from("harness/experiments")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder))? {
+            let entry = entry?;
+            let path = folder.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                folders.extend((!path.ends_with("pretrain")).then_some(path));
+            } else if path.extension().is_some_and(|kind| kind == "toml") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let row = |path: &PathBuf| format!("({path:?}, include_str!({:?})),", root.join(path));
+    Ok(format!("&[{}]", files.iter().map(row).collect::<String>()))
 }
 
 fn set(name: &str, value: &str) {

@@ -12,6 +12,8 @@ mod gpu_script;
 mod html;
 mod killed;
 mod limits;
+mod names;
+mod new;
 mod paper;
 mod pinned;
 mod pretrain;

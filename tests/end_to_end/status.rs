@@ -28,7 +28,7 @@ fn another_shell_sees_what_runs_what_waits_and_what_failed() {
     let plain = || sandbox.run(&["status", "results/runs/a"]).out;
     sandbox
         .run(&["status", "results/runs/a"])
-        .expect_error(1, &["results/runs/a/cells.json", "name a folder"]);
+        .expect_error(1, &["no results of results/runs/a", "Nothing has been run here yet"]);
 
     let started = sandbox.start("a.toml", &[]);
     let (_, worker) = started.cells.iter().find(|(cell, _)| cell.contains("0.2")).unwrap();

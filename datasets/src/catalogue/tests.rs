@@ -155,7 +155,10 @@ fn every_embedded_task_and_suite_is_there() {
         "world_programs",
         "world_stories",
     ];
-    assert_eq!(names, expected);
+    // One may be added by its file alone.
+    for name in expected {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
     let unpinned: Vec<&str> = catalogue
         .tasks()
         .iter()

@@ -32,14 +32,17 @@ struct Cli {
     #[arg(long, global = true)]
     pager: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of a file that the user wrote); of `gate` also 10, 11 and 12";
 const LONG_HELP: &str = "\
 Examples:
   prunebench doctor
-  prunebench run harness/experiments/quick.toml
+  prunebench list experiments
+  prunebench run quick
+  prunebench report quick --tasks
+  prunebench open quick
   prunebench eval --model smollm2-135m --protocol wikitext2/stream-512@1 --windows 16
   prunebench eval --model smollm2-135m --tasks llm-pruner-7 --limit 100
   prunebench compress --model smollm2-135m --recipe 'shortgpt(ratio=0.2)' --out smaller
@@ -52,6 +55,7 @@ enum Command {
     List(cmd::list::List),
     Doctor(cmd::doctor::Doctor),
     Fetch(cmd::fetch::Fetch),
+    New(cmd::new::New),
     Run(cmd::run::Run),
     Submit(cmd::submit::Submit),
     Cancel(cmd::submit::Cancel),
@@ -62,6 +66,7 @@ enum Command {
     Throughput(cmd::throughput::Throughput),
     Status(cmd::status::Status),
     Report(cmd::report::Report),
+    Open(cmd::open::Open),
     Compare(cmd::compare::Compare),
     Gate(cmd::gate::Gate),
     Paper(cmd::paper::Paper),
@@ -113,13 +118,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if !matches!(cli.command, Command::Worker) {
+    let Some(command) = cli.command else {
+        return ended(cmd::start::start());
+    };
+    if !matches!(command, Command::Worker) {
         progress::show_downloads();
     }
-    let outcome = match cli.command {
+    let outcome = match command {
         Command::List(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Fetch(command) => command.run(),
+        Command::New(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Submit(command) => command.run(),
         Command::Cancel(command) => command.run(),
@@ -132,6 +141,7 @@ fn main() -> ExitCode {
         Command::Throughput(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Open(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Gate(command) => match command.run() {
             Ok(code) => return code,
@@ -144,6 +154,11 @@ fn main() -> ExitCode {
         Command::Completions(command) => command.run(),
         Command::Worker => prunebench_sweep::worker::serve().map(|()| true).map_err(Into::into),
     };
+    ended(outcome)
+}
+
+/// Tells an error, and gives the exit code.
+fn ended(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -1,9 +1,11 @@
 //! An experiment file with those that it includes: read, checked against the schema, and merged.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -25,9 +27,56 @@ pub(crate) struct Document {
     pub(crate) source: Source,
 }
 
+/// Where files are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Files {
+    /// On the disk.
+    Disk,
+    /// Inside this program: the path and the content of each.
+    Inside(&'static [(&'static str, &'static str)]),
+}
+
+impl Files {
+    fn text(self, path: &Path) -> io::Result<Cow<'static, str>> {
+        match self {
+            Self::Disk => fs::read_to_string(path).map(Cow::Owned),
+            Self::Inside(files) => {
+                let path = plain(path);
+                let mut texts = files.iter().filter(|(name, _)| Path::new(name) == path);
+                let missing = || io::Error::new(io::ErrorKind::NotFound, "it doesn't come with the program");
+                texts.next().map(|(_, text)| Cow::Borrowed(*text)).ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Whether two paths are of one file.
+    fn same(self, a: &Path, b: &Path) -> bool {
+        match self {
+            Self::Disk => matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b),
+            Self::Inside(_) => plain(a) == plain(b),
+        }
+    }
+}
+
+/// A path without `.` and `..`, for there are no links inside the program.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 /// Reads the files, and checks them against a schema. All that is wrong with them is in the document.
-pub(crate) fn read(path: &Path, schema: &Map<String, Value>) -> Document {
+pub(crate) fn read(path: &Path, files: Files, schema: &Map<String, Value>) -> Document {
     let mut reader = Reader {
+        files,
         schema,
         table: toml::Table::new(),
         keys: BTreeSet::new(),
@@ -72,6 +121,7 @@ impl File {
 }
 
 struct Reader<'a> {
+    files: Files,
     schema: &'a Map<String, Value>,
     table: toml::Table,
     /// Those at the top, also where what they have is wrong.
@@ -84,20 +134,20 @@ impl Reader<'_> {
     /// of which names this one at `place`.
     fn add(&mut self, path: &Path, before: &[PathBuf], place: Option<Line>) -> bool {
         let chain = [before, &[path.to_owned()]].concat();
-        let same =
-            |other: &PathBuf| matches!((fs::canonicalize(other), fs::canonicalize(path)), (Ok(a), Ok(b)) if a == b);
-        if before.iter().any(same) {
+        if before.iter().any(|other| self.files.same(other, path)) {
             self.problem(
                 place,
                 format!("{} go round in a circle; take out one `{INCLUDE}`", names(&chain)),
             );
             return false;
         }
-        let text = match fs::read_to_string(path) {
+        let text = match self.files.text(path) {
             Ok(text) => text,
             Err(error) => {
                 let text = match before {
-                    [] => format!("{error}; name an experiment file, such as those in harness/experiments"),
+                    [] => format!(
+                        "{error}; name an experiment's file, or one that comes with the program: `prunebench list experiments`"
+                    ),
                     _ => format!(
                         "{} can't be read ({error}); `{INCLUDE}` is relative to the including file ({})",
                         path.display(),

@@ -8,7 +8,7 @@ use prunebench_methods::config::parse_strict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::document;
+use crate::document::{self, Files};
 use crate::evaluation::EvaluationText;
 use crate::problem::{Problem, Problems, Source};
 use crate::recovery::Recovery;
@@ -171,7 +171,11 @@ impl Experiment {
     /// # Errors
     /// Files that can't be read, are no TOML, or have keys that are unknown, missing or of the wrong type.
     pub fn read(path: &Path) -> Result<Self, Problems> {
-        let document = document::read(path, &schema::of::<Self>());
+        Self::read_from(path, Files::Disk)
+    }
+
+    pub(crate) fn read_from(path: &Path, files: Files) -> Result<Self, Problems> {
+        let document = document::read(path, files, &schema::of::<Self>());
         let mut source = document.source;
         match parse_strict::<Self>("experiment", document.table) {
             Ok(experiment) => Ok(Self { source, ..experiment }),

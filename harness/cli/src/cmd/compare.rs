@@ -18,16 +18,16 @@ use crate::output::{note, print, print_json, table};
 and all of the other.
 
 Examples:
-  prunebench compare results/runs/before results/runs/after
-  prunebench compare results/runs/smol --engine candle torch
-  prunebench compare results/runs/quick --recipe 'shortgpt(ratio=0.25)' 'sleb(ratio=0.25)' --json"
+  prunebench compare before after
+  prunebench compare smol --engine candle torch
+  prunebench compare quick --recipe 'shortgpt(ratio=0.25)' 'sleb(ratio=0.25)' --json"
 )]
 pub struct Compare {
-    /// Folder of an experiment's results, as `run` names it, or of records: the first side
-    #[arg(value_name = "STORE")]
+    /// Experiment that was run, or a folder of results or records: the first side
+    #[arg(value_name = "RESULTS")]
     first: PathBuf,
-    /// The second side; the same folder if left out
-    #[arg(value_name = "STORE", required_unless_present_any = ["model", "recipe", "engine", "device", "dtype"])]
+    /// The second side; the same results if left out
+    #[arg(value_name = "RESULTS", required_unless_present_any = ["model", "recipe", "engine", "device", "dtype"])]
     second: Option<PathBuf>,
     /// Models of the two sides
     #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]

@@ -10,6 +10,7 @@ use clap::Args;
 use prunebench_reports::gate::{GateError, Rules, Snapshot, Verdict, judge};
 use prunebench_sweep::{baseline, ordered_records};
 
+use crate::cmd::stores::{all_found, found_or_named};
 use crate::output::{note, print, print_json, table};
 
 /// Compare records with a baseline, item by item, and fail if something got worse.
@@ -22,15 +23,15 @@ Exit codes: 0 ok, 1 something failed, 2 wrong usage (also of the rules), 10 regr
 nothing judged
 
 Examples:
-  prunebench gate results/runs/nightly --baseline nightly.jsonl.gz --accept
-  prunebench gate results/runs/nightly --baseline nightly.jsonl.gz --rules harness/gates/nightly.toml
-  prunebench gate results/runs/nightly --baseline results/runs/before --rules harness/gates/nightly.toml --junit gate.xml"
+  prunebench gate nightly --baseline nightly.jsonl.gz --accept
+  prunebench gate nightly --baseline nightly.jsonl.gz --rules harness/gates/nightly.toml
+  prunebench gate nightly --baseline before --rules harness/gates/nightly.toml --junit gate.xml"
 )]
 pub struct Gate {
-    /// Folders of experiments' results, as `run` names them, or of records; judged as one
-    #[arg(value_name = "STORE", required = true)]
+    /// Experiments that were run, or folders of results or records; judged as one
+    #[arg(value_name = "RESULTS", required = true)]
     stores: Vec<PathBuf>,
-    /// File that `--accept` wrote, or a folder of results
+    /// File that `--accept` wrote, or an experiment that was run, or a folder of results
     #[arg(long, value_name = "FILE")]
     baseline: PathBuf,
     /// Rules
@@ -51,7 +52,10 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub fn run(mut self) -> anyhow::Result<ExitCode> {
+        if !self.accept {
+            self.baseline = found_or_named(&self.baseline);
+        }
         let rules = match &self.rules {
             Some(path) => Some(read_rules(path)?),
             None => None,
@@ -62,7 +66,7 @@ impl Gate {
         };
         if !self.baseline.exists() {
             note(&format!(
-                "there is no baseline at {path}: if this store is good, accept it by `prunebench gate STORE --baseline {path} --accept`",
+                "there is no baseline at {path}: if this store is good, accept it by `prunebench gate RESULTS --baseline {path} --accept`",
                 path = self.baseline.display()
             ));
             return Ok(ExitCode::from(11));
@@ -119,8 +123,8 @@ fn read_rules(path: &Path) -> anyhow::Result<Rules> {
 
 pub fn snapshot(folders: &[PathBuf]) -> anyhow::Result<Snapshot> {
     let mut all = Vec::new();
-    for folder in folders {
-        all.extend(ordered_records(folder)?);
+    for folder in all_found(folders)? {
+        all.extend(ordered_records(&folder)?);
     }
     Ok(Snapshot::of(&all, &baseline())?)
 }

@@ -9,12 +9,14 @@ use prunebench_tensor::Engine;
 use serde_json::{Value, json};
 
 use crate::Outcome;
+use crate::cmd::experiments;
 use crate::output::{print, print_json};
 
-/// List methods, models, shapes, texts, protocols, tasks, suites, instructions and engines.
+/// List experiments, methods, models, shapes, texts, protocols, tasks, suites, instructions and engines.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench list
+  prunebench list experiments
   prunebench list tasks
   prunebench list methods --json")]
 pub struct List {
@@ -27,6 +29,7 @@ pub struct List {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
+    Experiments,
     Methods,
     Models,
     Shapes,
@@ -67,16 +70,21 @@ impl List {
             .iter()
             .filter(|what| self.what.is_none_or(|wanted| wanted == **what))
         {
-            let entries = entries(*what)?;
             let heading = what
                 .to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().to_owned());
+            text += &format!("{heading}\n");
+            if *what == What::Experiments {
+                text += &experiments::text()?;
+                json.insert(heading, experiments::json()?);
+                continue;
+            }
+            let entries = entries(*what)?;
             let width = entries
                 .iter()
                 .map(|(name, _, _)| name.chars().count())
                 .max()
                 .unwrap_or(0);
-            text += &format!("{heading}\n");
             for (name, line, _) in &entries {
                 text += &format!("  {name:<width$}  {line}\n");
             }
@@ -96,6 +104,8 @@ type Entry = (String, String, Value);
 
 fn entries(what: What) -> anyhow::Result<Vec<Entry>> {
     Ok(match what {
+        // They have lines and JSON of their own.
+        What::Experiments => Vec::new(),
         What::Methods => registry()
             .iter()
             .map(|entry| {

@@ -21,8 +21,9 @@ results folder: no cell is measured by two of them. A cell that measures speed w
 other cells wait for it; a round of speed is measured by the machine that began it. Give `threads` in the experiment to keep its cells the same under another --jobs.
 
 Examples:
-  prunebench run harness/experiments/quick.toml
-  prunebench run harness/experiments/smol.toml --dry-run"
+  prunebench run quick
+  prunebench run smol --dry-run
+  prunebench run mine.toml"
 )]
 pub struct Run {
     #[command(flatten)]

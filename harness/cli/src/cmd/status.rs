@@ -9,6 +9,7 @@ use prunebench_sweep::{Queued, Standing, Unsuccessful};
 use serde::Serialize;
 
 use crate::Outcome;
+use crate::cmd::stores::found;
 use crate::cmd::submit::batch;
 use crate::output::{note, print, print_json, time};
 
@@ -19,12 +20,12 @@ use crate::output::{note, print, print_json, time};
 A cell waits until a run takes it, or its job begins, whose state is asked from Slurm if there are jobs.
 
 Examples:
-  prunebench status results/runs/smol
-  watch prunebench status results/runs/smol"
+  prunebench status smol
+  watch prunebench status smol"
 )]
 pub struct Status {
-    /// Folder of an experiment's results, as `run` names it, or of its records
-    #[arg(value_name = "DIR")]
+    /// Experiment that was run, or the folder of its results or records
+    #[arg(value_name = "RESULTS")]
     folder: PathBuf,
     /// Print it as JSON
     #[arg(long)]
@@ -33,9 +34,10 @@ pub struct Status {
 
 impl Status {
     pub fn run(self) -> Outcome {
-        let is_records = self.folder.ends_with("records") && !self.folder.join("records").is_dir();
-        let above = self.folder.parent().filter(|_| is_records);
-        let folder = above.unwrap_or(&self.folder);
+        let named = found(&self.folder)?;
+        let is_records = named.ends_with("records") && !named.join("records").is_dir();
+        let above = named.parent().filter(|_| is_records);
+        let folder = above.unwrap_or(&named);
         // First, for it writes the records of jobs that could not.
         let queue = batch(folder.to_owned(), Vec::new())?.queue();
         let queue = queue.unwrap_or_else(|error| {

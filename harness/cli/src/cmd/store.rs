@@ -9,14 +9,15 @@ use prunebench_results::{check_store, read_records};
 use prunebench_sweep::records_folder;
 
 use crate::Outcome;
+use crate::cmd::stores::found;
 use crate::output::{note, print, print_json};
 
 /// Check the records of a results folder, or write them as one flat table.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  prunebench store check results/runs/quick
-  prunebench store check results/runs/quick --mend
-  prunebench store export results/runs/quick --format parquet --out quick.parquet")]
+  prunebench store check quick
+  prunebench store check quick --mend
+  prunebench store export quick --format parquet --out quick.parquet")]
 pub struct Store {
     #[command(subcommand)]
     command: Command,
@@ -31,10 +32,10 @@ enum Command {
 /// Find records that are damaged, superfluous or there twice; the exit code is 1 if something is wrong
 #[derive(Debug, Args)]
 struct Check {
-    /// Folder of an experiment's results, as `run` names it, or of records
-    #[arg(value_name = "DIR")]
+    /// Experiment that was run, or a folder of results or records
+    #[arg(value_name = "RESULTS")]
     folder: PathBuf,
-    /// Move damaged files to DIR/damaged, so that the next run measures their cells anew, and remove what never was whole
+    /// Move damaged files to `damaged` in the results folder, so that the next run measures their cells anew, and remove what never was whole
     #[arg(long)]
     mend: bool,
     /// Print the findings as JSON
@@ -45,8 +46,8 @@ struct Check {
 /// Write a line for each perplexity and each task's metric of each record
 #[derive(Debug, Args)]
 struct Export {
-    /// Folder of an experiment's results, as `run` names it, or of records
-    #[arg(value_name = "DIR")]
+    /// Experiment that was run, or a folder of results or records
+    #[arg(value_name = "RESULTS")]
     folder: PathBuf,
     /// File format
     #[arg(long)]
@@ -74,8 +75,9 @@ impl Store {
 
 impl Check {
     fn run(self) -> Outcome {
-        let damaged = self.folder.join("damaged");
-        let findings = check_store(&records_folder(&self.folder), self.mend.then_some(damaged.as_path()))?;
+        let folder = found(&self.folder)?;
+        let damaged = folder.join("damaged");
+        let findings = check_store(&records_folder(&folder), self.mend.then_some(damaged.as_path()))?;
         if self.json {
             print_json(&findings)?;
         } else {
@@ -102,7 +104,7 @@ impl Check {
 
 impl Export {
     fn run(self) -> Outcome {
-        let records = read_records(&records_folder(&self.folder))?;
+        let records = read_records(&records_folder(&found(&self.folder)?))?;
         let format = match self.format {
             Format::Csv => ExportFormat::Csv,
             Format::Parquet => ExportFormat::Parquet,

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::Outcome;
 use crate::cmd::show::ShowArgs;
+use crate::cmd::stores::found;
 use crate::cmd::sweep::{CarriedOut, ExperimentArgs, interrupted, store};
 use crate::output::{note, print, print_json};
 
@@ -22,10 +23,10 @@ stands. The results folder and this program must be where every machine of the c
 what is missing is submitted, with twice the memory or time where that was the reason.
 
 Examples:
-  prunebench submit harness/experiments/smol.toml --dry-run
-  prunebench submit harness/experiments/smol.toml -- --partition=cpu --account=me
-  prunebench status results/runs/smol
-  prunebench cancel results/runs/smol"
+  prunebench submit smol --dry-run
+  prunebench submit smol -- --partition=cpu --account=me
+  prunebench status smol
+  prunebench cancel smol"
 )]
 pub struct Submit {
     #[command(flatten)]
@@ -47,10 +48,10 @@ pub struct Submit {
 /// Cancel the jobs of an experiment, also those that haven't begun; what is measured stays
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  prunebench cancel results/runs/smol")]
+  prunebench cancel smol")]
 pub struct Cancel {
-    /// Folder of an experiment's results, as `submit` names it
-    #[arg(value_name = "DIR")]
+    /// Experiment that was submitted, or the folder of its results
+    #[arg(value_name = "RESULTS")]
     folder: PathBuf,
 }
 
@@ -106,7 +107,7 @@ impl Submit {
 
 impl Cancel {
     pub fn run(self) -> Outcome {
-        let cancelled = batch(self.folder, Vec::new())?.cancel()?;
+        let cancelled = batch(found(&self.folder)?, Vec::new())?.cancel()?;
         note(&format!("cancelled the tasks of {cancelled} cells"));
         Ok(true)
     }

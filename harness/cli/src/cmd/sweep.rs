@@ -21,7 +21,7 @@ const INTERRUPTED: i32 = 130;
 /// An experiment, and where its results and its data are.
 #[derive(Debug, Args)]
 pub struct ExperimentArgs {
-    /// Experiment file
+    /// Experiment: one that comes with the program, by its name (prunebench list experiments), or a file
     experiment: PathBuf,
     /// Folder of results, in which each experiment has its own
     #[arg(long, value_name = "DIR", default_value = "results/runs")]
@@ -35,7 +35,7 @@ pub struct ExperimentArgs {
 
 impl ExperimentArgs {
     pub fn read(&self) -> anyhow::Result<Experiment> {
-        Ok(Experiment::read(&self.experiment)?)
+        Ok(Experiment::open(&self.experiment)?)
     }
 
     pub fn plan(&self, experiment: &Experiment) -> anyhow::Result<Plan> {
@@ -116,14 +116,14 @@ impl CarriedOut {
             count(&|status| status == Status::Ok),
             count(&|status| status == Status::Skipped),
         );
-        let failed = self.outcome.statuses.iter().flatten().count() - ok - skipped;
-        let parts = [(skipped, "skipped"), (failed, "failed")];
+        let without = self.outcome.statuses.len() - ok - skipped;
+        let parts = [(skipped, "skipped"), (without, "without numbers")];
         let parts = parts.iter().filter(|(count, _)| *count > 0);
         let parts: String = parts.map(|(count, what)| format!(", {count} {what}")).collect();
         note(&format!(
-            "\nmeasured {} of {} cells now; {ok} have their numbers{parts}",
-            self.outcome.measured,
+            "\n{ok} of {} cells measured{parts}; {} of them now",
             self.outcome.statuses.len(),
+            self.outcome.measured,
         ));
         note(show.further(folder, &self.tables.files).trim_end());
         if let Some(reason) = &self.outcome.stopped {

@@ -70,10 +70,7 @@ mod tests {
         let long = "finetune(batch=16,learning_rate=0.001,length=128)";
         let lines = wrapped(long, 30);
         assert_eq!(lines.concat(), long);
-        assert!(
-            lines.iter().all(|line| line.ends_with([',', '(', ')'])),
-            "{lines:?}"
-        );
+        assert!(lines.iter().all(|line| line.ends_with([',', '(', ')'])), "{lines:?}");
         assert_eq!(longest("a learning_rate"), 13);
     }
 

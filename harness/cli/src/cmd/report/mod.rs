@@ -3,6 +3,8 @@
 mod page;
 mod table;
 
+pub use self::page::write_page;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -11,22 +13,23 @@ use prunebench_sweep::{Tables, ordered_records, write_depth_plot};
 
 use crate::Outcome;
 use crate::cmd::show::ShowArgs;
+use crate::cmd::stores::all_found;
 use crate::output::{note, print, print_json, table};
 
 /// Make the tables of results folders again from their records, a table of one's own, or one HTML page.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  prunebench report results/runs/quick
-  prunebench report results/runs/quick --format latex > quick.tex
-  prunebench report results/runs/quick --columns
-  prunebench report results/runs/quick --table mine.toml --format csv
-  prunebench report results/runs/quick results/runs/smol --html report.html
+  prunebench report quick
+  prunebench report quick --format latex > quick.tex
+  prunebench report quick --columns
+  prunebench report quick --table mine.toml --format csv
+  prunebench report quick smol --html report.html
   prunebench report results/runs/layer-parallelism-* --html report.html --claims layer_parallelism
-  prunebench report results/runs/quick --plots plots
-  prunebench report results/runs/quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
+  prunebench report quick --plots plots
+  prunebench report quick --depth-plot 'shortgpt(ratio=*)' --depth-plot 'merge(end=6, start=*)'")]
 pub struct Report {
-    /// Folders of experiments' results, as `run` names them; with --table those that the definition names if none is given
-    #[arg(value_name = "FOLDER", required_unless_present = "table")]
+    /// Experiments that were run, or folders of their results; with --table those that the definition names if none is given
+    #[arg(value_name = "RESULTS", required_unless_present = "table")]
     folders: Vec<PathBuf>,
     /// Make the table that this TOML file defines: its rows, columns, parts and decimals; docs/format.md says how
     #[arg(long, value_name = "FILE", conflicts_with_all = ["html", "depth_plot"])]
@@ -77,7 +80,8 @@ enum Format {
 }
 
 impl Report {
-    pub fn run(self) -> Outcome {
+    pub fn run(mut self) -> Outcome {
+        self.folders = all_found(&self.folders)?;
         if self.html.is_some() || self.plots.is_some() {
             return self.page();
         }

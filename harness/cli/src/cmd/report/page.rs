@@ -1,7 +1,7 @@
 //! The HTML page, and its plots as files.
 
 use std::fs::create_dir_all;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use prunebench_reports::{Page, Plot, PlotError};
@@ -20,26 +20,7 @@ const AT_ONCE: usize = 64;
 impl Report {
     pub(super) fn page(&self) -> Outcome {
         let baseline = baseline();
-        let mut page = Page::new(&baseline);
-        if !self.claims.is_empty() {
-            for scorecard in scorecards(&self.claims, &self.folders)? {
-                page.add_scorecard(scorecard);
-            }
-        }
-        for folder in &self.folders {
-            let inside = records_folder(folder);
-            let mut records = listed_records(folder)?;
-            let name = folder.display().to_string();
-            // Samples take the most time and memory, so they are read by all cores, and never all held together.
-            for some in records.chunks_mut(AT_ONCE) {
-                some.par_iter_mut()
-                    .try_for_each(|record| read_samples(&inside, record))?;
-                for record in some {
-                    page.add(&name, record)?;
-                    record.metrics = None;
-                }
-            }
-        }
+        let page = page(&self.folders, &self.claims, &baseline)?;
         // All is made before anything is written.
         let html = self.html.as_ref().map(|_| page.to_html(&self.title)).transpose()?;
         let pictures = self.plots.as_ref().map(|_| pictures(&page)).transpose()?;
@@ -57,6 +38,38 @@ impl Report {
         }
         Ok(true)
     }
+}
+
+/// Writes the page of these folders' records, and what becomes of these papers' claims by them.
+pub fn write_page(path: &Path, folders: &[PathBuf], claims: &[String], title: &str) -> anyhow::Result<()> {
+    let html = page(folders, claims, &baseline())?.to_html(title)?;
+    write(path, html.as_bytes())?;
+    note(&format!("page: {}", path.display()));
+    Ok(())
+}
+
+fn page<'a>(folders: &[PathBuf], claims: &[String], baseline: &'a [String]) -> anyhow::Result<Page<'a>> {
+    let mut page = Page::new(baseline);
+    if !claims.is_empty() {
+        for scorecard in scorecards(claims, folders)? {
+            page.add_scorecard(scorecard);
+        }
+    }
+    for folder in folders {
+        let inside = records_folder(folder);
+        let mut records = listed_records(folder)?;
+        let name = folder.display().to_string();
+        // Samples take the most time and memory, so they are read by all cores, and never all held together.
+        for some in records.chunks_mut(AT_ONCE) {
+            some.par_iter_mut()
+                .try_for_each(|record| read_samples(&inside, record))?;
+            for record in some {
+                page.add(&name, record)?;
+                record.metrics = None;
+            }
+        }
+    }
+    Ok(page)
 }
 
 /// The page's plots as files: name and content.
