@@ -11,15 +11,19 @@ const SHORT: usize = 30;
 const RATIO: &str = "ratio";
 
 /// What tells the recipes of a comparison apart.
-pub(super) struct Labels {
+pub(crate) struct Labels {
     /// The values of each key of each method.
     values: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl Labels {
     pub(super) fn of(comparison: &Comparison) -> Self {
+        Self::of_recipes(comparison.records().map(|record| record.cell.recipe.as_slice()))
+    }
+
+    pub(crate) fn of_recipes<'a>(recipes: impl Iterator<Item = &'a [String]>) -> Self {
         let mut values: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-        for method in comparison.records().flat_map(|record| &record.cell.recipe) {
+        for method in recipes.flatten() {
             let (name, keys) = parsed(method);
             for (key, value) in keys {
                 let key = (name.to_owned(), key.to_owned());
@@ -30,7 +34,7 @@ impl Labels {
     }
 
     /// A whole recipe.
-    pub(super) fn whole(&self, recipe: &[String]) -> String {
+    pub(crate) fn whole(&self, recipe: &[String]) -> String {
         let methods: Vec<String> = recipe.iter().map(|method| self.method(method)).collect();
         methods.join(" + ")
     }

@@ -28,6 +28,7 @@ pub mod task;
 pub mod throughput;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -40,6 +41,23 @@ use prunebench_tensor::Engine;
 
 use crate::output::{print, print_json};
 use crate::progress::{Progress, name, summary};
+
+/// The user asked for something that isn't there.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// An error that ends the program as wrong usage does.
+pub fn usage(problem: String) -> anyhow::Error {
+    Usage(problem).into()
+}
 
 /// A model and what is done to it.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! How results look where a person reads them: as wide as the terminal, never wider, and in colour where that is wanted.
 
 mod draw;
+mod errors;
 mod grid;
 mod overview;
 mod words;
@@ -12,9 +13,10 @@ use clap::ValueEnum;
 use console::Style;
 
 pub use self::draw::{blocks, table};
+pub use self::errors::error;
 pub use self::grid::{Grid, Line, Look, Side};
 pub use self::overview::overview;
-pub use self::words::{indented, wrapped};
+pub use self::words::{beginning, indented, names, wrapped};
 
 /// How wide results are that no terminal shows.
 const PIPED: usize = 100;

@@ -24,6 +24,37 @@ pub fn indented(first: &str, text: &str, width: usize) -> String {
     format!("{}\n", format!("{first}{body}").trim_end())
 }
 
+/// Names behind `first` in lines of at most `width`, as far in as the first; none is broken, `between` stands behind each.
+pub fn names<'a>(first: &str, names: impl IntoIterator<Item = &'a str>, between: &str, width: usize) -> String {
+    let indent = measure_text_width(first);
+    let mut lines = vec![String::new()];
+    let mut names = names.into_iter().peekable();
+    while let Some(name) = names.next() {
+        let word = format!("{name}{}", if names.peek().is_some() { between } else { "" });
+        let last = lines.len() - 1;
+        let taken = indent + measure_text_width(&lines[last]);
+        if !lines[last].is_empty() && taken + 1 + measure_text_width(&word) > width {
+            lines.push(word);
+        } else {
+            let gap = if lines[last].is_empty() { "" } else { " " };
+            lines[last] += &format!("{gap}{word}");
+        }
+    }
+    let body = lines.join(&format!("\n{:indent$}", ""));
+    format!("{}\n", format!("{first}{body}").trim_end())
+}
+
+/// What a text begins with, in a line of at most `width`.
+pub fn beginning(text: &str, width: usize) -> String {
+    let mut lines = wrapped(text, width.saturating_sub(2)).into_iter();
+    let first = lines.next().unwrap_or_default();
+    if lines.next().is_some() {
+        format!("{first} …")
+    } else {
+        first
+    }
+}
+
 /// A text of at most `width`, with `…` for its middle if it is longer.
 pub fn shortened(text: &str, width: usize) -> String {
     if measure_text_width(text) <= width {
@@ -75,6 +106,14 @@ mod tests {
             "{lines:?}"
         );
         assert_eq!(longest("a learning_rate"), 13);
+    }
+
+    #[test]
+    fn names_stay_whole_and_texts_end_where_the_line_does() {
+        assert_eq!(names("n  ", ["one", "two/three"], ",", 8), "n  one,\n   two/three\n");
+        assert_eq!(names("n  ", ["one", "two"], ",", 12), "n  one, two\n");
+        assert_eq!(beginning("one two three", 13), "one two …");
+        assert_eq!(beginning("one two", 13), "one two");
     }
 
     #[test]
