@@ -15,6 +15,7 @@ mod limits;
 mod paper;
 mod pinned;
 mod pretrain;
+mod screens;
 mod shared;
 mod slurm;
 mod status;

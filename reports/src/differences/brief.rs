@@ -32,21 +32,33 @@ impl Differences {
         found.sort_by(|a, b| a.order(b));
         let known: Vec<Field> = self.between.iter().map(|differing| differing.field).collect();
         let names = ShortNames::of(self.numbers.iter().map(|number| &number.of), &known);
-        let row = |number: &&Difference| {
+        // Cells with the same numbers share a row.
+        let mut rows: Vec<(Vec<String>, Vec<Entry>)> = Vec::new();
+        for number in found {
             let mark = if number.p_adjusted.is_some() {
                 MARK.to_string()
             } else {
                 String::new()
             };
             let difference = number.scale.brief(number.difference, number.interval);
-            vec![
-                Entry::Text(names.name(&number.of)),
+            let entries = vec![
                 Entry::Text(number.number.clone()),
-                number.value(0),
-                number.value(1),
+                Entry::Text(number.value(0).to_string()),
+                Entry::Text(number.value(1).to_string()),
                 Entry::Text(format!("{mark}{difference}")),
-            ]
-        };
+            ];
+            let name = names.name(&number.of);
+            match rows.iter_mut().find(|(_, known)| *known == entries) {
+                Some((names, _)) => names.push(name),
+                None => rows.push((vec![name], entries)),
+            }
+        }
+        let rows = rows.into_iter().map(|(mut names, entries)| {
+            names.sort();
+            let mut row = vec![Entry::Text(names.join("; "))];
+            row.extend(entries);
+            row
+        });
         Table {
             columns: vec![
                 Column::text("cell"),
@@ -55,7 +67,7 @@ impl Differences {
                 Column::number("second", ""),
                 Column::number("difference", ""),
             ],
-            rows: found.iter().map(row).collect(),
+            rows: rows.collect(),
             ..Table::default()
         }
     }
@@ -64,17 +76,24 @@ impl Differences {
     pub fn rest(&self) -> Vec<String> {
         let count = |is_it: &dyn Fn(&Difference) -> bool| self.numbers.iter().filter(|number| is_it(number)).count();
         let mut rest = Vec::new();
-        if self.comparisons > 0 {
-            rest.push(format!(
-                "{MARK} no chance: p < {ALPHA} after correction for {} tests. ± is half the 95 % interval.",
-                grouped(self.comparisons as u64)
-            ));
+        let tests = grouped(self.comparisons as u64);
+        match (
+            self.comparisons,
+            count(&|number| number.test.is_some() && number.is_found()),
+        ) {
+            (0, _) => {}
+            (_, 0) => rest.push(format!(
+                "No difference has p < {ALPHA} after correction for {tests} tests."
+            )),
+            _ => rest.push(format!(
+                "{MARK} p < {ALPHA} after correction for {tests} tests. ± is half the 95 % interval."
+            )),
         }
         let alike = count(&|number| number.test.is_some() && !number.is_found() && !number.unchanged);
         let unchanged = count(&|number| number.unchanged);
         let mut parts = Vec::new();
         if alike > 0 {
-            parts.push(format!("{} could differ by chance", grouped(alike as u64)));
+            parts.push(format!("{} differ by what may be chance", grouped(alike as u64)));
         }
         if unchanged > 0 {
             parts.push(format!("{} are the same to the last digit", grouped(unchanged as u64)));

@@ -48,7 +48,7 @@ impl Report {
         }
         let nothing = self.nothing_judged.as_ref();
         let nothing = nothing.map_or_else(String::new, |reason| format!("nothing was judged: {reason}; "));
-        format!("{nothing}of {numbers} numbers in {cells} cells {}", parts.join(", "))
+        format!("{nothing}{numbers} numbers in {cells} cells: {}", parts.join(", "))
     }
 
     /// What is worse, cells without numbers first.

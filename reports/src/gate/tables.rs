@@ -223,6 +223,9 @@ impl Scale {
             size => (1 - size.log10().floor() as i32).clamp(2, 9) as usize,
         };
         let sign = if value < 0.0 { "−" } else { "+" };
+        if value.abs() >= 1e4 {
+            return format!("{sign}{:.1e} {unit}", value.abs());
+        }
         let spread = spread.map_or_else(String::new, |spread| format!(" ± {spread:.places$}"));
         format!("{sign}{:.places$}{spread} {unit}", value.abs())
     }
@@ -249,5 +252,6 @@ mod tests {
         );
         assert_eq!(Scale::Relative.brief(0.0, within(0.0, 0.0)), "+0.00 ± 0.00 %");
         assert_eq!(Scale::Relative.brief(-0.25, None), "−25.00 %");
+        assert_eq!(Scale::Relative.brief(442_367.0, None), "+4.4e7 %");
     }
 }

@@ -16,7 +16,7 @@ pub use self::draw::{blocks, table};
 pub use self::errors::error;
 pub use self::grid::{Grid, Line, Look, Side};
 pub use self::overview::overview;
-pub use self::words::{beginning, indented, names, wrapped};
+pub use self::words::{beginning, command, indented, names, wrapped};
 
 /// How wide results are that no terminal shows.
 const PIPED: usize = 100;

@@ -1,5 +1,6 @@
 //! Lines of words that fit.
 
+use super::faint;
 use console::measure_text_width;
 use textwrap::{Options, WordSeparator, WordSplitter, core::Word, wrap};
 
@@ -42,6 +43,15 @@ pub fn names<'a>(first: &str, names: impl IntoIterator<Item = &'a str>, between:
     }
     let body = lines.join(&format!("\n{:indent$}", ""));
     format!("{}\n", format!("{first}{body}").trim_end())
+}
+
+/// A command with what it is for behind it, or below where there is no room.
+pub fn command(command: &str, what: &str, width: usize) -> String {
+    let beside = measure_text_width(command) + 2 + measure_text_width(what);
+    match beside <= width {
+        true => format!("{command}  {}\n", faint(what)),
+        false => indented("", command, width) + &indented("  ", &faint(what), width),
+    }
 }
 
 /// What a text begins with, in a line of at most `width`.
@@ -114,6 +124,9 @@ mod tests {
         assert_eq!(names("n  ", ["one", "two"], ",", 12), "n  one, two\n");
         assert_eq!(beginning("one two three", 13), "one two …");
         assert_eq!(beginning("one two", 13), "one two");
+        console::set_colors_enabled(false);
+        assert_eq!(command("list a", "one", 11), "list a  one\n");
+        assert_eq!(command("list a", "one", 10), "list a\n  one\n");
     }
 
     #[test]

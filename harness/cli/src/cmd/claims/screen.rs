@@ -4,6 +4,9 @@ use prunebench_reports::claims::{Scorecard, Scored, Verdict};
 
 use crate::terminal::{bad, beginning, doubtful, faint, good, heading, indented};
 
+/// Longer ids stand above their statements.
+const LONG_ID: usize = 8;
+
 /// The counts, then the claims by verdict: those first that the records speak against, and last those that none speaks of.
 pub fn drawn(scorecard: &Scorecard, width: usize) -> String {
     let order = [
@@ -29,7 +32,7 @@ pub fn drawn(scorecard: &Scorecard, width: usize) -> String {
     );
     let mut text = indented(&format!("{}  ", heading(&scorecard.paper)), &counts, width);
     let ids = scorecard.claims.iter().map(|claim| claim.id.chars().count());
-    let id_width = ids.max().unwrap_or(0).min(16);
+    let id_width = ids.filter(|&id| id <= LONG_ID).max().unwrap_or(0);
     for (verdict, claims) in there() {
         text += &format!("\n{}\n", heading(&coloured(*verdict)));
         text += &match verdict {

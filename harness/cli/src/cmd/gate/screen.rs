@@ -85,18 +85,20 @@ fn listed(objections: &[Objection], width: usize) -> String {
     text + &grid.draw(width)
 }
 
-/// The table of all numbers without its last column, and with empty places for none.
+/// The table of all numbers without its last column and those that count none, and with empty places for none.
 fn in_short(all: &Table) -> Table {
-    let kept = all.columns.len().saturating_sub(1);
+    let is_of_none = |column: &usize| all.rows.iter().all(|row| row[*column] == Entry::Count(0));
+    let kept = 0..all.columns.len().saturating_sub(1);
+    let kept: Vec<usize> = kept.filter(|column| !is_of_none(column)).collect();
     let of = |row: &Vec<Entry>| {
-        let entries = row.iter().take(kept).map(|entry| match entry {
+        let entries = kept.iter().map(|&column| match &row[column] {
             Entry::Count(0) => Entry::Text(String::new()),
             entry => entry.clone(),
         });
         entries.collect()
     };
     Table {
-        columns: all.columns[..kept].to_vec(),
+        columns: kept.iter().map(|&column| all.columns[column].clone()).collect(),
         rows: all.rows.iter().map(of).collect(),
         ..Table::default()
     }

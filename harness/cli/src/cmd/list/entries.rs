@@ -60,10 +60,19 @@ pub fn listing(what: What) -> anyhow::Result<Listing> {
                     .to_owned(),
             ],
         },
-        What::Tasks => of(
-            &["task", "what it is", "metrics", "requests"],
-            catalogue.tasks().iter().map(task).collect(),
-        ),
+        What::Tasks => {
+            let unpinned = catalogue.tasks().iter().filter(|task| !task.pinned());
+            let unpinned: Vec<String> = unpinned.map(Task::id).collect();
+            let mut notes = vec!["Requests: whose they equal to the byte.".to_owned()];
+            if !unpinned.is_empty() {
+                notes.push(format!("Not pinned to a commit: {}.", unpinned.join(", ")));
+            }
+            let columns = &["task", "what it is", "metrics", "requests"];
+            Listing {
+                notes,
+                ..of(columns, catalogue.tasks().iter().map(task).collect())
+            }
+        }
         What::Suites => Listing {
             columns: [("suite", Side::Left), ("what it is", Side::Left), ("shots", Side::Right), ("tasks", Side::Left)].to_vec(),
             entries: catalogue.suites().iter().map(suite).collect(),
@@ -130,8 +139,7 @@ fn engine(engine: Engine) -> Entry {
 fn task(task: &Task) -> Entry {
     let metrics: Vec<String> = task.metrics.iter().map(ToString::to_string).collect();
     let (hub, lm_eval) = (task.hub(), &task.lm_eval);
-    let requests = if lm_eval.is_some() { "lm-eval's" } else { "its own" };
-    let requests = format!("{requests}{}", if task.pinned() { "" } else { ", not pinned" });
+    let requests = if lm_eval.is_some() { "lm-eval" } else { "its own" };
     let joined = metrics.join(", ");
     let splits = task.splits.iter().map(|(name, source)| {
         let rows = match source {
@@ -150,7 +158,7 @@ fn task(task: &Task) -> Entry {
         "split": task.prompt.split, "few_shot_split": task.few_shot.split, "group": task.prompt.group,
         "lm_eval": lm_eval, "differs": task.differs,
     });
-    entry([task.id(), task.title.clone(), joined, requests], value)
+    entry([task.id(), task.title.clone(), joined, requests.to_owned()], value)
 }
 
 fn data_set(set: &DataSet) -> Entry {

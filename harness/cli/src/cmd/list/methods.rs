@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::options::{Part, options, paragraph};
 use super::{Entry, Listing};
-use crate::terminal::{Grid, Line, Look, Side, faint, heading, indented, names, wrapped};
+use crate::terminal::{Grid, Line, Look, Side, command, faint, heading, indented, names, wrapped};
 
 pub fn listing() -> Listing {
     let entry = |card: &Card| {
@@ -46,7 +46,7 @@ pub fn all(width: usize) -> String {
         lines,
     };
     let further = "options, defaults, source, cost";
-    grid.draw(width) + "\n" + &indented("prunebench list methods wanda  ", &faint(further), width)
+    grid.draw(width) + "\n" + &command("prunebench list methods wanda", further, width)
 }
 
 /// What a method needs beside a model; nothing if that is all.
@@ -93,7 +93,7 @@ pub fn one(name: &str, width: usize) -> anyhow::Result<String> {
         };
     }
     text.push('\n');
-    text += &command(&try_it(card), width);
+    text += &shell(&try_it(card), width);
     Ok(text)
 }
 
@@ -114,7 +114,7 @@ fn try_it(card: &Card) -> Vec<String> {
 }
 
 /// A command that a shell takes as it is printed.
-fn command(words: &[String], width: usize) -> String {
+fn shell(words: &[String], width: usize) -> String {
     let words = words.iter().map(String::as_str);
     // A backslash ends each line but the last.
     let lines = names(&faint(&format!("{:<9}", "try it")), words, "", width.saturating_sub(2));

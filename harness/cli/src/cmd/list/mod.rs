@@ -12,7 +12,7 @@ use self::entries::listing;
 use crate::Outcome;
 use crate::cmd::usage;
 use crate::output::{print, print_json};
-use crate::terminal::{Grid, Line, Look, Side, faint, heading, indented, names, width, wrapped};
+use crate::terminal::{Grid, Line, Look, Side, command, faint, heading, names, width, wrapped};
 
 /// List methods, models, shapes, texts, protocols, tasks, suites, instructions and engines.
 #[derive(Debug, Args)]
@@ -135,13 +135,8 @@ fn overview(listings: &[(What, Listing)], width: usize) -> String {
         text += &lines.replacen(kind, &heading(kind), 1);
     }
     text.push('\n');
-    for (command, what) in [
-        ("prunebench list methods", "what each of a kind is"),
-        ("prunebench list methods wanda", "everything about one"),
-    ] {
-        text += &indented(&format!("{command:<31}"), &faint(what), width);
-    }
-    text
+    text += &command("prunebench list methods      ", "what each of a kind is", width);
+    text + &command("prunebench list methods wanda", "everything about one", width)
 }
 
 /// A line for each of a kind.
@@ -161,7 +156,10 @@ fn all(what: What, listing: &Listing, width: usize) -> String {
             .map(|line| faint(line) + "\n")
             .collect::<String>();
     }
+    if !listing.notes.is_empty() {
+        text.push('\n');
+    }
     let example = listing.entries.first().map_or("NAME", |entry| entry.name.as_str());
-    let command = format!("prunebench list {} {example}  ", what.name());
-    text + &indented(&command, &faint("everything about one"), width)
+    let one = format!("prunebench list {} {example}", what.name());
+    text + &command(&one, "everything about one", width)
 }

@@ -3,7 +3,7 @@
 use prunebench_reports::PaperTable;
 use prunebench_results::Paper;
 
-use crate::terminal::{Grid, Line, Look, Side, blocks, faint, heading, indented, wrapped};
+use crate::terminal::{Grid, Line, Look, Side, blocks, command, faint, heading, indented, wrapped};
 
 /// The papers with their tables.
 pub fn list(papers: &[Paper], width: usize) -> String {
@@ -21,8 +21,8 @@ pub fn list(papers: &[Paper], width: usize) -> String {
         header: Vec::new(),
         lines,
     };
-    let further = faint("a table, with what was measured beside it");
-    grid.draw(width) + "\n" + &indented("prunebench paper flexigpt --table 1  ", &further, width)
+    let further = "a table, with what was measured beside it";
+    grid.draw(width) + "\n" + &command("prunebench paper flexigpt --table 1", further, width)
 }
 
 /// Tables with what was measured; all that is known of each value where it is `wide`, and with `notes`.
