@@ -51,7 +51,7 @@ fn measured(windows: usize) -> Sandbox {
     sandbox.write("rules.toml", RULES);
     sandbox
         .run(&["run", "night.toml"])
-        .expect(0, &["measured 2 of 2 cells now"]);
+        .expect(0, &["2 of 2 cells measured; 2 of them now"]);
     sandbox
 }
 
@@ -94,7 +94,7 @@ fn the_gate_is_green_on_the_same_results_and_red_on_a_planted_loss() {
     fs::remove_dir_all(sandbox.path(STORE)).unwrap();
     sandbox
         .run(&["run", "night.toml"])
-        .expect(0, &["measured 2 of 2 cells now"]);
+        .expect(0, &["2 of 2 cells measured; 2 of them now"]);
     let again: Value = serde_json::from_str(&gate(&sandbox, &["--json"]).out).unwrap();
     assert_eq!(again["verdict"], "ok");
     for finding in again["findings"].as_array().unwrap() {

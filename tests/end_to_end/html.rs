@@ -24,7 +24,7 @@ fn measured() -> Sandbox {
     );
     sandbox
         .run(&["run", "page.toml"])
-        .expect(0, &["measured 3 of 3 cells now"]);
+        .expect(0, &["3 of 3 cells measured; 3 of them now"]);
     sandbox
 }
 
@@ -128,8 +128,8 @@ fn recipes_of_a_store_are_compared_item_by_item() {
     let compare = |rest: &[&str]| sandbox.run(&[&["compare", STORE], rest].concat());
     let shown = compare(&recipes);
     shown.expect_shown(0, &["magnitude(ratio=0.3) → magnitude(ratio=0.6): "]);
-    let wide = compare(&[&recipes[..], &["--wide"]].concat());
-    wide.expect_shown(0, &["p (BH)", "would have been seen"]);
+    let wide = compare(&[&recipes[..], &["--wide", "--notes"]].concat());
+    wide.expect_shown(0, &["p (BH)", "Would have been seen: the smallest difference"]);
     let json = compare(&[&recipes[..], &["--json"]].concat());
     json.expect(0, &["numbers compared", "were tested"]);
     let json: Value = serde_json::from_str(&json.out).unwrap();

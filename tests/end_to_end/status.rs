@@ -55,7 +55,9 @@ fn another_shell_sees_what_runs_what_waits_and_what_failed() {
         "{text}"
     );
 
-    sandbox.run(&["run", "a.toml"]).expect(0, &["measured 1 of 4"]);
+    sandbox
+        .run(&["run", "a.toml"])
+        .expect(0, &["4 of 4 cells measured; 1 of them now"]);
     assert!(plain().contains("4 of 4 cells done"), "{}", plain());
 }
 

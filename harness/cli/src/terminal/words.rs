@@ -21,8 +21,16 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 pub fn indented(first: &str, text: &str, width: usize) -> String {
     let indent = measure_text_width(first);
     let lines = wrapped(text, width.saturating_sub(indent));
-    let body = lines.join(&format!("\n{:indent$}", ""));
-    format!("{}\n", format!("{first}{body}").trim_end())
+    let mut lines = lines.iter();
+    let mut text = format!("{first}{}", lines.next().map_or("", String::as_str));
+    text.truncate(text.trim_end().len());
+    for line in lines {
+        text += &match line.is_empty() {
+            true => "\n".to_owned(),
+            false => format!("\n{:indent$}{line}", ""),
+        };
+    }
+    text + "\n"
 }
 
 /// Names behind `first` in lines of at most `width`, as far in as the first; none is broken, `between` stands behind each.
@@ -135,5 +143,6 @@ mod tests {
         assert_eq!(shortened("abcdefghij", 7), "abc…hij");
         assert_eq!(shortened("abcdefghij", 6), "abc…ij");
         assert_eq!(indented("x  ", "one two three", 10), "x  one two\n   three\n");
+        assert_eq!(indented("x  ", "one\n\ntwo", 10), "x  one\n\n   two\n");
     }
 }

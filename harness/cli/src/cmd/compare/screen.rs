@@ -33,9 +33,10 @@ pub fn drawn(differences: &Differences, [wide, notes]: [bool; 2], width: usize) 
         .filter(|(_, given)| !given)
         .map(|(option, _)| *option)
         .collect();
-    text + &indented(
-        &faint("more  "),
-        &format!("prunebench compare … {}", more.join(" | ")),
-        width,
-    )
+    text + "\n"
+        + &indented(
+            &faint("more  "),
+            &format!("prunebench compare … {}", more.join(" | ")),
+            width,
+        )
 }
