@@ -35,7 +35,7 @@ weight-evolution: $(WE_MODELS) ## replicate weight evolution at a CPU size: thre
 	cargo run -- run harness/experiments/papers/weight_evolution/small_sweep.toml
 	cp results/runs/weight-evolution-small/table.csv $(WE_RESULTS)/records.csv
 	for seed in 0 1 2; do cp results/models/weight-evolution-small-$$seed/training.json $(WE_RESULTS)/training-$$seed.json; done
-	cargo run -- claims weight_evolution > $(WE_RESULTS)/claims.md.partial
+	cargo run -- claims weight_evolution --format markdown > $(WE_RESULTS)/claims.md.partial
 	mv $(WE_RESULTS)/claims.md.partial $(WE_RESULTS)/claims.md
 	python3 $(WE_RESULTS)/tables.py $(WE_RESULTS)/records.csv > $(WE_RESULTS)/README.md.partial
 	mv $(WE_RESULTS)/README.md.partial $(WE_RESULTS)/README.md
@@ -58,7 +58,7 @@ layer-parallelism: model ## study layer parallelism on SmolLM2-135M (two hours o
 	cp results/runs/$(LP)-ends/depth-map-layer-parallel.svg $(LP_RESULTS)/ends.svg
 	cp results/runs/$(LP)-removals/depth-map-prune-range.svg $(LP_RESULTS)/removals.svg
 	for part in ends removals $(LP_PARTS); do cp results/runs/$(LP)-$$part/table.csv $(LP_RESULTS)/$$part.csv; done
-	cargo run -- claims layer_parallelism > $(LP_RESULTS)/claims.md.partial
+	cargo run -- claims layer_parallelism --format markdown > $(LP_RESULTS)/claims.md.partial
 	mv $(LP_RESULTS)/claims.md.partial $(LP_RESULTS)/claims.md
 	python3 $(LP_RESULTS)/tables.py > $(LP_RESULTS)/README.md.partial
 	mv $(LP_RESULTS)/README.md.partial $(LP_RESULTS)/README.md

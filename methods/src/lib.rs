@@ -26,7 +26,7 @@ mod weights;
 pub mod config;
 
 pub use error::{Error, Result};
-pub use method::{Card, Change, Family, Matrix, Method, Need, Parameter, Report};
+pub use method::{Card, Change, Family, Matrix, Method, Need, Parameter, Report, SUMMARY};
 pub use ratio::Ratio;
 pub use recipe::{Applied, MethodReport, Recipe};
 pub use registry::{Entry, find};

@@ -41,6 +41,9 @@ pub trait Method: fmt::Debug + Send + Sync {
     fn apply(&self, run: &mut Run) -> Result<Report>;
 }
 
+/// Characters that a card's summary may have, so that a line of a list holds it beside the method's name and needs.
+pub const SUMMARY: usize = 44;
+
 /// What a method is, for people and for the checks that the recipe makes.
 #[derive(Debug)]
 pub struct Card {
@@ -48,6 +51,8 @@ pub struct Card {
     pub id: &'static str,
     /// Name in prose.
     pub title: &'static str,
+    /// What it does, in up to [`SUMMARY`] characters: a predicate, such as "removes blocks by lot".
+    pub summary: &'static str,
     /// Where it was published, or `baseline`.
     pub paper: &'static str,
     /// The methods that tables show it among.
@@ -107,6 +112,17 @@ pub enum Need {
     ValidationData,
     /// What the training of the model left beside it: averages over its steps, its best weights.
     TrainingRun,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CalibrationText => "calibration",
+            Self::RecoveryData => "training data",
+            Self::ValidationData => "validation data",
+            Self::TrainingRun => "a training run",
+        })
+    }
 }
 
 impl Need {

@@ -48,13 +48,21 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::{Recipe, registry};
+    use crate::{Recipe, SUMMARY, registry};
 
     #[test]
     fn no_two_methods_share_a_name() {
         let mut seen = HashSet::new();
         for entry in registry() {
             assert!(seen.insert(entry.card.id), "`{}` is registered twice", entry.card.id);
+        }
+    }
+
+    #[test]
+    fn every_summary_fits_a_line_of_the_list() {
+        for entry in registry() {
+            let length = entry.card.summary.chars().count();
+            assert!((1..=SUMMARY).contains(&length), "{}: {length}", entry.card.id);
         }
     }
 

@@ -26,6 +26,7 @@ mod plot;
 mod quantity;
 mod raw;
 mod raw_tasks;
+mod short_names;
 mod statistics;
 mod table;
 mod task_notes;

@@ -280,12 +280,14 @@ pub enum PublishedError {
         problem: String,
     },
     /// There is no paper or table of that name.
-    #[error("there is no {kind} `{name}`; there are: {known}")]
+    #[error("there is no {kind} `{name}`; {hint}there are: {known}")]
     Unknown {
         /// What was looked for.
         kind: String,
         /// Its name.
         name: String,
+        /// What was probably meant, as a question; empty if nothing is near.
+        hint: String,
         /// Those that there are.
         known: String,
     },
@@ -293,10 +295,17 @@ pub enum PublishedError {
 
 impl PublishedError {
     fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        const ALIKE: f64 = 0.75;
+        let known: Vec<&str> = known.collect();
+        let likeness = known.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+        let near = likeness
+            .filter(|(likeness, _)| *likeness > ALIKE)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
         Self::Unknown {
             kind: kind.to_owned(),
             name: name.to_owned(),
-            known: known.collect::<Vec<_>>().join(", "),
+            hint: near.map_or_else(String::new, |(_, near)| format!("did you mean `{near}`? ")),
+            known: known.join(", "),
         }
     }
 }

@@ -45,7 +45,8 @@ fn doctor_fails_on_what_is_broken() {
     sandbox.write("file", "");
     let ran = sandbox.run(&["doctor", "--results", "file/results"]);
     ran.expect(1, &[]);
-    assert!(ran.out.contains("BROKEN  results folder"), "{}", ran.out);
+    assert!(ran.out.starts_with("broken\n✗ results folder\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("1 thing to mend, see above.\n"), "{}", ran.out);
 }
 
 #[test]

@@ -86,10 +86,10 @@ fn the_gate_is_green_on_the_same_results_and_red_on_a_planted_loss() {
     sandbox
         .run(&["gate", STORE, "--baseline", "base.jsonl.gz", "--accept"])
         .expect(0, &["2 cells are the baseline from now on"]);
-    gate(&sandbox, &[]).expect(0, &["gate: ok"]);
+    gate(&sandbox, &[]).expect_shown(0, &["gate: ok"]);
     // The records of another folder are as good a baseline.
     let folder = ["gate", STORE, "--baseline", STORE, "--rules", "rules.toml"];
-    sandbox.run(&folder).expect(0, &["gate: ok"]);
+    sandbox.run(&folder).expect_shown(0, &["gate: ok"]);
     // Measured anew on the same machine, nothing changes to the last digit.
     fs::remove_dir_all(sandbox.path(STORE)).unwrap();
     sandbox
@@ -109,8 +109,7 @@ fn the_gate_is_green_on_the_same_results_and_red_on_a_planted_loss() {
         }
     });
     let red = gate(&sandbox, &["--junit", "gate.xml", "--summary", "summary.md"]);
-    red.expect(10, &["gate: regression", "1 worse"]);
-    assert!(red.out.contains("beyond the margin of 2.00 %"), "{}", red.out);
+    red.expect_shown(10, &["gate: regression", "1 worse", "beyond the margin of 2.00 %"]);
     let junit = fs::read_to_string(sandbox.path("gate.xml")).unwrap();
     assert!(
         junit.contains("failures=\"1\"") && junit.contains("perplexity world/stream-128@1"),
@@ -134,7 +133,7 @@ fn a_worse_recipe_a_failed_cell_and_a_missing_one_are_red_and_few_items_inconclu
     plant(&sandbox, |record| {
         record["metrics"]["compression"]["achieved_ratio"] = 0.6.into()
     });
-    gate(&sandbox, &[]).expect(10, &["gate: regression", "1 worse"]);
+    gate(&sandbox, &[]).expect_shown(10, &["gate: regression", "1 worse"]);
 
     // Other likelihoods with the same answers: sixty items prove little.
     plant(&sandbox, |record| {
@@ -147,12 +146,7 @@ fn a_worse_recipe_a_failed_cell_and_a_missing_one_are_red_and_few_items_inconclu
         .replace("margin = 0.0\n", "margin = 1.0\n");
     sandbox.write("rules.toml", &strict);
     let inconclusive = gate(&sandbox, &[]);
-    inconclusive.expect(12, &["gate: inconclusive"]);
-    assert!(
-        inconclusive.out.contains("would have been seen"),
-        "{}",
-        inconclusive.out
-    );
+    inconclusive.expect_shown(12, &["gate: inconclusive", "would have been seen"]);
 
     plant(&sandbox, |record| {
         record["status"] = "timeout".into();
@@ -160,8 +154,7 @@ fn a_worse_recipe_a_failed_cell_and_a_missing_one_are_red_and_few_items_inconclu
         record["metrics"].take();
     });
     let failed = gate(&sandbox, &[]);
-    failed.expect(10, &["gate: regression"]);
-    assert!(failed.out.contains("timeout: took longer than 60 s"), "{}", failed.out);
+    failed.expect_shown(10, &["gate: regression", "timeout: took longer than 60 s"]);
     // A store of failures is no baseline.
     sandbox
         .run(&["gate", STORE, "--baseline", "base.jsonl.gz", "--accept"])
@@ -174,8 +167,7 @@ fn a_worse_recipe_a_failed_cell_and_a_missing_one_are_red_and_few_items_inconclu
         }
     }
     let missing = gate(&sandbox, &[]);
-    missing.expect(10, &["gate: regression"]);
-    assert!(missing.out.contains("missing: the baseline has it"), "{}", missing.out);
+    missing.expect_shown(10, &["gate: regression", "missing: the baseline has it"]);
 
     // What the user has to mend.
     sandbox.write("rules.toml", &RULES.replace("acc world_facts@1", "acc wrld_facts@1"));
@@ -201,20 +193,25 @@ fn a_night_in_which_nothing_is_judged_is_inconclusive_with_the_reason_first() {
         "[family.quality]\nalpha = 0.05\n[[rule]]\nmetric = \"perplexity *\"\ncells = \"*magnitude*\"\nmargin = 0.02\ndirection = \
          \"lower-is-better\"\nfamily = \"quality\"\n",
     );
-    gate(&sandbox, &[]).expect(0, &["gate: ok"]);
+    gate(&sandbox, &[]).expect_shown(0, &["gate: ok"]);
     // A single window has no error.
     plant(&sandbox, |record| {
         let nll = &mut record["metrics"]["perplexity"][0]["window_nll"][0];
         *nll = (nll.as_f64().unwrap() + 1.0).into();
     });
     let nothing = gate(&sandbox, &[]);
-    nothing.expect(
+    nothing.expect_shown(
+        12,
+        &["gate: inconclusive nothing was judged: 1 number: two samples at least"],
+    );
+    let first = nothing.out.lines().next().unwrap();
+    assert!(first.contains("nothing was judged"), "{}", nothing.out);
+    let json = gate(&sandbox, &["--json"]);
+    json.expect(
         12,
         &["gate: inconclusive, nothing was judged: 1 number: two samples at least"],
     );
-    let first = nothing.out.lines().find(|line| line.contains("inconclusive")).unwrap();
-    assert!(first.contains("nothing was judged"), "{}", nothing.out);
-    let json: Value = serde_json::from_str(&gate(&sandbox, &["--json"]).out).unwrap();
+    let json: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(json["verdict"], "inconclusive");
     assert!(
         json["nothing_judged"].as_str().unwrap().contains("two samples"),

@@ -127,15 +127,12 @@ fn recipes_of_a_store_are_compared_item_by_item() {
     let recipes = ["--recipe", "magnitude(ratio=0.3)", "magnitude(ratio=0.6)"];
     let compare = |rest: &[&str]| sandbox.run(&[&["compare", STORE], rest].concat());
     let shown = compare(&recipes);
-    shown.expect(0, &["numbers compared", "were tested"]);
-    for words in [
-        "magnitude(ratio=0.3) → magnitude(ratio=0.6)",
-        "p (BH)",
-        "would have been seen",
-    ] {
-        assert!(shown.out.contains(words), "{words}: {}", shown.out);
-    }
-    let json: Value = serde_json::from_str(&compare(&[&recipes[..], &["--json"]].concat()).out).unwrap();
+    shown.expect_shown(0, &["magnitude(ratio=0.3) → magnitude(ratio=0.6): "]);
+    let wide = compare(&[&recipes[..], &["--wide", "--notes"]].concat());
+    wide.expect_shown(0, &["p (BH)", "Would have been seen: the smallest difference"]);
+    let json = compare(&[&recipes[..], &["--json"]].concat());
+    json.expect(0, &["numbers compared", "were tested"]);
+    let json: Value = serde_json::from_str(&json.out).unwrap();
     let numbers = json["numbers"].as_array().unwrap();
     let named = |name: &str| numbers.iter().find(|number| number["number"] == name).unwrap();
     assert!(named("perplexity world/stream-128@1")["difference"].as_f64().unwrap() > 0.0);

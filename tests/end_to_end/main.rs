@@ -17,6 +17,7 @@ mod new;
 mod paper;
 mod pinned;
 mod pretrain;
+mod screens;
 mod shared;
 mod slurm;
 mod status;

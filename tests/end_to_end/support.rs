@@ -263,6 +263,16 @@ impl Ran {
         }
     }
 
+    /// Checks exit code and the words that standard output must have, wherever its lines end.
+    #[track_caller]
+    pub fn expect_shown(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        let shown = self.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(shown.contains(word), "`{word}` is not in:\n{}", self.out);
+        }
+    }
+
     /// Checks that the program failed with one `error:` line that has these words.
     #[track_caller]
     pub fn expect_error(&self, code: i32, words: &[&str]) {

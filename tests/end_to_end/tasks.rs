@@ -326,12 +326,14 @@ fn tasks_and_suites_are_listed_and_fetched() {
         (&json!("train"), &json!("0.4.13"))
     );
     assert!(copa["licence"].is_string() && copa["pinned"].is_boolean() && copa["differs"].is_array());
-    let ran = sandbox.run(&["list", "suites"]);
-    assert!(
-        ran.out.contains("llm-pruner-7") && ran.out.contains("arc_challenge acc_norm"),
-        "{}",
-        ran.out
-    );
+    let suites: Value = serde_json::from_str(&sandbox.run(&["list", "suites", "--json"]).out).unwrap();
+    let suites = suites["suites"].as_array().unwrap();
+    let suite = suites.iter().find(|suite| suite["name"] == "llm-pruner-7").unwrap();
+    let members = suite["members"].as_array().unwrap();
+    let member = members.iter().find(|member| member["task"] == "arc_challenge").unwrap();
+    assert_eq!(member["metric"], "acc_norm", "{suite}");
+    let shown = sandbox.run(&["list", "suites"]);
+    shown.expect_shown(0, &["llm-pruner-7", "arc_challenge"]);
 
     let fetch = ["fetch", "copa", "--data", "data"];
     sandbox.run(&fetch).expect_error(1, &["train"]);

@@ -171,6 +171,7 @@ fn ended(outcome: Outcome) -> ExitCode {
                 || matches!(error.downcast_ref(), Some(PretrainError::Config { .. }))
                 || matches!(error.downcast_ref(), Some(PublishedError::Unknown { .. }))
                 || error.is::<prunebench_reports::DefinitionError>()
+                || error.is::<cmd::Usage>()
                 || cmd::gate::is_usage(&error);
             if usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }

@@ -1,13 +1,25 @@
 //! What goes to standard output and standard error.
 
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use prunebench_reports::Table;
 use serde::Serialize;
 
 use crate::terminal;
+
+/// What people read can be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As wide as the terminal
+    #[default]
+    Text,
+    /// GitHub-flavoured Markdown, with everything in it
+    #[value(alias = "md")]
+    Markdown,
+}
 
 /// Writes to standard output. A reader that has seen enough is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
@@ -29,10 +41,14 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     passed_on(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()))
 }
 
-/// Writes an error to standard error, causes included.
+/// Writes an error to standard error, causes included: in lines that fit on a terminal, and else in one.
 pub fn error(error: &anyhow::Error) {
+    let text = match io::stderr().is_terminal() {
+        true => terminal::error(error),
+        false => format!("error: {error:#}\n"),
+    };
     // There is nobody left to tell if this fails.
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes a line to standard error.

@@ -8,6 +8,7 @@ use crate::{Card, Change, Entry, Family, Result, Run};
 static CARD: Card = Card {
     id: "average-outputs",
     title: "The mean of the outputs of blocks",
+    summary: "averages the outputs of a range of blocks",
     paper: "Sun et al., Transformer Layers as Painters (AAAI 2025)",
     family: Family::Arrangement,
     changes: "runs consecutive blocks on one input and averages them",

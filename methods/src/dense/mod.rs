@@ -9,6 +9,7 @@ use crate::{Card, Change, Entry, Family, Method, Report, Result, Run};
 static CARD: Card = Card {
     id: "dense",
     title: "Dense",
+    summary: "leaves the model as it is",
     paper: "baseline",
     family: Family::Baseline,
     changes: "nothing",

@@ -10,6 +10,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Ru
 static CARD: Card = Card {
     id: "finetune",
     title: "Fine-tuning",
+    summary: "trains the stored parameters",
     paper: "baseline",
     family: Family::Training,
     changes: "trains the stored parameters; zeros stay",

@@ -14,6 +14,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Res
 static CARD: Card = Card {
     id: "gromov",
     title: "Unreasonable ineffectiveness of the deeper layers",
+    summary: "removes the run that turns the stream least",
     paper: "Gromov et al., The Unreasonable Ineffectiveness of the Deeper Layers (arXiv 2403.17887)",
     family: Family::Depth,
     changes: "removes consecutive blocks",

@@ -10,6 +10,7 @@ use crate::{Card, Change, Entry, Family, Method, Ratio, Report, Result, Run};
 static CARD: Card = Card {
     id: "small-blocks",
     title: "Blocks with small output projections removed",
+    summary: "removes the blocks that write least",
     paper: "baseline",
     family: Family::Depth,
     changes: "removes blocks",

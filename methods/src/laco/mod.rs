@@ -15,6 +15,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Res
 static CARD: Card = Card {
     id: "laco",
     title: "LaCo",
+    summary: "merges runs where the output hardly turns",
     paper: "Yang et al., LaCo: Large Language Model Pruning via Layer Collapse (arXiv 2402.11187)",
     family: Family::Depth,
     changes: "merges runs of blocks",

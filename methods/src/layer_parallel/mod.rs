@@ -18,6 +18,7 @@ use crate::{Card, Entry, Error, Family, Method, Need, Report, Result, Run};
 static CARD: Card = Card {
     id: "layer-parallel",
     title: "Layer parallelism",
+    summary: "runs blocks in pairs, FFNs on the joint sum",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
     family: Family::Arrangement,
     changes: "runs consecutive blocks in pairs",

@@ -9,6 +9,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Ru
 static CARD: Card = Card {
     id: "lora",
     title: "LoRA",
+    summary: "trains low-rank adapters and merges them",
     paper: "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022 (arXiv 2106.09685)",
     family: Family::Training,
     changes: "trains low-rank adapters and merges them into the blocks' linears; zeros stay",

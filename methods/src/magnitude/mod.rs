@@ -11,6 +11,7 @@ use crate::{Card, Change, Entry, Family, Matrix, Method, Ratio, Report, Result, 
 static CARD: Card = Card {
     id: "magnitude",
     title: "Magnitude",
+    summary: "zeros the smallest weights",
     paper: "Han et al., Learning both Weights and Connections for Efficient Neural Networks, NeurIPS 2015 (arXiv 1506.02626), without retraining",
     family: Family::Masks,
     changes: "sets weights of the blocks' linears to zero",

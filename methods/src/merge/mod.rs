@@ -6,6 +6,7 @@ use crate::{Card, Change, Entry, Family, Result, Run};
 static CARD: Card = Card {
     id: "merge",
     title: "Consecutive blocks averaged into one",
+    summary: "averages the weights of a range into a block",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
     family: Family::Depth,
     changes: "replaces consecutive blocks by the mean of their weights",

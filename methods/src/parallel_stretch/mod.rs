@@ -8,6 +8,7 @@ use crate::{Card, Change, Entry, Family, Result, Run};
 static CARD: Card = Card {
     id: "parallel-stretch",
     title: "A stretch of blocks in parallel",
+    summary: "runs a range of blocks on one input",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
     family: Family::Arrangement,
     changes: "runs consecutive blocks on one input",

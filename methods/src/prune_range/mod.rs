@@ -6,6 +6,7 @@ use crate::{Card, Change, Entry, Family, Result, Run};
 static CARD: Card = Card {
     id: "prune-range",
     title: "Consecutive blocks removed",
+    summary: "removes a range of blocks",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
     family: Family::Depth,
     changes: "removes consecutive blocks",

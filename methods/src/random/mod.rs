@@ -13,6 +13,7 @@ use crate::{Card, Change, Entry, Family, Method, Ratio, Report, Result, Run};
 static CARD: Card = Card {
     id: "random",
     title: "Random",
+    summary: "removes blocks or zeros weights by lot",
     paper: "baseline",
     family: Family::Depth,
     changes: "removes blocks, or sets weights of the blocks' linears to zero",

@@ -12,6 +12,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Res
 static CARD: Card = Card {
     id: "shortgpt",
     title: "ShortGPT",
+    summary: "removes blocks that turn the stream least",
     paper: "Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect (arXiv 2403.03853)",
     family: Family::Depth,
     changes: "removes blocks",

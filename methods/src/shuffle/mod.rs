@@ -11,6 +11,7 @@ use crate::{Card, Change, Entry, Family, Result, Run};
 static CARD: Card = Card {
     id: "shuffle",
     title: "Blocks in random order",
+    summary: "runs a range of blocks in random order",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
     family: Family::Arrangement,
     changes: "runs consecutive blocks in another order",

@@ -11,6 +11,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Res
 static CARD: Card = Card {
     id: "sleb",
     title: "SLEB",
+    summary: "removes blocks one by one, by the loss",
     paper: "Song et al., SLEB: Streamlining LLMs through Redundancy Verification and Elimination of Transformer Blocks (arXiv \
             2402.09025)",
     family: Family::Depth,

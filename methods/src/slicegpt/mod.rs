@@ -13,6 +13,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Res
 static CARD: Card = Card {
     id: "slicegpt",
     title: "SliceGPT",
+    summary: "narrows the stream to principal components",
     paper: "Ashkboos et al., SliceGPT: Compress Large Language Models by Deleting Rows and Columns (arXiv 2401.15024)",
     family: Family::Width,
     changes: "narrows the residual stream",

@@ -11,6 +11,7 @@ use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Ru
 static CARD: Card = Card {
     id: "snapshot",
     title: "Training snapshot",
+    summary: "takes the best or the averaged weights",
     paper: "baseline",
     family: Family::Training,
     changes: "takes other weights of the same training run",

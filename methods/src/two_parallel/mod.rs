@@ -8,6 +8,7 @@ use crate::{Card, Change, Entry, Family, Result, Run};
 static CARD: Card = Card {
     id: "two-parallel",
     title: "Pairs of blocks in parallel",
+    summary: "runs blocks in pairs, each its own chain",
     paper: "Calvo González et al., Leveraging the true depth of LLMs (arXiv 2502.02790)",
     family: Family::Arrangement,
     changes: "runs consecutive blocks in pairs on one input",

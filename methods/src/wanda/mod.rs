@@ -14,6 +14,7 @@ use crate::{Card, Change, Entry, Error, Family, Matrix, Method, Need, Ratio, Rep
 static CARD: Card = Card {
     id: "wanda",
     title: "Wanda",
+    summary: "zeros the smallest weight × input norm",
     paper: "Sun et al., A Simple and Effective Pruning Approach for Large Language Models, ICLR 2024 (arXiv 2306.11695)",
     family: Family::Masks,
     changes: "sets weights of the blocks' linears to zero",

@@ -19,6 +19,7 @@ use crate::{Card, Change, Entry, Error, Family, Matrix, Method, Need, Parameter,
 static CARD: Card = Card {
     id: "weight-evolution",
     title: "Systematic Weight Evaluation",
+    summary: "zeros weights that were small all along",
     paper: "Islam, Belhaouari and Bermak, Systematic Weight Evaluation for Pruning Large Language Models, 2025 (arXiv 2502.17071)",
     family: Family::Masks,
     changes: "sets weights of any stored parameter to zero",

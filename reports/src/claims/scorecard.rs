@@ -185,7 +185,27 @@ impl Verdict {
 }
 
 impl Scored {
-    fn missing_shown(&self) -> String {
+    /// What the verdict rests on, in a line: the effect with its interval, what is claimed of it, and how sure that is. Empty
+    /// if nothing was found.
+    pub fn evidence(&self) -> String {
+        let mut parts: Vec<String> = self.effect.iter().map(Effect::size).collect();
+        if self.parts.len() > 1 {
+            parts.push(format!("holds in {} of {}", self.holding, self.parts.len()));
+        }
+        parts.extend(self.p_adjusted.map(|p| match p_shown(p) {
+            shown if p < LEAST_P => format!("p {shown}"),
+            shown => format!("p = {shown}"),
+        }));
+        match self.records.len() {
+            0 => {}
+            1 => parts.push("1 record".to_owned()),
+            records => parts.push(format!("{records} records")),
+        }
+        parts.join(" · ")
+    }
+
+    /// What is missing, or why it isn't run: the first of it, and how much more there is.
+    pub fn missing_shown(&self) -> String {
         match self.missing.as_slice() {
             [] => String::new(),
             [only] => only.clone(),
@@ -196,16 +216,16 @@ impl Scored {
 
 impl Effect {
     fn shown(&self) -> String {
+        format!("{}: {}", self.size(), self.of)
+    }
+
+    /// `0.100 [0.015, 0.185], claimed above 0`
+    fn size(&self) -> String {
         let interval = self.interval.map_or_else(
             || "[too few samples]".to_owned(),
             |Interval { low, high }| format!("[{}, {}]", figures(low), figures(high)),
         );
-        format!(
-            "{} {interval}, claimed {}: {}",
-            figures(self.value),
-            self.wanted,
-            self.of
-        )
+        format!("{} {interval}, claimed {}", figures(self.value), self.wanted)
     }
 }
 
@@ -218,8 +238,11 @@ fn figures(value: f64) -> String {
     }
 }
 
+/// Smaller p-values are only said to be so.
+const LEAST_P: f64 = 0.0001;
+
 fn p_shown(p: f64) -> String {
-    if p < 0.0001 {
+    if p < LEAST_P {
         "under 0.0001".to_owned()
     } else {
         format!("{p:.4}")

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use prunebench_results::Cell;
 use serde::{Deserialize, Serialize};
 
+use crate::definition::suggestion;
 use crate::gate::{Observed, Snapshot};
 
 /// A part of a cell that may tell two sides apart.
@@ -36,12 +37,14 @@ pub struct Differing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// A value that no cell has.
-    #[error("no record has the {field} `{value}`; it is one of: {}", found.join(", "))]
+    #[error("no record has the {field} `{value}`; {hint}it is one of: {}", found.join(", "))]
     NoSuch {
         /// The part of a cell.
         field: &'static str,
         /// What was asked for.
         value: String,
+        /// What was probably meant, as a question; empty if nothing is near.
+        hint: String,
         /// What there is.
         found: Vec<String>,
     },
@@ -126,9 +129,11 @@ pub fn part(store: &Snapshot, field: Field, value: &str) -> Result<Snapshot, Com
     let cells: Vec<Observed> = cells.cloned().collect();
     if cells.is_empty() {
         let found: BTreeSet<String> = store.cells.iter().map(|cell| field.value(&cell.cell)).collect();
+        let near = suggestion(value, found.iter());
         return Err(CompareError::NoSuch {
             field: field.name(),
             value: value.to_owned(),
+            hint: near.map_or_else(String::new, |near| format!("did you mean `{near}`? ")),
             found: found.into_iter().collect(),
         });
     }

@@ -1,5 +1,6 @@
 //! Two stores, or two parts of one, compared item by item, with nothing to be judged by.
 
+mod brief;
 mod fields;
 mod shown;
 
@@ -69,6 +70,9 @@ pub struct Difference {
     pub smallest: Option<f64>,
     /// The keys of the records that it rests on.
     pub records: Vec<[CellKey; 2]>,
+    /// A cell of the first side.
+    #[serde(skip)]
+    pub(crate) of: Cell,
 }
 
 /// What can't be compared, and why.
@@ -186,6 +190,7 @@ impl Differences {
                         p_adjusted: None,
                         smallest: None,
                         records: ok.iter().map(|(a, b)| [a.key.clone(), b.key.clone()]).collect(),
+                        of: first.0.cell.clone(),
                     },
                     change,
                 )),

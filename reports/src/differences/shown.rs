@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ALPHA, Differences};
+use super::{ALPHA, Difference, Differences};
 use crate::gate::POWER;
 use crate::paired::Scale;
 use crate::table::{Column, Entry, Table, grouped};
@@ -35,20 +35,12 @@ impl Differences {
             .filter(|number| number.test.is_some() || !number.unchanged);
         let text = |text: String| Entry::Text(text);
         let rows = shown.map(|number| {
-            let value = |value: f64| match number.scale {
-                Scale::Points => Entry::Fraction {
-                    value,
-                    spread: None,
-                    nan_items: 0,
-                },
-                Scale::Relative => Entry::Number { value, spread: None },
-            };
             let p = |p: Option<f64>| p.map_or(Entry::Missing, |p| text(format!("{p:.2e}")));
             vec![
                 text(number.cell.clone()),
                 text(number.number.clone()),
-                value(number.values[0]),
-                value(number.values[1]),
+                number.value(0),
+                number.value(1),
                 text(number.scale.show(number.difference, number.interval)),
                 p(number.p),
                 p(number.p_adjusted),
@@ -131,5 +123,20 @@ impl Differences {
             }
         }
         notes
+    }
+}
+
+impl Difference {
+    /// The number on a side, 0 or 1.
+    pub(super) fn value(&self, side: usize) -> Entry {
+        let value = self.values[side];
+        match self.scale {
+            Scale::Points => Entry::Fraction {
+                value,
+                spread: None,
+                nan_items: 0,
+            },
+            Scale::Relative => Entry::Number { value, spread: None },
+        }
     }
 }

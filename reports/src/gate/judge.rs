@@ -101,6 +101,7 @@ pub fn judge(store: &Snapshot, baseline: &Snapshot, rules: &Rules) -> Result<Rep
                     .iter()
                     .map(|(before, after)| [before.key.clone(), after.key.clone()])
                     .collect(),
+                of: first.cell.clone(),
             };
             match PairedDifference::of(metric, pairs) {
                 Ok(change) => judged.push((finding, rule, Some(change))),

@@ -1,5 +1,6 @@
 //! Whether a set of records got worse than a baseline: differences over the same items, judged by rules, as one verdict.
 
+mod brief;
 mod decide;
 mod judge;
 mod junit;
@@ -10,6 +11,7 @@ pub(crate) mod snapshot;
 mod tables;
 
 pub use crate::paired::{NoChange, PairedDifference, Scale, Smallest};
+pub use brief::Objection;
 pub use judge::judge;
 pub use report::{CellFailure, Compared, FamilySize, Finding, POWER, Report, Verdict};
 pub use rules::{Direction, Family, Rule, Rules};

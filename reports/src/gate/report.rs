@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use prunebench_results::CellKey;
+use prunebench_results::{Cell, CellKey};
 use serde::Serialize;
 
 use super::snapshot::Origin;
@@ -78,6 +78,9 @@ pub struct Finding {
     pub change: Option<Compared>,
     /// The keys of the records that it rests on, of the baseline and of the store.
     pub records: Vec<[CellKey; 2]>,
+    /// A cell of the baseline.
+    #[serde(skip)]
+    pub(crate) of: Cell,
 }
 
 /// The numbers of a comparison.

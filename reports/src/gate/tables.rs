@@ -17,11 +17,7 @@ impl Report {
                 .count()
         };
         let (regressions, inconclusive) = (count(Verdict::Regression), count(Verdict::Inconclusive));
-        let verdict = match self.verdict {
-            Verdict::Regression => "regression",
-            Verdict::Inconclusive | Verdict::NotJudged => "inconclusive",
-            Verdict::Ok => "ok",
-        };
+        let verdict = self.word();
         let nothing = self.nothing_judged.as_ref();
         let nothing = nothing.map_or_else(String::new, |reason| format!(", nothing was judged: {reason}"));
         format!(
@@ -211,8 +207,51 @@ impl Scale {
         });
         format!("{:+.2} {unit}{interval}", 100.0 * value)
     }
+
+    /// `−2.00 ± 1.10 points`, where `±` is half the interval, with as many decimals as show it.
+    pub(crate) fn brief(self, value: f64, interval: Option<Interval>) -> String {
+        let unit = match self {
+            Self::Points => "points",
+            Self::Relative => "%",
+        };
+        let value = 100.0 * value;
+        let spread = interval.map(|Interval { low, high }| 50.0 * (high - low));
+        let size = spread.filter(|spread| *spread > 0.0).unwrap_or(value.abs());
+        let places = match size {
+            size if size >= 0.1 || size == 0.0 => 2,
+            // The first two figures.
+            size => (1 - size.log10().floor() as i32).clamp(2, 9) as usize,
+        };
+        let sign = if value < 0.0 { "−" } else { "+" };
+        if value.abs() >= 1e4 {
+            return format!("{sign}{:.1e} {unit}", value.abs());
+        }
+        let spread = spread.map_or_else(String::new, |spread| format!(" ± {spread:.places$}"));
+        format!("{sign}{:.places$}{spread} {unit}", value.abs())
+    }
 }
 
 fn text(text: &str) -> Entry {
     Entry::Text(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_in_short_has_as_many_decimals_as_its_spread_wants() {
+        let within = |low, high| Some(Interval { low, high });
+        assert_eq!(
+            Scale::Points.brief(-0.02, within(-0.031, -0.009)),
+            "−2.00 ± 1.10 points"
+        );
+        assert_eq!(
+            Scale::Relative.brief(2.1e-6, within(1.1e-6, 3.1e-6)),
+            "+0.00021 ± 0.00010 %"
+        );
+        assert_eq!(Scale::Relative.brief(0.0, within(0.0, 0.0)), "+0.00 ± 0.00 %");
+        assert_eq!(Scale::Relative.brief(-0.25, None), "−25.00 %");
+        assert_eq!(Scale::Relative.brief(442_367.0, None), "+4.4e7 %");
+    }
 }

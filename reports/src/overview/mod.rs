@@ -3,7 +3,7 @@
 
 mod chance;
 mod columns;
-mod labels;
+pub(crate) mod labels;
 #[cfg(test)]
 mod overview_tests;
 mod places;

@@ -28,10 +28,7 @@ impl PaperTable {
                 row.missing.clone().unwrap_or_default(),
             ));
             for measured in &row.measured {
-                let mut place = format!("{}, {}", measured.model, measured.place);
-                if !measured.usual {
-                    place += &format!(", {}", measured.recipe.join(" + "));
-                }
+                let place = measured.site();
                 let values = measured
                     .cells
                     .iter()
@@ -72,6 +69,59 @@ impl PaperTable {
             rows,
             notes: all,
             sources,
+            ..Table::default()
+        }
+    }
+
+    /// The same in few words: what was measured with half its interval, reasons by number, and of a row without values here only
+    /// that it has none; the notes say the rest.
+    pub fn in_short(&self) -> Table {
+        let whole = self.to_table();
+        let labels = self.labels.len();
+        let mut columns = vec![Column::text(self.labels.join(", "))];
+        columns.extend(whole.columns[labels + 1..].iter().cloned());
+        let (mut rows, mut missing) = (Vec::new(), Vec::new());
+        let mut place = 0;
+        for row in &self.rows {
+            let label = row.labels.iter().filter(|label| !label.is_empty()).cloned();
+            let label = label.collect::<Vec<_>>().join(", ");
+            let absent = row
+                .missing
+                .as_ref()
+                .map(|why| why.split(':').next().unwrap_or(why).to_owned());
+            missing.extend(row.missing.as_ref().map(|why| format!("{label}: {why}")));
+            let values = row.published.iter().map(PublishedCell::shown);
+            rows.push(texts(std::iter::once(label).chain(values), absent.unwrap_or_default()));
+            for (below, measured) in (1..).zip(&row.measured) {
+                // What the whole table says there, with the same numbers of reasons.
+                let comparable = whole.rows[place + below].last().map(Entry::to_string);
+                let comparable = match &measured.failed {
+                    Some(_) => "failed".to_owned(),
+                    None => comparable.unwrap_or_default(),
+                };
+                missing.extend(
+                    measured
+                        .failed
+                        .as_ref()
+                        .map(|why| format!("{}: {why}", measured.site())),
+                );
+                let values = measured
+                    .cells
+                    .iter()
+                    .map(|cell| cell.as_ref().map_or_else(dash, MeasuredCell::in_short));
+                let site = format!("  {}", measured.site());
+                rows.push(texts(std::iter::once(site).chain(values), comparable));
+            }
+            place += 1 + row.measured.len();
+        }
+        let mut notes = whole.notes;
+        notes[1] = "measured: value ± half its 95 % interval over items".to_owned();
+        notes.extend(missing);
+        Table {
+            caption: whole.caption,
+            columns,
+            rows,
+            notes,
             ..Table::default()
         }
     }
@@ -137,6 +187,16 @@ impl PublishedCell {
 }
 
 impl MeasuredRow {
+    /// The model, where it ran, and what was done to it where that isn't what the row is usually of.
+    fn site(&self) -> String {
+        let recipe = if self.usual {
+            String::new()
+        } else {
+            format!(", {}", self.recipe.join(" + "))
+        };
+        format!("{}, {}{recipe}", self.model, self.place)
+    }
+
     fn comparable(&self, notes: &mut Notes) -> String {
         if let Some(failed) = &self.failed {
             return failed.clone();
@@ -155,6 +215,17 @@ impl MeasuredRow {
 }
 
 impl MeasuredCell {
+    fn in_short(&self) -> String {
+        let Measured {
+            value,
+            interval,
+            decimals,
+            ..
+        } = &self.measured;
+        let spread = interval.map(|interval| format!(" ± {:.decimals$}", (interval.high - interval.low) / 2.0));
+        format!("{value:.decimals$}{}", spread.unwrap_or_default())
+    }
+
     fn shown(&self) -> String {
         let Measured {
             value,

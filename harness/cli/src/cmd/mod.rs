@@ -8,7 +8,6 @@ pub mod compress;
 pub mod depth_map;
 pub mod doctor;
 pub mod eval;
-pub mod experiments;
 pub mod fetch;
 pub mod gate;
 pub mod list;
@@ -32,6 +31,7 @@ pub mod task;
 pub mod throughput;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -45,6 +45,23 @@ use prunebench_tensor::Engine;
 
 use crate::output::{print, print_json};
 use crate::progress::{Progress, name, outcome};
+
+/// The user asked for something that isn't there.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// An error that ends the program as wrong usage does.
+pub fn usage(problem: String) -> anyhow::Error {
+    Usage(problem).into()
+}
 
 /// A model and what is done to it.
 #[derive(Debug, Args)]

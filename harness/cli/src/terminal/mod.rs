@@ -1,6 +1,7 @@
 //! How results look where a person reads them: as wide as the terminal, never wider, and in colour where that is wanted.
 
 mod draw;
+mod errors;
 mod grid;
 mod overview;
 mod pager;
@@ -14,10 +15,11 @@ use clap::ValueEnum;
 use console::Style;
 
 pub use self::draw::{blocks, table};
+pub use self::errors::error;
 pub use self::grid::{Grid, Line, Look, Side};
 pub use self::overview::overview;
 pub use self::pager::Pager;
-pub use self::words::{indented, shortened, wrapped};
+pub use self::words::{beginning, command, indented, names, shortened, wrapped};
 
 /// How wide results are that no terminal shows.
 const PIPED: usize = 100;

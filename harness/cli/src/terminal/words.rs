@@ -1,5 +1,6 @@
 //! Lines of words that fit.
 
+use super::faint;
 use console::measure_text_width;
 use textwrap::{Options, WordSeparator, WordSplitter, core::Word, wrap};
 
@@ -20,8 +21,56 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 pub fn indented(first: &str, text: &str, width: usize) -> String {
     let indent = measure_text_width(first);
     let lines = wrapped(text, width.saturating_sub(indent));
+    let mut lines = lines.iter();
+    let mut text = format!("{first}{}", lines.next().map_or("", String::as_str));
+    text.truncate(text.trim_end().len());
+    for line in lines {
+        text += &match line.is_empty() {
+            true => "\n".to_owned(),
+            false => format!("\n{:indent$}{line}", ""),
+        };
+    }
+    text + "\n"
+}
+
+/// Names behind `first` in lines of at most `width`, as far in as the first; none is broken, `between` stands behind each.
+pub fn names<'a>(first: &str, names: impl IntoIterator<Item = &'a str>, between: &str, width: usize) -> String {
+    let indent = measure_text_width(first);
+    let mut lines = vec![String::new()];
+    let mut names = names.into_iter().peekable();
+    while let Some(name) = names.next() {
+        let word = format!("{name}{}", if names.peek().is_some() { between } else { "" });
+        let last = lines.len() - 1;
+        let taken = indent + measure_text_width(&lines[last]);
+        if !lines[last].is_empty() && taken + 1 + measure_text_width(&word) > width {
+            lines.push(word);
+        } else {
+            let gap = if lines[last].is_empty() { "" } else { " " };
+            lines[last] += &format!("{gap}{word}");
+        }
+    }
     let body = lines.join(&format!("\n{:indent$}", ""));
     format!("{}\n", format!("{first}{body}").trim_end())
+}
+
+/// A command with what it is for behind it, or below where there is no room.
+pub fn command(command: &str, what: &str, width: usize) -> String {
+    let beside = measure_text_width(command) + 2 + measure_text_width(what);
+    match beside <= width {
+        true => format!("{command}  {}\n", faint(what)),
+        false => indented("", command, width) + &indented("  ", &faint(what), width),
+    }
+}
+
+/// What a text begins with, in a line of at most `width`.
+pub fn beginning(text: &str, width: usize) -> String {
+    let mut lines = wrapped(text, width.saturating_sub(2)).into_iter();
+    let first = lines.next().unwrap_or_default();
+    if lines.next().is_some() {
+        format!("{first} …")
+    } else {
+        first
+    }
 }
 
 /// A text of at most `width`, with `…` for its middle if it is longer.
@@ -75,10 +124,22 @@ mod tests {
     }
 
     #[test]
+    fn names_stay_whole_and_texts_end_where_the_line_does() {
+        assert_eq!(names("n  ", ["one", "two/three"], ",", 8), "n  one,\n   two/three\n");
+        assert_eq!(names("n  ", ["one", "two"], ",", 12), "n  one, two\n");
+        assert_eq!(beginning("one two three", 13), "one two …");
+        assert_eq!(beginning("one two", 13), "one two");
+        console::set_colors_enabled(false);
+        assert_eq!(command("list a", "one", 11), "list a  one\n");
+        assert_eq!(command("list a", "one", 10), "list a\n  one\n");
+    }
+
+    #[test]
     fn what_is_too_long_loses_its_middle() {
         assert_eq!(shortened("abcdefghij", 10), "abcdefghij");
         assert_eq!(shortened("abcdefghij", 7), "abc…hij");
         assert_eq!(shortened("abcdefghij", 6), "abc…ij");
         assert_eq!(indented("x  ", "one two three", 10), "x  one two\n   three\n");
+        assert_eq!(indented("x  ", "one\n\ntwo", 10), "x  one\n\n   two\n");
     }
 }

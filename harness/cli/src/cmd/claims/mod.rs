@@ -1,5 +1,7 @@
 //! `prunebench claims`.
 
+mod screen;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,13 +11,15 @@ use prunebench_sweep::{baseline, ordered_records};
 
 use super::paper::stores;
 use crate::Outcome;
-use crate::output::{print, print_json, table};
+use crate::output::{Format, print, print_json, table};
+use crate::terminal::{faint, indented, width};
 
 /// Judge what papers claim by the records that are there: reproduced, not reproduced, inconclusive or not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench claims
   prunebench claims layer_parallelism --results results/runs
+  prunebench claims weight_evolution --format markdown > claims.md
   prunebench claims weight_evolution --json")]
 pub struct Claims {
     /// The paper; all if left out
@@ -23,6 +27,12 @@ pub struct Claims {
     /// Folder with the results of experiments, a folder each, as `run` makes them [default: results/runs]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
+    /// A table with all that is known of each claim
+    #[arg(long, conflicts_with_all = ["json", "format"])]
+    wide: bool,
+    /// Print it in this form
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "json", default_value_t)]
+    format: Format,
     /// Print JSON, with every contrast and the records of each
     #[arg(long)]
     json: bool,
@@ -33,12 +43,18 @@ impl Claims {
         let scorecards = scorecards(self.paper.as_slice(), &stores(self.results.as_deref())?)?;
         if self.json {
             print_json(&scorecards)?;
-        } else {
-            let drawn: Vec<String> = scorecards
-                .iter()
-                .map(|scorecard| table(&scorecard.to_table()))
-                .collect();
-            print(&drawn.join("\n"))?;
+            return Ok(true);
+        }
+        let width = width();
+        let drawn = scorecards.iter().map(|scorecard| match self.format {
+            Format::Markdown => scorecard.to_table().to_markdown(),
+            Format::Text if self.wide => table(&scorecard.to_table()),
+            Format::Text => screen::drawn(scorecard, width),
+        });
+        print(&drawn.collect::<Vec<_>>().join("\n"))?;
+        if self.format == Format::Text && !self.wide {
+            let more = "prunebench claims … --wide | --format markdown | --json";
+            print(&format!("\n{}", indented(&faint("more  "), more, width)))?;
         }
         Ok(true)
     }

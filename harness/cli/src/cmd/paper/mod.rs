@@ -1,5 +1,7 @@
 //! `prunebench paper`.
 
+mod screen;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,8 @@ use prunebench_sweep::{baseline, records_folder, visit_listed};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::output::{note, print, print_json, table};
+use crate::output::{Format, note, print, print_json};
+use crate::terminal::width;
 
 const RESULTS: &str = "results/runs";
 
@@ -21,6 +24,7 @@ const RESULTS: &str = "results/runs";
   prunebench paper
   prunebench paper flexigpt --table 1
   prunebench paper weight_evolution --results results/runs --json
+  prunebench paper flexigpt --table 1 --format markdown
   prunebench paper flexigpt --table 1 --plan > flexigpt-1.toml")]
 pub struct Paper {
     /// The paper; if left out, all papers and their tables are listed
@@ -31,11 +35,27 @@ pub struct Paper {
     /// Folder with the results of experiments, a folder each, as `run` makes them [default: results/runs]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
+    /// All that is known of each value
+    #[arg(long, requires = "id", conflicts_with_all = ["json", "format"])]
+    wide: bool,
+    /// Sources, remarks, and why values are not comparable or not there
+    #[arg(long, requires = "id", conflicts_with_all = ["json", "format"])]
+    notes: bool,
+    /// Print it in this form
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        requires = "id",
+        conflicts_with = "json",
+        default_value_t
+    )]
+    format: Format,
     /// Print JSON
     #[arg(long)]
     json: bool,
     /// Print the experiment that fills what is missing in a table
-    #[arg(long, requires = "table", conflicts_with = "json")]
+    #[arg(long, requires = "table", conflicts_with_all = ["json", "wide", "notes", "format"])]
     plan: bool,
 }
 
@@ -67,12 +87,15 @@ impl Paper {
                 &json!({ "paper": paper.id, "title": paper.title, "reference": paper.reference,
                 "left_out": paper.left_out, "tables": tables }),
             )?;
-        } else {
-            let drawn: Vec<String> = tables.iter().map(|shown| table(&shown.to_table())).collect();
+        } else if self.format == Format::Markdown {
+            let drawn: Vec<String> = tables.iter().map(|shown| shown.to_table().to_markdown()).collect();
             print(&drawn.join("\n"))?;
             if self.table.is_none() && !paper.left_out.is_empty() {
                 print(&format!("\nNot in these tables:\n- {}\n", paper.left_out.join("\n- ")))?;
             }
+        } else {
+            let left_out: &[String] = if self.table.is_none() { &paper.left_out } else { &[] };
+            print(&screen::drawn(&tables, left_out, [self.wide, self.notes], width()))?;
         }
         Ok(true)
     }
@@ -127,13 +150,6 @@ fn list(as_json: bool) -> Outcome {
         print_json(&papers.iter().map(entry).collect::<Vec<_>>())?;
         return Ok(true);
     }
-    for paper in &papers {
-        let mut text = format!("{}: {} ({})\n", paper.id, paper.title, paper.reference);
-        let width = paper.tables.iter().map(|table| table.id.len()).max().unwrap_or(0);
-        for table in &paper.tables {
-            text += &format!("  {:<width$}  {} ({})\n", table.id, table.title, table.trust);
-        }
-        print(&text)?;
-    }
+    print(&screen::list(&papers, width()))?;
     Ok(true)
 }

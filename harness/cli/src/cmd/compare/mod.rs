@@ -1,5 +1,7 @@
 //! `prunebench compare`.
 
+mod screen;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,7 +11,8 @@ use prunebench_sweep::baseline;
 
 use super::gate::snapshot;
 use crate::Outcome;
-use crate::output::{note, print, print_json, table};
+use crate::output::{note, print, print_json};
+use crate::terminal::width;
 
 /// Show how two stores, or two recipes, models or engines of one, differ, item by item.
 #[derive(Debug, Args)]
@@ -44,6 +47,12 @@ pub struct Compare {
     /// Element types of the two sides
     #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
     dtype: Vec<String>,
+    /// All numbers with all that is known of each difference
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+    /// What the columns mean, what is not compared, and why
+    #[arg(long, conflicts_with = "json")]
+    notes: bool,
     /// Print everything that was found as JSON
     #[arg(long)]
     json: bool,
@@ -76,10 +85,10 @@ impl Compare {
         let differences = Differences::of([&first, &second], between)?;
         if self.json {
             print_json(&differences)?;
+            note(&differences.headline());
         } else {
-            print(&table(&differences.table()))?;
+            print(&screen::drawn(&differences, [self.wide, self.notes], width()))?;
         }
-        note(&differences.headline());
         Ok(true)
     }
 }

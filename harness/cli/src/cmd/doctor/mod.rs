@@ -1,5 +1,7 @@
 //! `prunebench doctor`.
 
+mod screen;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +16,7 @@ use serde::Serialize;
 use crate::Outcome;
 use crate::cmd::probe::{Answer, compute, probe};
 use crate::output::{print, print_json};
+use crate::terminal::width;
 
 /// Say what is present, what is missing, and the command that mends it.
 #[derive(Debug, Args)]
@@ -96,19 +99,7 @@ impl Doctor {
         if self.json {
             print_json(&checks)?;
         } else {
-            let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
-            let lines = checks.iter().map(|check| {
-                let state = match check.state {
-                    State::Ok => "ok",
-                    State::Absent => "absent",
-                    State::Broken => "BROKEN",
-                };
-                let cure = check.cure.as_ref().map_or_else(String::new, |cure| {
-                    format!("\n{:w$}to mend: {cure}", "", w = width + 10)
-                });
-                format!("{state:<6}  {:<width$}  {}{cure}\n", check.name, check.found)
-            });
-            print(&lines.collect::<String>())?;
+            print(&screen::drawn(&checks, width()))?;
         }
         Ok(checks.iter().all(|check| check.state != State::Broken))
     }

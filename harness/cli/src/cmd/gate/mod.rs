@@ -1,5 +1,7 @@
 //! `prunebench gate`.
 
+mod screen;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,8 @@ use prunebench_reports::gate::{GateError, Rules, Snapshot, Verdict, judge};
 use prunebench_sweep::{baseline, ordered_records};
 
 use crate::cmd::stores::{all_found, found_or_named};
-use crate::output::{note, print, print_json, table};
+use crate::output::{note, print, print_json};
+use crate::terminal::width;
 
 /// Compare records with a baseline, item by item, and fail if something got worse.
 #[derive(Debug, Args)]
@@ -40,6 +43,12 @@ pub struct Gate {
     /// Judge nothing, and write the records as the new baseline
     #[arg(long, conflicts_with_all = ["rules", "json", "junit", "summary"])]
     accept: bool,
+    /// All that is known of each number
+    #[arg(long, conflicts_with_all = ["json", "accept"])]
+    wide: bool,
+    /// What the columns mean, what was not judged, and where both sides come from
+    #[arg(long, conflicts_with_all = ["json", "accept"])]
+    notes: bool,
     /// Print everything that was found as JSON
     #[arg(long)]
     json: bool,
@@ -90,11 +99,10 @@ impl Gate {
         }
         if self.json {
             print_json(&report)?;
+            note(&report.headline());
         } else {
-            let tables: Vec<String> = report.tables().iter().map(table).collect();
-            print(&tables.join("\n"))?;
+            print(&screen::drawn(&report, [self.wide, self.notes], width()))?;
         }
-        note(&report.headline());
         Ok(match report.verdict {
             Verdict::Ok => ExitCode::SUCCESS,
             Verdict::Regression => ExitCode::from(10),
