@@ -137,6 +137,31 @@ fn lists_fit_and_say_how_to_go_on() {
 }
 
 #[test]
+fn the_first_table_fits_with_what_failed_and_so_does_all_that_is_behind_it() {
+    let sandbox = measured();
+    assert_screen(&sandbox, "report", &["report", "quick"], 0);
+    assert_screen(&sandbox, "report-tasks", &["report", "quick", "--tasks"], 0);
+    let sorted = ["report", "quick", "--sort", "accuracy", "--engine", "torch"];
+    assert_screen(&sandbox, "report-sorted", &sorted, 0);
+    for columns in [40, 60, 100, 200] {
+        for behind in ["--wide", "--notes", "--tasks"] {
+            screen(&sandbox, columns, &["report", "quick", behind], 0);
+        }
+    }
+    // Engines that no longer agree have a row each, and what failed has its reason.
+    change(&sandbox, |record| {
+        record["status"] = "oom".into();
+        record["error"] = "took 3.1 of 2.0 GB; raise memory_gb in [limits]".into();
+        record["metrics"].take();
+    });
+    assert_screen(&sandbox, "report-failed", &["report", "quick"], 0);
+    let ran = sandbox.run(&["report", "quick", "--engine", "trch"]);
+    ran.expect_error(1, &["`trch`", "candle, torch"]);
+    let coloured = sandbox.run(&["report", "quick", "--color", "always"]);
+    assert!(coloured.out.contains('\u{1b}'), "{}", coloured.out);
+}
+
+#[test]
 fn a_sweep_says_how_far_it_is_what_failed_and_what_to_do() {
     let sandbox = measured();
     assert_screen(&sandbox, "status", &["status", STORE], 0);

@@ -1,19 +1,21 @@
 //! What a person sees first of a comparison: a row for each recipe with its size, its quality beside the baseline's and its
 //! speed, in few columns. Everything else is in the tables of all numbers.
 
-mod chance;
 mod columns;
 pub(crate) mod labels;
+mod mean;
 #[cfg(test)]
 mod overview_tests;
 mod places;
 mod rows;
+mod title;
 
-use prunebench_results::{Status, SuiteRequest};
+use prunebench_results::Status;
 use serde::{Deserialize, Serialize};
 
-use self::columns::{Columns, title};
+use self::columns::Columns;
 pub use self::labels::Labels;
+use self::mean::mean_of_all;
 use self::places::Places;
 use self::rows::{Node, flat, tree};
 use crate::comparison::{Comparison, place};
@@ -156,7 +158,7 @@ impl Comparison<'_> {
         let only = self.on_engine(view.engine.as_deref())?;
         let places = Places::of(&only);
         // What is no suite's is taken together all the same.
-        let mean = only.mean_of_all();
+        let mean = mean_of_all(&only);
         let columns = Columns::of(&only, mean.as_ref(), &view.show)?;
         let nodes = tree(&only, &places, families);
         let nodes: Vec<Node> = match view.sort {
@@ -192,7 +194,7 @@ impl Comparison<'_> {
                 .to_owned(),
         });
         Ok(Overview {
-            title: title(&only, mean.as_ref()),
+            title: title::title(&only, mean.as_ref()),
             columns: columns.headers(),
             rows,
             notes,
@@ -213,11 +215,6 @@ impl Comparison<'_> {
             return Err(ViewError::NoEngine { engine, known });
         }
         Ok(Comparison::of_groups(groups, self.baseline))
-    }
-
-    /// The suite whose mean stands for all tasks: the cell's first, else one of all its accuracies.
-    fn mean_of_all(&self) -> Option<SuiteRequest> {
-        columns::mean_of_all(self)
     }
 }
 
