@@ -247,8 +247,8 @@ mod tests {
             "−2.00 ± 1.10 points"
         );
         assert_eq!(
-            Scale::Relative.brief(2.1e-6, within(1.1e-6, 3.1e-6)),
-            "+0.00021 ± 0.00010 %"
+            Scale::Relative.brief(2.1e-6, within(0.6e-6, 3.6e-6)),
+            "+0.00021 ± 0.00015 %"
         );
         assert_eq!(Scale::Relative.brief(0.0, within(0.0, 0.0)), "+0.00 ± 0.00 %");
         assert_eq!(Scale::Relative.brief(-0.25, None), "−25.00 %");

@@ -108,8 +108,13 @@ impl Grid {
     /// A row in as many lines as its longest cell takes. Headers stand on the last of them.
     fn row(&self, cells: &[String], widths: &[usize], header: bool) -> Vec<String> {
         let broken = cells.iter().zip(widths).zip(&self.sides).map(|((cell, &width), side)| {
-            let indent = cell.len() - cell.trim_start().len();
-            let further = if header { 0 } else { 2 };
+            // Of a column without room for both, a letter is left.
+            let indent = (cell.len() - cell.trim_start().len()).min(width.saturating_sub(1));
+            let further = if header {
+                0
+            } else {
+                width.saturating_sub(indent + 1).min(2)
+            };
             match side {
                 _ if measure_text_width(cell) <= width => vec![cell.clone()],
                 Side::Right if !header => vec![shortened(cell, width)],
