@@ -213,7 +213,7 @@ impl Comparison<'_> {
 }
 
 /// A name with the part of a timing that it names.
-type Phase = (&'static str, fn(&ThroughputResult) -> &Samples);
+pub(crate) type Phase = (&'static str, fn(&ThroughputResult) -> &Samples);
 
 fn number<'a>(
     header: &str,

@@ -8,6 +8,7 @@ use super::{OverviewColumn, OverviewRow, Show, Sort, Value, ViewError};
 use crate::accuracy::Score;
 use crate::comparison::{Comparison, Group};
 use crate::definition::suggestion;
+use crate::display::Phase;
 use crate::paired::PairedDifference;
 use crate::quantity::Quantity;
 use crate::statistics::{Interval, holm};
@@ -34,12 +35,15 @@ pub(super) struct Columns<'c> {
     spread: &'static str,
 }
 
+/// What there is of a group.
+type Of<'c, T> = Box<dyn Fn(&Group) -> Option<T> + 'c>;
+
 struct Column<'c> {
     header: String,
     rank: u8,
-    value: Box<dyn Fn(&Group) -> Option<Value> + 'c>,
+    value: Of<'c, Value>,
     /// The difference from the baseline that a mark tells of.
-    difference: Option<Box<dyn Fn(&Group) -> Option<PairedDifference> + 'c>>,
+    difference: Option<Of<'c, PairedDifference>>,
 }
 
 impl<'c> Columns<'c> {
@@ -209,7 +213,7 @@ fn speeds<'c>(comparison: &'c Comparison<'c>, baseline: &str) -> Vec<Column<'c>>
     if !comparison.is_in_rounds() {
         return vec![Column::of("decode tokens/s", 3, rate(decode))];
     }
-    let phases: [(&str, fn(&ThroughputResult) -> &Samples); 2] = [("prefill", prefill), ("decode", decode)];
+    let phases: [Phase; 2] = [("prefill", prefill), ("decode", decode)];
     let columns = phases.into_iter().flat_map(|(phase, samples)| {
         let ratio = move |group: &Group| {
             let ratio = comparison.speed_ratio(&group.records, samples)?;
@@ -306,7 +310,7 @@ impl Value {
     fn with(value: f64, interval: Option<Interval>, text: impl Fn(f64) -> String) -> Self {
         let half = interval.map(|Interval { low, high }| (high - low) / 2.0);
         Self {
-            spread: half.map(|half| text(half)),
+            spread: half.map(&text),
             ..Self::plain(text(value))
         }
     }

@@ -99,7 +99,7 @@ fn far(name: &str, standing: &Standing, width: usize) -> String {
 }
 
 fn bar(ended: usize, cells: usize, room: usize) -> String {
-    let filled = if cells == 0 { room } else { room * ended / cells };
+    let filled = (room * ended).checked_div(cells).unwrap_or(room);
     good(&"━".repeat(filled)) + &faint(&"─".repeat(room - filled))
 }
 
