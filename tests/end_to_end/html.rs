@@ -149,6 +149,6 @@ fn recipes_of_a_store_are_compared_item_by_item() {
             .all(|number| number["unchanged"] == true)
     );
 
-    compare(&[]).expect(2, &["STORE"]);
+    compare(&[]).expect(2, &["<RESULTS>"]);
     compare(&["--recipe", "dense", "nothing"]).expect_error(1, &["`nothing`", "magnitude(ratio=0.3)"]);
 }

@@ -78,13 +78,8 @@ fn the_list_of_experiments_fits_the_terminal() {
         .output()
         .unwrap();
     let text = String::from_utf8(ran.stdout).unwrap();
-    for word in [
-        "  quick ",
-        "  smol ",
-        "  gpu/small/layers ",
-        "19 recipes; tiny; candle, torch",
-    ] {
-        assert!(text.contains(word), "{word}:\n{text}");
+    for name in ["quick ", "smol ", "gpu/small/layers "] {
+        assert!(text.lines().any(|line| line.starts_with(name)), "{name}:\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }

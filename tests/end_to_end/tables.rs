@@ -39,7 +39,7 @@ fn a_table_of_ones_own_is_markdown_latex_csv_and_json_with_the_records_behind_ea
         .expect(0, &["2 of 2 cells measured; 2 of them now"]);
     sandbox.write("mine.toml", DEFINITION);
 
-    let markdown = sandbox.run(&["report", "--table", "mine.toml"]);
+    let markdown = sandbox.run(&["report", "--table", "mine.toml", "--format", "md"]);
     markdown.expect(0, &[]);
     let lines: Vec<&str> = markdown.out.lines().collect();
     assert_eq!(lines[2], "| recipe | perplexity (± stderr) | ratio (95 % interval) |");
@@ -47,6 +47,13 @@ fn a_table_of_ones_own_is_markdown_latex_csv_and_json_with_the_records_behind_ea
         lines[4].starts_with("| magnitude, 60 % | ") && lines[5].starts_with("| dense | "),
         "{}",
         markdown.out
+    );
+
+    let drawn = sandbox.run(&["report", "--table", "mine.toml"]);
+    assert!(
+        drawn.out.lines().any(|line| line.starts_with("magnitude, 60 %  ")),
+        "{}",
+        drawn.out
     );
 
     sandbox.write(

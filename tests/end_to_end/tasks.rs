@@ -81,7 +81,7 @@ fn a_sweep_has_accuracies_with_every_answer_beside_dense() {
     let first = run();
     first.expect(0, &["tasks.csv", "sciq@1 acc"]);
     let markdown = fs::read_to_string(sandbox.path("results/runs/a/table.md")).unwrap();
-    assert!(first.out.contains("sciq@1 × 5 questions"), "{}", first.out);
+    assert!(first.out.contains("2 tasks, 7 questions"), "{}", first.out);
     for words in [
         "small, accuracy",
         "sciq acc\\_norm (± stderr)",

@@ -40,8 +40,7 @@ pub fn listing(what: What) -> anyhow::Result<Listing> {
     let catalogue = Catalogue::embedded()?;
     Ok(match what {
         What::Experiments => Listing {
-            columns: [("experiment", Side::Left), ("what it is", Side::Left), ("recipes", Side::Right), ("models", Side::Left)]
-                .to_vec(),
+            columns: [("experiment", Side::Left), ("recipes", Side::Right), ("what it is", Side::Left)].to_vec(),
             entries: shipped()?.into_iter().map(experiment).collect(),
             notes: vec!["To run one: `prunebench run NAME`.".to_owned()],
         },
@@ -106,9 +105,8 @@ fn experiment(shipped: Shipped) -> Entry {
     Entry {
         cells: vec![
             shipped.name.clone(),
-            experiment.description.clone(),
             shipped.recipes.to_string(),
-            experiment.models.join(", "),
+            experiment.description.clone(),
         ],
         value: json!({
             "name": shipped.name, "description": experiment.description, "path": shipped.path,
