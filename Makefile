@@ -67,7 +67,7 @@ layer-parallelism: model ## study layer parallelism on SmolLM2-135M (two hours o
 COG_FILES = README.md $(sort $(wildcard docs/*.md))
 COG = PYTHONPATH="$$(harness/setup/cog.sh)" python3 -m cogapp -I reports -p 'from readme import *'
 
-readme-records: setup model ## measure again what the tables of README.md and docs show (half an hour on 2 cores)
+readme-records: setup model ## measure again what the tables of README.md and docs show (an hour or so on 2 cores)
 	cargo run -- run harness/experiments/quick.toml --results results/readme
 	cargo run -- run harness/experiments/tiny.toml --results results/readme
 	cargo run -- run harness/experiments/smol.toml --results results/readme
