@@ -19,7 +19,7 @@ pub use self::errors::error;
 pub use self::grid::{Grid, Line, Look, Side};
 pub use self::overview::overview;
 pub use self::pager::Pager;
-pub use self::words::{beginning, command, indented, names, shortened, wrapped};
+pub use self::words::{beginning, command, indented, more, names, shortened, wrapped};
 
 /// How wide results are that no terminal shows.
 const PIPED: usize = 100;

@@ -73,6 +73,13 @@ pub fn beginning(text: &str, width: usize) -> String {
     }
 }
 
+/// A line that says by which options, of those not given, a command shows more.
+pub fn more(command: &str, options: &[(&str, bool)], width: usize) -> String {
+    let left = options.iter().filter(|(_, given)| !given).map(|(option, _)| *option);
+    let left: Vec<&str> = left.collect();
+    indented(&faint("more  "), &format!("{command} {}", left.join(" | ")), width)
+}
+
 /// A text of at most `width`, with `…` for its middle if it is longer.
 pub fn shortened(text: &str, width: usize) -> String {
     if measure_text_width(text) <= width {

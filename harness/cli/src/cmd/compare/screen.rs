@@ -2,7 +2,7 @@
 
 use prunebench_reports::Differences;
 
-use crate::terminal::{blocks, faint, heading, indented, wrapped};
+use crate::terminal::{blocks, faint, heading, indented, more, wrapped};
 
 /// The headline, what differs, and how much of the rest there is; of all numbers where it is `wide`, and with `notes`.
 pub fn drawn(differences: &Differences, [wide, notes]: [bool; 2], width: usize) -> String {
@@ -27,16 +27,6 @@ pub fn drawn(differences: &Differences, [wide, notes]: [bool; 2], width: usize) 
             .map(|note| indented("- ", note, width))
             .collect::<String>();
     }
-    let more = [("--wide", wide), ("--notes", notes), ("--json", false)];
-    let more: Vec<&str> = more
-        .iter()
-        .filter(|(_, given)| !given)
-        .map(|(option, _)| *option)
-        .collect();
-    text + "\n"
-        + &indented(
-            &faint("more  "),
-            &format!("prunebench compare … {}", more.join(" | ")),
-            width,
-        )
+    let options = [("--wide", wide), ("--notes", notes), ("--json", false)];
+    text + "\n" + &more("prunebench compare …", &options, width)
 }

@@ -3,7 +3,7 @@
 use prunebench_reports::gate::{Objection, Report, Verdict};
 use prunebench_reports::{Entry, Table};
 
-use crate::terminal::{Grid, Line, Look, Side, bad, blocks, doubtful, faint, good, heading, indented, wrapped};
+use crate::terminal::{Grid, Line, Look, Side, bad, blocks, doubtful, good, heading, indented, more, wrapped};
 
 /// The verdict, what is worse, what is inconclusive, and how each number fared; all that is known where it is `wide`, and with
 /// `notes`.
@@ -38,18 +38,8 @@ pub fn drawn(report: &Report, [wide, notes]: [bool; 2], width: usize) -> String 
         let notes = tables.iter().flat_map(|table| &table.notes);
         text += &notes.map(|note| indented("- ", note, width)).collect::<String>();
     }
-    let more = [("--wide", wide), ("--notes", notes), ("--json", false)];
-    let more: Vec<&str> = more
-        .iter()
-        .filter(|(_, given)| !given)
-        .map(|(option, _)| *option)
-        .collect();
-    text + "\n"
-        + &indented(
-            &faint("more  "),
-            &format!("prunebench gate … {}", more.join(" | ")),
-            width,
-        )
+    let options = [("--wide", wide), ("--notes", notes), ("--json", false)];
+    text + "\n" + &more("prunebench gate …", &options, width)
 }
 
 /// Whole cells with what is wrong, then numbers with the reason below each.
