@@ -268,7 +268,7 @@ fn a_sweep_on_slurm_survives_a_cancelled_job_a_killed_one_and_a_new_controller()
     cluster.wait_until_empty();
 
     let followed = cluster.run(&sandbox, &["submit", "a.toml", "--wait"]);
-    followed.expect(0, &["measured 1 of 8 cells now"]);
+    followed.expect(0, &["8 of 8 cells measured; 1 of them now"]);
     assert_eq!(followed.out, cluster.run(&sandbox, &["report", "results/runs/a"]).out);
     cluster
         .run(&sandbox, &["store", "check", "results/runs/a"])
