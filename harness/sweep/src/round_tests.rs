@@ -117,6 +117,24 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
+fn a_run_that_is_stopped_counts_what_was_measured_before_as_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ok = Some(Status::Ok);
+    assert_eq!(run(folder, "a", None).statuses, [ok; 6]);
+    let of_first = |(path, content): &(PathBuf, Vec<u8>)| {
+        let record = String::from_utf8_lossy(content);
+        (record.contains("cell-1") && record.contains("\"seed\": 0")).then(|| path.clone())
+    };
+    let lost: Vec<PathBuf> = files(folder).iter().filter_map(of_first).collect();
+    assert_eq!(lost.len(), 1);
+    fs::remove_file(&lost[0]).unwrap();
+    let stopped = run(folder, "a", Some(1));
+    assert_eq!(stopped.statuses, [ok, None, ok, ok, ok, ok]);
+    assert!(stopped.stopped.unwrap().contains("1 cells left"));
+}
+
+#[test]
 fn a_round_that_one_run_begins_and_another_ends_has_each_of_its_cells_once() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

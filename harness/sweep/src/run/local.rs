@@ -77,6 +77,15 @@ impl Executor for Local<'_> {
                 .collect()
         });
         ended.into_iter().collect::<Result<(), Error>>()?;
+        // A run that was stopped did not come to all that was measured before.
+        for (planned, status) in plan
+            .cells
+            .iter()
+            .zip(&mut statuses)
+            .filter(|(_, status)| status.is_none())
+        {
+            *status = done(store, planned)?.map(|record| record.status);
+        }
         let missing = statuses.iter().filter(|status| status.is_none()).count();
         let interrupted = || format!("interrupted with {missing} cells left; start the same command again to go on");
         let given_up = || {
@@ -107,6 +116,20 @@ impl Executor for Local<'_> {
     }
 }
 
+/// The record of a cell that has nothing left to be done.
+fn done(store: &Store, planned: &Planned) -> Result<Option<Record>, Error> {
+    let found = store.find(&planned.cell, &planned.key)?;
+    Ok(found.filter(|record| is_done(planned, record)))
+}
+
+fn is_done(planned: &Planned, record: &Record) -> bool {
+    let wanted = match planned.skip {
+        Some(_) => Status::Skipped,
+        None => Status::Ok,
+    };
+    record.status == wanted || record.status == Status::Ok
+}
+
 /// What a worker carries out cells with.
 struct Work<'a> {
     plan: &'a Plan,
@@ -121,12 +144,7 @@ impl Work<'_> {
     fn carry_out(&self, start: &Start) -> Result<Ended, Error> {
         let (planned, store) = (&self.plan.cells[start.cell], self.store);
         let recorded = |record: Record, measured| Ended::Recorded(Box::new(record), measured);
-        let wanted = match planned.skip {
-            Some(_) => Status::Skipped,
-            None => Status::Ok,
-        };
-        let is_done = |record: &Record| record.status == wanted || record.status == Status::Ok;
-        if let Some(done) = store.find(&planned.cell, &planned.key)?.filter(is_done) {
+        if let Some(done) = done(store, planned)? {
             return Ok(recorded(done, false));
         }
         let reserved = match self.plan.in_rounds && planned.skip.is_none() {
@@ -137,7 +155,7 @@ impl Work<'_> {
             Ok(reservation) => reservation,
             Err(ended) => return Ok(ended),
         };
-        if let Some(done) = reservation.found().filter(|record| is_done(record)) {
+        if let Some(done) = reservation.found().filter(|record| is_done(planned, record)) {
             return Ok(recorded(done.clone(), false));
         }
         if let Some(reason) = &planned.skip {
