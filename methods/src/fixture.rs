@@ -27,6 +27,7 @@ pub(crate) fn model(device: &Device) -> Decoder {
             width: 48,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     let graph = Graph {
         architecture: Architecture::Llama,
@@ -43,6 +44,7 @@ pub(crate) fn model(device: &Device) -> Decoder {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; BLOCKS],
         steps: (0..BLOCKS).map(Step::Block).collect(),
     };
@@ -67,6 +69,7 @@ pub(crate) fn adders(device: &Device, embedding: [f32; 2], updates: &[[f32; 2]])
             bias: true,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     let graph = Graph {
         vocab_size: 2,

@@ -2,6 +2,9 @@
 //!
 //! A method is a folder here with `mod.rs`, `README.md` and an [`Entry`] named `ENTRY`, and one line in the registry below.
 
+#[cfg(test)]
+mod borrowing_tests;
+mod census;
 mod depth;
 mod error;
 #[cfg(test)]
@@ -25,8 +28,9 @@ mod weights;
 
 pub mod config;
 
+pub use census::{BlockCount, Census, DomainCount, ParameterCount};
 pub use error::{Error, Result};
-pub use method::{Card, Change, Family, Matrix, Method, Need, Parameter, Report, SUMMARY};
+pub use method::{Basis, Card, Family, Method, Need, Report, SUMMARY};
 pub use ratio::Ratio;
 pub use recipe::{Applied, MethodReport, Recipe};
 pub use registry::{Entry, find};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use prunebench_model::LinearName;
 use serde_json::Value;
 
 use crate::{Error, Result, Run};
@@ -37,7 +36,7 @@ pub trait Method: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Edits `run.model`, and says what it did. The recipe checks the report against the model.
+    /// Edits `run.model`, and says of what it was to remove how much. The recipe counts what is gone, and checks that it is.
     fn apply(&self, run: &mut Run) -> Result<Report>;
 }
 
@@ -153,83 +152,68 @@ impl Need {
     }
 }
 
-/// What a method did.
+/// What a method did, as it tells; what it achieved is counted.
 #[derive(Debug)]
 pub struct Report {
+    /// What the ratios are shares of.
+    pub basis: Basis,
     /// The share asked for, if the configuration asks for one.
     pub nominal_ratio: Option<f64>,
-    /// What was removed.
-    pub change: Change,
-    /// What else there is to tell, a JSON object: scores, choices.
+    /// The share by which rounding may miss that, where it is more than the least that can be removed: a block, a direction of
+    /// the stream, a weight of a row.
+    pub rounding: f64,
+    /// What else there is to tell, a JSON object: scores, choices. Of a method that removes blocks `removed_blocks`, their
+    /// indices when it started, which must be as many as are gone.
     pub details: Value,
 }
 
-/// What was removed from the model; the achieved ratio is counted from it.
-#[derive(Debug)]
-pub enum Change {
-    /// Nothing.
-    Nothing,
-    /// Values only: what was zero still is.
-    Values,
-    /// Values, those of zeros among them.
-    Refilled,
-    /// Whole blocks, by their index before the removal; those left may have become what several were.
-    Blocks(Vec<usize>),
-    /// Nothing, but so many blocks became part of others.
-    Fused(usize),
-    /// Directions of the residual stream.
-    Width {
-        /// Width before.
-        from: usize,
-        /// Width after, wherever a block reads the stream.
-        to: usize,
-        /// Widths are rounded down to a multiple of it.
-        multiple: usize,
-    },
-    /// Single weights, set to zero.
-    Weights {
-        /// Every prunable matrix of the model.
-        matrices: Vec<Matrix>,
-        /// Each matrix by itself has the share asked for.
-        evenly: bool,
-    },
-    /// Single weights of any stored parameters, embeddings and norms included, set to zero.
-    Parameters(Vec<Parameter>),
-}
-
-/// A parameter some of whose elements were set to zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    /// Its Hugging Face name.
-    pub name: String,
-    /// Its elements.
-    pub elements: usize,
-    /// Those chosen to be zero.
-    pub zeroed: usize,
-}
-
-/// A matrix some of whose weights were set to zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Matrix {
-    /// Index of its block.
-    pub block: usize,
-    /// Its role in the block.
-    pub linear: LinearName,
-    /// Its weights.
-    pub weights: usize,
-    /// Those chosen to be zero.
-    pub zeroed: usize,
-}
-
-impl Change {
-    /// What the ratios are shares of.
-    pub fn basis(&self) -> &'static str {
-        match self {
-            Self::Nothing | Self::Values | Self::Refilled | Self::Fused(_) => "nothing",
-            Self::Blocks(_) => "blocks",
-            Self::Width { .. } => "hidden width",
-            Self::Weights { .. } => "prunable weights",
-            Self::Parameters(_) => "stored parameters",
+impl Report {
+    /// A report of a method that rounds no more than it must.
+    pub fn of(basis: Basis, nominal_ratio: Option<f64>, details: Value) -> Self {
+        Self {
+            basis,
+            nominal_ratio,
+            rounding: 0.0,
+            details,
         }
+    }
+}
+
+/// What the ratios of a method are shares of. What it leaves as it is follows from that, and is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Nothing: no weight and no zero comes or goes, but blocks may become part of others.
+    Nothing,
+    /// Nothing: values change, but what was zero still is.
+    Values,
+    /// Nothing: values change, those of zeros among them.
+    Refilled,
+    /// Stored blocks; those left may have become what several were.
+    Blocks,
+    /// Directions of the residual stream, wherever a block reads it.
+    Width,
+    /// Weights of the blocks' linears, set to zero. Each matrix by itself has the share asked for.
+    EachMatrix,
+    /// Weights of the blocks' linears, set to zero, of all matrices together.
+    Weights,
+    /// Stored parameters, embeddings and norms included, set to zero.
+    Parameters,
+}
+
+impl Basis {
+    /// Its name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Values | Self::Refilled => "nothing",
+            Self::Blocks => "blocks",
+            Self::Width => "hidden width",
+            Self::EachMatrix | Self::Weights => "prunable weights",
+            Self::Parameters => "stored parameters",
+        }
+    }
+
+    /// Whether its share is one of zeros.
+    pub(crate) fn is_of_zeros(self) -> bool {
+        matches!(self, Self::EachMatrix | Self::Weights | Self::Parameters)
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Error, Method, Report, Result, Run};
+use crate::{Basis, Card, Error, Method, Report, Result, Run};
 
 /// Blocks from `start` to `end`, `end` excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl Range {
 }
 
 /// What a method does to a range: the steps of the run's model in it are those from the given index on.
-pub(crate) type Edit = fn(&mut Run, Range, usize) -> Result<Change>;
+pub(crate) type Edit = fn(&mut Run, Range, usize) -> Result<Report>;
 
 /// A method with a range and nothing else to set.
 #[derive(Debug)]
@@ -110,19 +110,15 @@ impl Method for OnRange {
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let first = self.range.first_step(self.card.id, &run.model.graph)?;
-        Ok(Report {
-            nominal_ratio: None,
-            change: (self.edit)(run, self.range, first)?,
-            details: json!({}),
-        })
+        (self.edit)(run, self.range, first)
     }
 }
 
 /// Puts `steps` in the place of the range's own.
-pub(crate) fn replace_steps(run: &mut Run, range: Range, first: usize, steps: Vec<Step>) -> Change {
+pub(crate) fn replace_steps(run: &mut Run, range: Range, first: usize, steps: Vec<Step>) -> Report {
     let after = first + range.blocks().len();
     run.model.graph.steps.splice(first..after, steps);
-    Change::Nothing
+    Report::of(Basis::Nothing, None, json!({}))
 }
 
 /// The range in pairs of consecutive blocks; of an odd number the last is left by itself.

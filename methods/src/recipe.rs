@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::method::Parameter;
 use crate::registry::find;
-use crate::verify::Census;
-use crate::{Change, Error, Family, Method, Need, Result, Run};
+use crate::verify::achieved;
+use crate::{Basis, Census, Error, Family, Method, Need, Result, Run};
 
 /// Methods to apply in order.
 #[derive(Debug)]
@@ -44,7 +43,8 @@ pub struct MethodReport {
     pub config: Value,
     /// The share asked for, if the method asks for one.
     pub nominal_ratio: Option<f64>,
-    /// The share removed, of what the method found when it started.
+    /// The share removed of what the method found when it started, counted. Of zeros those that it found count as far as the
+    /// ratio asked for takes them.
     pub achieved_ratio: f64,
     /// What both are shares of.
     pub basis: &'static str,
@@ -112,7 +112,11 @@ impl Recipe {
                 need.check(method.card().id, run)?;
             }
         }
-        let source = Census::of(&run.model)?;
+        if self.methods().any(|method| method.family() != Family::Baseline) {
+            // Methods read and change weights, which from here on are all that a linear is, but where a block borrows it.
+            run.model.merge_deltas()?;
+        }
+        let source = Census::of(&run.model, &run.recovery)?;
         let mut finished = source.clone();
         let mut reports = Vec::with_capacity(self.stages.len());
         let mut removing = Vec::new();
@@ -120,29 +124,38 @@ impl Recipe {
         for (index, method) in self.methods().enumerate() {
             let card = method.card();
             run.begin(index, method.is_stochastic());
-            let report = run.timed(|run| method.apply(run))?;
-            run.masked |= matches!(report.change, Change::Weights { .. } | Change::Parameters(_));
-            let before = std::mem::replace(&mut finished, Census::of(&run.model)?);
-            let achieved_ratio = before.achieved(card.id, &report, &finished)?;
+            let mut report = run.timed(|run| method.apply(run))?;
+            let basis = report.basis;
+            run.masked |= basis.is_of_zeros();
+            let before = std::mem::replace(&mut finished, Census::of(&run.model, &run.recovery)?);
+            let achieved_ratio = achieved(card.id, &report, &before, &finished)?;
+            if let (Some(sparsity), Some(details)) = (finished.sparsity(basis), report.details.as_object_mut()) {
+                details.insert("sparsity".to_owned(), sparsity);
+            }
+            if basis != Basis::Blocks {
+                fused += before.blocks.len().saturating_sub(finished.blocks.len());
+            }
+            if achieved_ratio > 0.0 {
+                removing.push((report.nominal_ratio, achieved_ratio, basis));
+            }
             reports.push(MethodReport {
                 method: card.id,
                 config: method.config(),
                 nominal_ratio: report.nominal_ratio,
                 achieved_ratio,
-                basis: report.change.basis(),
+                basis: basis.name(),
                 stochastic: method.is_stochastic(),
-                details: details(&report.change, report.details),
+                details: report.details,
             });
-            match report.change {
-                Change::Fused(blocks) => fused += blocks,
-                change if achieved_ratio > 0.0 => removing.push((report.nominal_ratio, change)),
-                _ => {}
-            }
         }
         let (nominal_ratio, achieved_ratio) = match removing.as_slice() {
             [] => (None, 0.0),
-            [(nominal, change)] => (*nominal, source.gone(&finished, change, fused)),
-            _ => (None, 1.0 - finished.nonzero() as f64 / source.nonzero().max(1) as f64),
+            // What a later one made or filled again is not on its account.
+            [(nominal, achieved, basis)] => (*nominal, source.gone(&finished, *basis, fused).min(*achieved)),
+            _ => (
+                None,
+                1.0 - finished.nonzero_parameters() as f64 / source.nonzero_parameters().max(1) as f64,
+            ),
         };
         Ok(Applied {
             methods: reports,
@@ -156,25 +169,6 @@ impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.canonical().join(" + "))
     }
-}
-
-fn details(change: &Change, mut details: Value) -> Value {
-    match change {
-        Change::Nothing | Change::Values | Change::Refilled | Change::Fused(_) | Change::Width { .. } => {}
-        Change::Parameters(parameters) => {
-            for Parameter { name, elements, zeroed } in parameters {
-                details["sparsity"][name] = json!(*zeroed as f64 / *elements as f64);
-            }
-        }
-        Change::Blocks(removed) => details["removed_blocks"] = json!(removed),
-        Change::Weights { matrices, .. } => {
-            for matrix in matrices {
-                let name = format!("{}.{}", matrix.block, matrix.linear.hf_name());
-                details["sparsity"][name] = json!(matrix.zeroed as f64 / matrix.weights as f64);
-            }
-        }
-    }
-    details
 }
 
 fn parse_stage(text: &str) -> Result<Stage> {
@@ -253,6 +247,7 @@ fn quote_bare_words(arguments: &str) -> String {
 #[cfg(test)]
 mod tests {
     use prunebench_tensor::Device;
+    use serde_json::json;
 
     use super::*;
     use crate::fixture::{apply_with, model, windows};

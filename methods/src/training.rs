@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use prunebench_train::{Callback, KeepZeros, Mixture, Settings, Trainable, Trained, Trainer};
+use prunebench_train::{Callback, Domain, KeepZeros, Mixture, Settings, Trainable, Trained, Trainer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::config::{parse_strict, suggestion};
-use crate::{Error, Need, Result, Run};
+use crate::{DomainCount, Error, Need, Result, Run};
 
 /// Settings of published recoveries, by name; data beside the code.
 const PRESETS: &str = include_str!("training_presets.toml");
@@ -104,6 +104,8 @@ pub(crate) fn train(
     let failed = |source| Error::Train { method, source };
     let recovery = run.recovery.clone();
     let seed = run.seed(method)?;
+    let read = |(domain, _): &(Domain, f64)| (domain.name.clone(), json!(DomainCount::from(domain)));
+    let read: Map<String, Value> = recovery.domains.iter().map(read).collect();
     let (domains, shares): (Vec<_>, Vec<_>) = recovery.domains.into_iter().unzip();
     let mixture = Mixture::new(domains, &shares, settings.length, seed).map_err(failed)?;
     let model = run.model.clone();
@@ -139,6 +141,7 @@ pub(crate) fn train(
         "last_loss": trained.last.as_ref().map(|entry| entry.loss),
         "validation": validations,
         "best_step": trained.best.as_ref().map(|best| best.step),
+        "training_data": read,
     });
     Ok((trained, details))
 }

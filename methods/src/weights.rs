@@ -7,7 +7,7 @@ use prunebench_model::{Block, Decoder, LinearName};
 use prunebench_tensor::{DType, Tensor};
 use rayon::prelude::*;
 
-use crate::{Matrix, Result};
+use crate::Result;
 
 /// The prunable matrices: every linear of every block; never embedding, head or norms.
 pub(crate) fn prunable(model: &Decoder) -> Vec<(usize, LinearName)> {
@@ -44,25 +44,13 @@ pub(crate) fn mask_lowest(scores: &[f32], group: usize, count: usize) -> Vec<f32
 }
 
 /// Multiplies the matrix by a mask of zeros and ones.
-pub(crate) fn apply_mask(
-    model: &mut Decoder,
-    block: usize,
-    linear: LinearName,
-    mask: &[f32],
-) -> Result<Option<Matrix>> {
-    let Some(target) = model.blocks[block].linear_mut(linear) else {
-        return Ok(None);
-    };
-    let weight = &target.weight;
-    let tensor = Tensor::from_slice(mask, &weight.shape(), &weight.device())?.to_dtype(weight.dtype())?;
-    target.weight = weight.mul(&tensor)?;
-    let zeroed = mask.iter().filter(|&&m| m == 0.0).count();
-    Ok(Some(Matrix {
-        block,
-        linear,
-        weights: mask.len(),
-        zeroed,
-    }))
+pub(crate) fn apply_mask(model: &mut Decoder, block: usize, linear: LinearName, mask: &[f32]) -> Result<()> {
+    if let Some(target) = model.blocks[block].linear_mut(linear) {
+        let weight = &target.weight;
+        let tensor = Tensor::from_slice(mask, &weight.shape(), &weight.device())?.to_dtype(weight.dtype())?;
+        target.weight = weight.mul(&tensor)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

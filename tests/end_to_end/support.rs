@@ -298,6 +298,7 @@ fn small_decoder(size: f64, [hidden_size, width]: [usize; 2]) -> Decoder {
             width,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     let graph = Graph {
         architecture: Architecture::Llama,
@@ -314,6 +315,7 @@ fn small_decoder(size: f64, [hidden_size, width]: [usize; 2]) -> Decoder {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; 4],
         steps: (0..4).map(Step::Block).collect(),
     };

@@ -26,10 +26,11 @@ pub(crate) fn small_decoder(engine: Engine) -> Decoder {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![BlockShape {
             attention: Some(AttentionShape {
                 heads: 2,
-                kv_heads: 1,
+                kv_heads: 2,
                 head_dim: 4,
                 qkv_bias: false,
                 qk_norm: false,
@@ -40,16 +41,13 @@ pub(crate) fn small_decoder(engine: Engine) -> Decoder {
                 width: 16,
                 ..FfnShape::default()
             }),
+            ..BlockShape::default()
         }],
         steps: vec![Step::Block(0)],
     };
     Decoder::from_parameters(graph, |name, shape| {
-        Ok(Tensor::randn(
-            shape,
-            name.len() as u64,
-            DType::F32,
-            &Device::cpu(engine),
-        )?)
+        let noise = Tensor::randn(shape, name.len() as u64, DType::F32, &Device::cpu(engine))?;
+        Ok(noise.mul_scalar(0.5)?)
     })
     .unwrap()
 }

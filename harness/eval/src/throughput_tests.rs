@@ -1,5 +1,6 @@
-use prunebench_model::graph::Step;
-use prunebench_tensor::Engine;
+use prunebench_model::graph::{DEFAULT_DELTA, DeltaShape, Step};
+use prunebench_model::{Decoder, Initialisation, LinearName};
+use prunebench_tensor::{DType, Device, Engine};
 
 use super::*;
 use crate::perplexity::tests::small_decoder;
@@ -59,6 +60,28 @@ fn ranks_make_the_same_passes_and_their_all_reduces_are_counted_per_token() {
         );
         assert!(!result.stacked_projections);
         assert_eq!(repeats, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
+    }
+}
+
+#[test]
+fn a_block_that_borrows_with_a_delta_is_timed() {
+    for &engine in Engine::compiled() {
+        let mut graph = small_decoder(engine).graph;
+        let mut slot = graph.blocks[0].clone();
+        let delta = DeltaShape {
+            name: DEFAULT_DELTA.to_owned(),
+            rank: 1,
+            scale: 1.0,
+            keeps_zeros: false,
+        };
+        (slot.borrows, slot.deltas) = (Some(0), [(LinearName::Q, vec![delta])].into());
+        graph.blocks.push(slot);
+        graph.steps.push(Step::Block(1));
+        let device = Device::cpu(engine);
+        let mut decoder = Decoder::initialise(graph, Initialisation::Normal, 1, DType::F32, &device).unwrap();
+        let result = throughput(&mut decoder, &REQUEST, 5, 0, &mut |_, _| ()).unwrap();
+        assert!(result.stacked_projections);
+        assert_eq!(result.decode.seconds.len(), 3);
     }
 }
 

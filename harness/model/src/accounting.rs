@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use prunebench_tensor::{DType, Tensor};
 
 use crate::graph::BlockShape;
-use crate::{Decoder, Linear, LinearName, Result};
+use crate::{Decoder, Delta, Linear, LinearName, Result};
 
 /// Size and work of a decoder. Stored, executed and non-zero parameters are three figures; none is inferred from another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accounting {
     /// Parameters stored, a tied or shared tensor once.
     pub stored_parameters: u64,
-    /// Parameters read by a forward pass, a block that runs twice counted twice; the head counts even when tied, the
+    /// Parameters read by a forward pass, a block that runs twice counted twice, and what one lends for each borrower; the head counts even when tied, the
     /// embedding and learned positions as the one row of each that a token reads.
     pub executed_parameters: u64,
     /// Stored parameters that are zero, wherever they are.
@@ -23,8 +23,8 @@ pub struct Accounting {
     pub zero_weights: u64,
     /// Bytes of the stored parameters in their dtype.
     pub stored_bytes: u64,
-    /// Floating-point operations of one token at an empty context: 2 per multiply-add of every executed linear and
-    /// shortcut and the head.
+    /// Floating-point operations of one token at an empty context: 2 per multiply-add of every executed linear,
+    /// low-rank delta and shortcut and the head.
     pub flops_per_token: u64,
     /// Floating-point operations that each earlier position adds to a token: scores and mixing.
     pub flops_per_token_and_position: u64,
@@ -94,11 +94,41 @@ impl Decoder {
                 zero_weights += zeros[format!("model.layers.{index}.{}.weight", name.hf_name()).as_str()];
             }
         }
+        // Of a block that borrows, the lender's.
+        let run = |index: usize| {
+            let lender = &self.blocks[self.graph.lender(index)];
+            let shape = &self.graph.blocks[index];
+            let runs = move |name: &LinearName| shape.linear(*name, self.graph.hidden_size).is_some();
+            let linears = LinearName::ALL.into_iter().filter(runs);
+            linears.filter_map(move |name| Some((name, lender.linear(name)?)))
+        };
+        let size = |tensor: &Tensor| tensor.elem_count() as u64;
+        let of_deltas = |deltas: &mut dyn Iterator<Item = &Delta>| -> u64 {
+            deltas.map(|delta| size(&delta.down) + size(&delta.up)).sum()
+        };
         let executed_linears: u64 = executed
             .iter()
-            .flat_map(|&b| linears(b))
-            .map(|(_, l)| l.weight.elem_count() as u64)
+            .flat_map(|&block| run(block).map(move |(name, linear)| (block, name, linear)))
+            .map(|(block, name, linear)| size(&linear.weight) + of_deltas(&mut self.deltas(block, name)))
             .sum();
+        let borrowed = |index: usize| -> u64 {
+            let Some(lender) = self.graph.blocks[index].borrows else {
+                return 0;
+            };
+            let of_linears = run(index).map(|(name, linear)| {
+                let bias = linear.bias.as_ref().map_or(0, size);
+                size(&linear.weight) + bias + of_deltas(&mut self.blocks[lender].deltas(name).iter())
+            });
+            let norms = self.blocks[lender]
+                .attention
+                .as_ref()
+                .and_then(|lender| lender.linears.as_ref());
+            let norms = norms.filter(|_| self.blocks[index].attention.is_some());
+            let norms = norms
+                .into_iter()
+                .flat_map(|lent| lent.q_norm.iter().chain(&lent.k_norm));
+            of_linears.sum::<u64>() + norms.map(size).sum::<u64>()
+        };
         let executed_shortcuts: u64 = executed
             .iter()
             .flat_map(|&b| self.blocks[b].shortcuts())
@@ -109,11 +139,12 @@ impl Decoder {
             stored_parameters,
             executed_parameters: executed
                 .iter()
-                .map(|block| below(&format!("model.layers.{block}.")))
+                .map(|&block| below(&format!("model.layers.{block}.")) + borrowed(block))
                 .sum::<u64>()
                 + head
                 + head_bias
                 + below("model.norm.")
+                + below("model.stream_gates")
                 + embedded_rows * self.graph.embedding_width() as u64,
             zero_parameters: zeros.values().sum(),
             prunable_weights,

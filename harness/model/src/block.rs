@@ -1,33 +1,33 @@
 //! Parameters of a block, by role.
 
-use prunebench_tensor::Tensor;
+use std::collections::BTreeMap;
 
+use prunebench_tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::graph::DeltaShape;
 use crate::{Place, Result};
 
-/// y = x weightᵀ + bias, and what a low-rank delta adds.
+/// y = x weightᵀ + bias.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// `[out, in]`.
     pub weight: Tensor,
     /// `[out]`.
     pub bias: Option<Tensor>,
-    /// Low-rank adapter.
-    pub delta: Option<LowRank>,
 }
 
-/// A low-rank delta of a linear (LoRA, Hu et al. 2021): y gains scale · dropout(x) downᵀ upᵀ.
+/// A low-rank delta of a linear, see [`DeltaShape`].
 #[derive(Clone, Debug)]
-pub struct LowRank {
+pub struct Delta {
+    /// What it is beside its numbers.
+    pub shape: DeltaShape,
     /// `[rank, in]`, called A.
     pub down: Tensor,
     /// `[out, rank]`, called B.
     pub up: Tensor,
-    /// Factor of the delta; alpha / rank.
-    pub scale: f64,
     /// Dropout of the delta's input, while training.
     pub dropout: Option<Dropout>,
-    /// 0 where the delta is held at 0, 1 elsewhere, `[out, in]`; for a weight whose zeros stay.
-    pub mask: Option<Tensor>,
 }
 
 /// Which elements a dropout zeroes: the same ones for the same seed, so that a forward pass can be repeated.
@@ -48,11 +48,33 @@ pub struct Norm {
     pub bias: Option<Tensor>,
 }
 
+/// What scales a sublayer, see [`crate::graph::ScalesShape`].
+#[derive(Clone, Debug, Default)]
+pub struct Scales {
+    /// A gate for each unit: `[kv_heads]` of an attention, `[width]` of an FFN.
+    pub unit_gates: Option<Tensor>,
+    /// Gain of the norm of the output, `[hidden]`.
+    pub output_norm: Option<Tensor>,
+    /// Gate of the output, `[1]`.
+    pub output_gate: Option<Tensor>,
+}
+
 /// Parameters of a block's attention.
 #[derive(Clone, Debug)]
 pub struct Attention {
     /// Before it.
     pub norm: Norm,
+    /// Absent where the block borrows another's.
+    pub linears: Option<AttentionLinears>,
+    /// What the residual goes through, `[stream after, stream before]`.
+    pub shortcut: Option<Tensor>,
+    /// Gates, and the norm of the output.
+    pub scales: Scales,
+}
+
+/// What an attention can lend to another.
+#[derive(Clone, Debug)]
+pub struct AttentionLinears {
     /// Query projection.
     pub q: Linear,
     /// Key projection.
@@ -65,9 +87,7 @@ pub struct Attention {
     pub q_norm: Option<Tensor>,
     /// Gain of the RMSNorm over each key head, `[head_dim]`.
     pub k_norm: Option<Tensor>,
-    /// What the residual goes through, `[stream after, stream before]`.
-    pub shortcut: Option<Tensor>,
-    /// All three projections, see [`Decoder::stack_projections`](crate::Decoder::stack_projections).
+    /// The first three, see [`Decoder::stack_projections`](crate::Decoder::stack_projections).
     pub(crate) stacked: Option<Linear>,
 }
 
@@ -76,14 +96,23 @@ pub struct Attention {
 pub struct Ffn {
     /// Before it.
     pub norm: Norm,
+    /// Absent where the block borrows another's.
+    pub linears: Option<FfnLinears>,
+    /// What the residual goes through, `[stream after, stream before]`.
+    pub shortcut: Option<Tensor>,
+    /// Gates, and the norm of the output.
+    pub scales: Scales,
+}
+
+/// What an FFN can lend to another.
+#[derive(Clone, Debug)]
+pub struct FfnLinears {
     /// Gate projection, if the activation is gated.
     pub gate: Option<Linear>,
     /// Up projection.
     pub up: Linear,
     /// Down projection.
     pub down: Linear,
-    /// What the residual goes through, `[stream after, stream before]`.
-    pub shortcut: Option<Tensor>,
     /// Gate and up projection, see [`Decoder::stack_projections`](crate::Decoder::stack_projections).
     pub(crate) stacked: Option<Linear>,
 }
@@ -95,18 +124,27 @@ pub struct Block {
     pub attention: Option<Attention>,
     /// Feed-forward network, if the graph gives the block one.
     pub ffn: Option<Ffn>,
+    /// Low-rank deltas of its linears, its own and those it borrows, in the order of the graph.
+    pub deltas: BTreeMap<LinearName, Vec<Delta>>,
 }
 
-/// A linear of a block by its role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A linear of a block by its role, in the order of execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum LinearName {
+    #[serde(rename = "q_proj")]
     Q,
+    #[serde(rename = "k_proj")]
     K,
+    #[serde(rename = "v_proj")]
     V,
+    #[serde(rename = "o_proj")]
     O,
+    #[serde(rename = "gate_proj")]
     Gate,
+    #[serde(rename = "up_proj")]
     Up,
+    #[serde(rename = "down_proj")]
     Down,
 }
 
@@ -139,18 +177,50 @@ impl LinearName {
 }
 
 impl Block {
-    /// The linear of that role, if the block has it.
+    /// The linear of that role, if the block has one of its own.
     pub fn linear(&self, name: LinearName) -> Option<&Linear> {
-        let (attention, ffn) = (self.attention.as_ref(), self.ffn.as_ref());
+        let attention = || self.attention.as_ref()?.linears.as_ref();
+        let ffn = || self.ffn.as_ref()?.linears.as_ref();
         match name {
-            LinearName::Q => attention.map(|a| &a.q),
-            LinearName::K => attention.map(|a| &a.k),
-            LinearName::V => attention.map(|a| &a.v),
-            LinearName::O => attention.map(|a| &a.o),
-            LinearName::Gate => ffn.and_then(|f| f.gate.as_ref()),
-            LinearName::Up => ffn.map(|f| &f.up),
-            LinearName::Down => ffn.map(|f| &f.down),
+            LinearName::Q => attention().map(|a| &a.q),
+            LinearName::K => attention().map(|a| &a.k),
+            LinearName::V => attention().map(|a| &a.v),
+            LinearName::O => attention().map(|a| &a.o),
+            LinearName::Gate => ffn().and_then(|f| f.gate.as_ref()),
+            LinearName::Up => ffn().map(|f| &f.up),
+            LinearName::Down => ffn().map(|f| &f.down),
         }
+    }
+
+    /// [`Block::linear`], to be changed.
+    pub fn linear_mut(&mut self, name: LinearName) -> Option<&mut Linear> {
+        self.linears_mut()
+            .find(|(found, _)| *found == name)
+            .map(|(_, linear)| linear)
+    }
+
+    /// Every linear of its own by its role, in the order of execution, to be changed.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = (LinearName, &mut Linear)> {
+        let attention = self
+            .attention
+            .iter_mut()
+            .filter_map(|a| a.linears.as_mut())
+            .flat_map(|a| {
+                // Linears that may change are no longer those of a stack.
+                a.stacked = None;
+                [
+                    (LinearName::Q, &mut a.q),
+                    (LinearName::K, &mut a.k),
+                    (LinearName::V, &mut a.v),
+                    (LinearName::O, &mut a.o),
+                ]
+            });
+        let ffn = self.ffn.iter_mut().filter_map(|f| f.linears.as_mut()).flat_map(|f| {
+            f.stacked = None;
+            let gate = f.gate.iter_mut().map(|gate| (LinearName::Gate, gate));
+            gate.chain([(LinearName::Up, &mut f.up), (LinearName::Down, &mut f.down)])
+        });
+        attention.chain(ffn)
     }
 
     /// The matrices that the residual goes through in the block.
@@ -160,84 +230,82 @@ impl Block {
         attention.into_iter().chain(ffn)
     }
 
-    /// Linears that may change are no longer those of a stack.
-    fn unstack(&mut self) {
-        self.attention.iter_mut().for_each(|attention| attention.stacked = None);
-        self.ffn.iter_mut().for_each(|ffn| ffn.stacked = None);
-    }
-
-    /// [`Block::linear`], to be changed.
-    pub fn linear_mut(&mut self, name: LinearName) -> Option<&mut Linear> {
-        self.unstack();
-        let (attention, ffn) = (self.attention.as_mut(), self.ffn.as_mut());
-        match name {
-            LinearName::Q => attention.map(|a| &mut a.q),
-            LinearName::K => attention.map(|a| &mut a.k),
-            LinearName::V => attention.map(|a| &mut a.v),
-            LinearName::O => attention.map(|a| &mut a.o),
-            LinearName::Gate => ffn.and_then(|f| f.gate.as_mut()),
-            LinearName::Up => ffn.map(|f| &mut f.up),
-            LinearName::Down => ffn.map(|f| &mut f.down),
-        }
-    }
-}
-
-impl Block {
-    /// Every linear by its role, in the order of execution, to be changed.
-    pub fn linears_mut(&mut self) -> impl Iterator<Item = (LinearName, &mut Linear)> {
-        self.unstack();
-        let attention = self.attention.iter_mut().flat_map(|a| {
-            let (q, k, v, o) = (&mut a.q, &mut a.k, &mut a.v, &mut a.o);
-            [
-                (LinearName::Q, q),
-                (LinearName::K, k),
-                (LinearName::V, v),
-                (LinearName::O, o),
-            ]
-        });
-        let ffn = self.ffn.iter_mut().flat_map(|f| {
-            let gate = f.gate.iter_mut().map(|gate| (LinearName::Gate, gate));
-            gate.chain([(LinearName::Up, &mut f.up), (LinearName::Down, &mut f.down)])
-        });
-        attention.chain(ffn)
+    /// The deltas of the linear of that role.
+    pub fn deltas(&self, name: LinearName) -> &[Delta] {
+        self.deltas.get(&name).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Linear {
     /// Applies the linear to `[..., in]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.linear(&self.weight, self.bias.as_ref())?;
-        let Some(delta) = &self.delta else {
-            return Ok(y);
-        };
-        let dropout = |Dropout { rate, seed }| x.dropout(rate, seed);
-        let x = delta.dropout.map_or(Ok(x.clone()), dropout)?;
-        let update = match &delta.mask {
-            None => x
-                .linear(&delta.down, None)?
-                .mul_scalar(delta.scale)?
-                .linear(&delta.up, None)?,
-            Some(_) => x.linear(&delta.matrix()?, None)?,
-        };
-        Ok(y.add(&update)?)
+        Ok(x.linear(&self.weight, self.bias.as_ref())?)
     }
 
-    /// Adds the low-rank delta to the weight, which from then on gives the same outputs alone.
-    pub fn merge(&mut self) -> Result<()> {
-        if let Some(delta) = self.delta.take() {
-            self.weight = self.weight.add(&delta.matrix()?)?;
+    /// Applies the linear with low-rank deltas, in their order.
+    pub(crate) fn forward_with<'a>(&self, deltas: impl IntoIterator<Item = &'a Delta>, x: &Tensor) -> Result<Tensor> {
+        let y = self.forward(x)?;
+        deltas
+            .into_iter()
+            .try_fold(y, |y, delta| Ok(y.add(&delta.forward(&self.weight, x)?)?))
+    }
+
+    /// The linear that alone gives the outputs of this one with the deltas.
+    pub(crate) fn merged<'a>(&self, deltas: impl IntoIterator<Item = &'a Delta>) -> Result<Self> {
+        let mut merged = self.clone();
+        for delta in deltas {
+            merged.weight = merged.weight.add(&delta.matrix(&self.weight)?)?;
         }
-        Ok(())
+        Ok(merged)
     }
 }
 
-impl LowRank {
-    /// What it adds to the weight, `[out, in]`.
-    fn matrix(&self) -> Result<Tensor> {
-        let product = self.up.matmul(&self.down)?.mul_scalar(self.scale)?;
-        Ok(self
-            .mask
-            .as_ref()
-            .map_or(Ok(product.clone()), |mask| product.mul(mask))?)
+impl Delta {
+    /// A delta of a linear `[out, in]` that starts as no change (Hu et al. 2021): A from U(±1/√in), which is Kaiming's uniform draw
+    /// with a = √5, and B zero.
+    pub fn start(
+        shape: DeltaShape,
+        [out, inner]: [usize; 2],
+        seed: u64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        Ok(Self {
+            down: kaiming(&[shape.rank, inner], seed, dtype, device)?,
+            up: Tensor::zeros(&[out, shape.rank], dtype, device)?,
+            shape,
+            dropout: None,
+        })
     }
+
+    /// What it adds to the output `[..., out]` of a linear with that weight, of the input `[..., in]`.
+    fn forward(&self, weight: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let dropout = |Dropout { rate, seed }| x.dropout(rate, seed);
+        let x = self.dropout.map_or(Ok(x.clone()), dropout)?;
+        Ok(match self.shape.keeps_zeros {
+            false => x
+                .linear(&self.down, None)?
+                .mul_scalar(self.shape.scale)?
+                .linear(&self.up, None)?,
+            true => x.linear(&self.matrix(weight)?, None)?,
+        })
+    }
+
+    /// What it adds to `weight`, `[out, in]`.
+    pub(crate) fn matrix(&self, weight: &Tensor) -> Result<Tensor> {
+        let product = self.up.matmul(&self.down)?.mul_scalar(self.shape.scale)?;
+        if !self.shape.keeps_zeros {
+            return Ok(product);
+        }
+        let zero = Tensor::zeros(&[1], weight.dtype(), &weight.device())?;
+        let kept = weight.detach()?.eq(&zero)?.neg()?.add_scalar(1.0)?;
+        Ok(product.mul(&kept)?)
+    }
+}
+
+/// Uniform in ±1/√in, `[.., in]`.
+pub(crate) fn kaiming(shape: &[usize], seed: u64, dtype: DType, device: &Device) -> Result<Tensor> {
+    let bound = 1.0 / (shape.last().copied().unwrap_or(1) as f64).sqrt();
+    let unit = Tensor::rand(shape, seed, DType::F32, device)?;
+    Ok(unit.mul_scalar(2.0 * bound)?.add_scalar(-bound)?.to_dtype(dtype)?)
 }

@@ -1,13 +1,13 @@
-//! The decoder: parameters arranged by the graph, and the one forward pass that runs any graph.
+//! The decoder: parameters arranged by the graph, and what it is asked.
 
 use std::sync::Arc;
 
-use prunebench_tensor::{AttentionMask, DType, Device, Segment, Tensor};
+use prunebench_tensor::{DType, Device, Tensor};
 
-use crate::graph::{AttentionShape, Graph, NormKind, Step};
-use crate::rope::RopeTables;
+use crate::forward::Pass;
+use crate::graph::Graph;
 use crate::tensor_parallel::Collective;
-use crate::{Block, KvCache, Linear, ModelError, Norm, Packed, Result, Rows};
+use crate::{Block, KvCache, ModelError, Norm, Packed, Result, Rows};
 
 /// A place in the forward pass whose activation a [`Tap`] can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,19 +45,10 @@ pub struct Decoder {
     pub head: Option<Tensor>,
     /// Bias of the output head, `[vocab]`.
     pub head_bias: Option<Tensor>,
+    /// Gates of the residual stream's channels, `[hidden]`.
+    pub stream_gates: Option<Tensor>,
     /// The group over which updates of the residual stream are summed, if the blocks are one rank's share of a model.
     pub group: Option<Arc<dyn Collective>>,
-}
-
-/// What one forward pass carries along.
-struct Pass<'a> {
-    cache: Option<&'a KvCache>,
-    /// Who attends to whom in packed sequences; absent if the tokens are those of whole sequences.
-    segments: Option<&'a [Segment]>,
-    tap: Tap<'a>,
-    rope: RopeTables,
-    /// Attentions executed so far: the index of the next cache entry.
-    attentions: usize,
 }
 
 impl Decoder {
@@ -156,6 +147,7 @@ impl Decoder {
                 Some(cache) => cache.rope(tokens)?,
                 None => self.rope(&positions)?,
             },
+            stream: self.stream()?,
             attentions: 0,
         };
         let hidden = self.run(x, pass)?;
@@ -185,33 +177,15 @@ impl Decoder {
             segments: Some(&packed.segments),
             tap,
             rope: self.rope(&packed.positions)?,
+            stream: self.stream()?,
             attentions: 0,
         };
         self.run(x, pass)
     }
 
-    /// Runs the steps and the final norm on the residual stream before the first step.
-    fn run(&self, mut x: Tensor, mut pass: Pass) -> Result<Tensor> {
-        for (index, step) in self.graph.steps.iter().enumerate() {
-            (pass.tap)(Place::Residual(index), &x)?;
-            x = self.step(step, x, &mut pass)?;
-        }
-        (pass.tap)(Place::Residual(self.graph.steps.len()), &x)?;
-        self.final_normed(&x)
-    }
-
     /// Final hidden states `[..., hidden]` of the residual stream after the last step.
     pub fn final_normed(&self, x: &Tensor) -> Result<Tensor> {
-        self.norm(x, &self.final_norm)
-    }
-
-    fn norm(&self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        let eps = self.graph.rms_norm_eps * (self.graph.hidden_size as f64 / norm.gain.elem_count() as f64);
-        let y = match self.graph.norm {
-            NormKind::Rms => x.rms_norm(&norm.gain, eps)?,
-            NormKind::Layer => x.layer_norm(eps)?.mul(&norm.gain)?,
-        };
-        Ok(norm.bias.as_ref().map_or(Ok(y.clone()), |bias| y.add(bias))?)
+        self.norm(x, &self.final_norm, self.stream()?.as_ref())
     }
 
     /// The residual stream after step `index` alone, from the stream `[B, T, hidden]` before it.
@@ -227,133 +201,9 @@ impl Decoder {
             segments: rows.segments.as_deref(),
             tap,
             rope: self.rope(&rows.positions)?,
+            stream: self.stream()?,
             attentions: 0,
         };
         self.step(step, x.clone(), &mut pass)
-    }
-
-    /// The rotary tables of given positions.
-    fn rope(&self, positions: &[usize]) -> Result<RopeTables> {
-        RopeTables::new(&self.graph, positions, self.dtype(), &self.device())
-    }
-
-    fn step(&self, step: &Step, x: Tensor, pass: &mut Pass) -> Result<Tensor> {
-        let plus = |x: &Tensor, update: Option<Tensor>| update.map_or(Ok(x.clone()), |update| x.add(&update));
-        match step {
-            Step::Block(_) | Step::ParallelSublayers(_) => {
-                let shortcut = |block: &Block| block.attention.as_ref()?.shortcut.clone();
-                let x = self.plus_updates(Self::attention, shortcut, step.blocks(), x, pass)?;
-                let shortcut = |block: &Block| block.ffn.as_ref()?.shortcut.clone();
-                self.plus_updates(Self::ffn, shortcut, step.blocks(), x, pass)
-            }
-            Step::Parallel(blocks) => blocks.iter().try_fold(x.clone(), |sum, &block| {
-                let attention = self.attention(block, &x, pass)?;
-                let inner = plus(&x, attention.clone())?;
-                Ok(plus(&plus(&sum, attention)?, self.ffn(block, &inner, pass)?)?)
-            }),
-            Step::Average(blocks) => {
-                let sum = self.step(&Step::Parallel(blocks.clone()), x.clone(), pass)?;
-                Ok(x.add(&sum.sub(&x)?.mul_scalar(1.0 / blocks.len() as f64)?)?)
-            }
-        }
-    }
-
-    /// x, or what the sublayer's shortcut makes of it, and the updates that one sublayer of each block makes of x, summed over
-    /// all ranks.
-    fn plus_updates(
-        &self,
-        sublayer: fn(&Self, usize, &Tensor, &mut Pass) -> Result<Option<Tensor>>,
-        shortcut: fn(&Block) -> Option<Tensor>,
-        blocks: &[usize],
-        x: Tensor,
-        pass: &mut Pass,
-    ) -> Result<Tensor> {
-        let mut sum: Option<Tensor> = None;
-        for &block in blocks {
-            if let Some(update) = sublayer(self, block, &x, pass)? {
-                sum = Some(sum.map_or(Ok(update.clone()), |sum| sum.add(&update))?);
-            }
-        }
-        // A graph with a shortcut runs its block alone.
-        let shortcut = blocks.iter().find_map(|&block| shortcut(&self.blocks[block]));
-        let x = shortcut.map_or(Ok(x.clone()), |shortcut| x.linear(&shortcut, None))?;
-        match (sum, &self.group) {
-            (None, _) => Ok(x),
-            (Some(sum), None) => Ok(x.add(&sum)?),
-            (Some(sum), Some(group)) => Ok(x.add(&group.all_reduce_sum(&sum)?)?),
-        }
-    }
-
-    /// The attention's update of the residual stream.
-    fn attention(&self, index: usize, x: &Tensor, pass: &mut Pass) -> Result<Option<Tensor>> {
-        let (Some(attention), Some(shape)) = (&self.blocks[index].attention, &self.graph.blocks[index].attention)
-        else {
-            return Ok(None);
-        };
-        let AttentionShape {
-            heads,
-            kv_heads,
-            head_dim,
-            window,
-            scale,
-            ..
-        } = *shape;
-        let (batch, tokens) = (x.dim(0)?, x.dim(1)?);
-        let x = self.norm(x, &attention.norm)?;
-        (pass.tap)(Place::AttentionInput(index), &x)?;
-        let split = |linear: &Linear, heads: usize, norm: Option<&Tensor>| -> Result<Tensor> {
-            let y = linear.forward(&x)?.reshape(&[batch, tokens, heads, head_dim])?;
-            let y = norm.map_or(Ok(y.clone()), |norm| y.rms_norm(norm, self.graph.rms_norm_eps))?;
-            Ok(y.transpose(1, 2)?)
-        };
-        let (q, k, v) = match &attention.stacked {
-            Some(stacked) => {
-                let turned = heads + kv_heads;
-                let all = split(stacked, turned + kv_heads, None)?;
-                let qk = pass.rope.apply(all.narrow(1, 0, turned)?)?;
-                let v = all.narrow(1, turned, kv_heads)?;
-                (qk.narrow(1, 0, heads)?, qk.narrow(1, heads, kv_heads)?, v)
-            }
-            None => (
-                pass.rope
-                    .apply(split(&attention.q, heads, attention.q_norm.as_ref())?)?,
-                pass.rope
-                    .apply(split(&attention.k, kv_heads, attention.k_norm.as_ref())?)?,
-                split(&attention.v, kv_heads, None)?,
-            ),
-        };
-        let (k, v) = match pass.cache {
-            Some(cache) => cache.append(pass.attentions, &k, &v)?,
-            None => (k, v),
-        };
-        pass.attentions += 1;
-        let scale = scale.unwrap_or(1.0 / (head_dim as f64).sqrt());
-        let mixed = match pass.segments {
-            Some(segments) => Tensor::segment_attention(&q, &k, &v, segments, window, scale)?,
-            None => Tensor::attention(&q, &k, &v, &AttentionMask { causal: true, window }, scale)?,
-        };
-        let mixed = mixed.transpose(1, 2)?.reshape(&[batch, tokens, heads * head_dim])?;
-        (pass.tap)(Place::AttentionOutput(index), &mixed)?;
-        attention.o.forward(&mixed).map(Some)
-    }
-
-    /// The feed-forward network's update of the residual stream.
-    fn ffn(&self, index: usize, x: &Tensor, pass: &mut Pass) -> Result<Option<Tensor>> {
-        let Some(ffn) = &self.blocks[index].ffn else {
-            return Ok(None);
-        };
-        let x = self.norm(x, &ffn.norm)?;
-        (pass.tap)(Place::FfnInput(index), &x)?;
-        let hidden = match (&ffn.stacked, &ffn.gate) {
-            (Some(stacked), _) => {
-                let both = stacked.forward(&x)?;
-                let (last, width) = (both.rank() - 1, ffn.up.weight.dim(0)?);
-                both.narrow(last, 0, width)?.swiglu(&both.narrow(last, width, width)?)?
-            }
-            (None, Some(gate)) => gate.forward(&x)?.swiglu(&ffn.up.forward(&x)?)?,
-            (None, None) => ffn.up.forward(&x)?.relu()?,
-        };
-        (pass.tap)(Place::FfnHidden(index), &hidden)?;
-        ffn.down.forward(&hidden).map(Some)
     }
 }

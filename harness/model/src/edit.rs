@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use prunebench_tensor::{DType, Tensor};
 
-use crate::graph::Step;
-use crate::{Decoder, ModelError, Result};
+use crate::block::Delta;
+use crate::graph::{BlockShape, Step};
+use crate::{Decoder, LinearName, ModelError, Result};
 
 impl Decoder {
     /// Removes blocks from the execution and, once nothing runs them, from storage. The blocks left are renumbered in order.
@@ -33,6 +34,15 @@ impl Decoder {
                 "every block would be removed; lower the ratio".to_string(),
             ));
         }
+        let borrower = kept.iter().find_map(|&block| {
+            let lender = self.graph.blocks[block].borrows?;
+            removed.contains(&lender).then_some((block, lender))
+        });
+        if let Some((block, lender)) = borrower {
+            return Err(ModelError::Graph(format!(
+                "block {lender} can't be removed: block {block} borrows its linears; remove that one too, or keep both"
+            )));
+        }
         let renumber = |blocks: &[usize]| -> Vec<usize> {
             blocks
                 .iter()
@@ -54,16 +64,36 @@ impl Decoder {
                 }
             })
             .collect();
-        self.graph.blocks = kept.iter().map(|&block| self.graph.blocks[block].clone()).collect();
+        let kept_shapes = kept.iter().map(|&block| {
+            let shape = self.graph.blocks[block].clone();
+            let borrows = shape.borrows.and_then(|lender| kept.iter().position(|&k| k == lender));
+            BlockShape { borrows, ..shape }
+        });
+        self.graph.blocks = kept_shapes.collect();
         self.blocks = kept.iter().map(|&block| self.blocks[block].clone()).collect();
         Ok(())
     }
 
-    /// Replaces `blocks`, which must have one shape, by the first of them with the element-wise mean of all their parameters.
+    /// Replaces `blocks`, which must have one shape, by the first of them with the element-wise mean of all their parameters; low-rank
+    /// deltas are merged first.
+    ///
+    /// # Errors
+    /// [`ModelError::Graph`] for blocks of different shapes, and for one that borrows its linears: the mean needs some of its own.
     pub fn merge_blocks(&mut self, blocks: &[usize]) -> Result<()> {
         let (Some(&first), rest) = (blocks.first(), blocks.get(1..).unwrap_or_default()) else {
             return Ok(());
         };
+        for &block in blocks {
+            if block >= self.blocks.len() {
+                continue;
+            }
+            if let Some(lender) = self.graph.blocks[block].borrows {
+                return Err(ModelError::Graph(format!(
+                    "block {block} can't be averaged with others: its linears are those of block {lender}"
+                )));
+            }
+            self.merge_deltas_of(block)?;
+        }
         if let Some(block) = blocks
             .iter()
             .find(|&&block| self.graph.blocks.get(block) != self.graph.blocks.get(first))
@@ -92,15 +122,72 @@ impl Decoder {
                 .try_fold(start, |sum, part| sum.add(&part.to_dtype(wide)?))?;
             Ok(sum.mul_scalar(1.0 / blocks.len() as f64)?.to_dtype(dtype)?)
         };
-        let group = self.group.clone();
-        *self = Self::from_parameters(self.graph.clone(), |name, _| match name.starts_with(&prefix(first)) {
+        *self = self.map_parameters(|name, tensor| match name.starts_with(&prefix(first)) {
             true => mean(name),
-            false => all
-                .get(name)
-                .cloned()
-                .ok_or_else(|| ModelError::Graph(format!("the graph wants `{name}`, which the decoder lacks"))),
+            false => Ok(tensor.clone()),
         })?;
-        self.group = group;
         self.remove_blocks(rest)
+    }
+
+    /// Gives a linear of block `block` a low-rank delta beside those it has: `down` is A `[rank, in]`, `up` is B `[out, rank]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Graph`] if the block has no such linear, or the delta does not fit it.
+    pub fn add_delta(&mut self, block: usize, linear: LinearName, delta: Delta) -> Result<()> {
+        let Delta { shape, down, up, .. } = &delta;
+        let count = self.blocks.len();
+        let Some(of_block) = self.graph.blocks.get_mut(block) else {
+            return Err(ModelError::Graph(format!(
+                "a low-rank delta for block {block} of {count}"
+            )));
+        };
+        let before = of_block.clone();
+        of_block.deltas.entry(linear).or_default().push(shape.clone());
+        let wanted = before
+            .linear(linear, self.graph.hidden_size)
+            .map(|[out, inner]| [vec![shape.rank, inner], vec![out, shape.rank]]);
+        let checked = self.graph.validate().and_then(|()| match wanted {
+            Some(wanted) if wanted != [down.shape(), up.shape()] => Err(ModelError::Graph(format!(
+                "block {block} {}: a low-rank delta of {:?} and {:?}; {:?} and {:?} are wanted",
+                linear.hf_name(),
+                down.shape(),
+                up.shape(),
+                wanted[0],
+                wanted[1]
+            ))),
+            _ => Ok(()),
+        });
+        match checked {
+            Ok(()) => self.blocks[block].deltas.entry(linear).or_default().push(delta),
+            Err(_) => self.graph.blocks[block] = before,
+        }
+        checked
+    }
+
+    /// Every low-rank delta, block by block and linear by linear; their shapes are the graph's, and stay.
+    pub fn deltas_mut(&mut self) -> impl Iterator<Item = &mut Delta> {
+        self.blocks
+            .iter_mut()
+            .flat_map(|block| block.deltas.values_mut().flatten())
+    }
+
+    /// Adds low-rank deltas to the weights that they belong to, which from then on give the same outputs alone. The deltas that a block
+    /// has on borrowed linears stay, for the weights are others' too.
+    pub fn merge_deltas(&mut self) -> Result<()> {
+        let own = (0..self.blocks.len()).filter(|&block| self.graph.blocks[block].borrows.is_none());
+        own.collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|block| self.merge_deltas_of(block))
+    }
+
+    pub(crate) fn merge_deltas_of(&mut self, block: usize) -> Result<()> {
+        self.graph.blocks[block].deltas.clear();
+        let deltas = std::mem::take(&mut self.blocks[block].deltas);
+        for (name, deltas) in &deltas {
+            if let Some(linear) = self.blocks[block].linear_mut(*name) {
+                *linear = linear.merged(deltas)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -2,18 +2,19 @@
 
 use prunebench_tensor::{DType, Tensor};
 
-use crate::block::{Attention, Block, Ffn, Linear, Norm};
+use crate::block::{Attention, AttentionLinears, Block, Ffn, FfnLinears, Linear, Norm, Scales};
 use crate::graph::{AttentionShape, BlockShape, FfnShape, NormKind, Step};
 use crate::{Decoder, ModelError, Result};
 
 impl Decoder {
     /// Replaces every step of [`Step::ParallelSublayers`] by one block that is as wide as all of its blocks together: the gains
     /// of their norms go into the projections behind them, projections from the stream are stacked, and those back to it stand
-    /// side by side, so that each product sums over the blocks. The outputs are the same but for rounding.
+    /// side by side, so that each product sums over the blocks. Low-rank deltas are merged and gates folded first. The outputs are the
+    /// same but for rounding.
     ///
     /// # Errors
     /// [`ModelError::Graph`] for blocks that no single block can be: LayerNorms, heads of other sizes or groups, other windows,
-    /// different norms of query or key heads, or adapters that were not merged.
+    /// different norms of query or key heads, linears that another block runs too, or outputs that are normalised one by one.
     pub fn fuse_parallel_sublayers(&mut self) -> Result<()> {
         let mut fused = Vec::new();
         for step in &self.graph.steps {
@@ -52,24 +53,45 @@ impl Decoder {
                 "blocks with LayerNorms can't be fused; only gains of an RMSNorm go into a projection".to_owned(),
             ));
         }
-        let shapes: Vec<&BlockShape> = blocks.iter().map(|&block| &self.graph.blocks[block]).collect();
-        let attentions: Vec<(&AttentionShape, &Attention)> = blocks
+        let mut whole = self.clone();
+        for &block in blocks {
+            if let Some(other) = self.shares_with(block) {
+                return refuse(
+                    blocks,
+                    &format!("block {other} runs the linears of block {block} too, and would lose or double them"),
+                );
+            }
+            whole.merge_deltas_of(block)?;
+            whole.fold_gates_of(block)?;
+        }
+        let of = |&block: &usize| (&whole.graph.blocks[block], &whole.blocks[block]);
+        let attentions: Vec<_> = blocks
             .iter()
-            .zip(&shapes)
-            .filter_map(|(&block, shape)| Some((shape.attention.as_ref()?, self.blocks[block].attention.as_ref()?)))
+            .map(of)
+            .filter_map(|(shape, block)| Some((shape.attention.as_ref()?, block.attention.as_ref()?)))
             .collect();
-        let ffns: Vec<(&FfnShape, &Ffn)> = blocks
+        let ffns: Vec<_> = blocks
             .iter()
-            .zip(&shapes)
-            .filter_map(|(&block, shape)| Some((shape.ffn.as_ref()?, self.blocks[block].ffn.as_ref()?)))
+            .map(of)
+            .filter_map(|(shape, block)| Some((shape.ffn.as_ref()?, block.ffn.as_ref()?)))
             .collect();
+        let normed =
+            attentions.iter().any(|(shape, _)| shape.scales.norm) || ffns.iter().any(|(shape, _)| shape.scales.norm);
+        if normed {
+            return refuse(
+                blocks,
+                "their outputs are normalised before they are summed; run them as they are",
+            );
+        }
         let (attention_shape, attention) = fused_attention(blocks, &attentions)?.unzip();
         let (ffn_shape, ffn) = fused_ffn(blocks, &ffns)?.unzip();
         let shape = BlockShape {
             attention: attention_shape,
             ffn: ffn_shape,
+            ..BlockShape::default()
         };
-        Ok((shape, Block { attention, ffn }))
+        let deltas = Default::default();
+        Ok((shape, Block { attention, ffn, deltas }))
     }
 }
 
@@ -83,10 +105,14 @@ fn fused_attention(
     blocks: &[usize],
     parts: &[(&AttentionShape, &Attention)],
 ) -> Result<Option<(AttentionShape, Attention)>> {
-    let Some(&(first_shape, first)) = parts.first() else {
+    let lent: Vec<(&AttentionLinears, &Norm)> = parts
+        .iter()
+        .filter_map(|(_, part)| Some((part.linears.as_ref()?, &part.norm)))
+        .collect();
+    let (Some(&(first_shape, _)), Some(&(first, norm))) = (parts.first(), lent.first()) else {
         return Ok(None);
     };
-    for (shape, attention) in parts {
+    for (shape, _) in parts {
         // All but the number of groups is that of the first.
         let alike = AttentionShape {
             heads: first_shape.heads,
@@ -96,28 +122,31 @@ fn fused_attention(
         if alike != *first_shape || shape.heads * first_shape.kv_heads != first_shape.heads * shape.kv_heads {
             return refuse(blocks, "their heads differ in size, grouping, scale, window or bias");
         }
-        if !same(attention.q_norm.as_ref(), first.q_norm.as_ref())?
-            || !same(attention.k_norm.as_ref(), first.k_norm.as_ref())?
-        {
+    }
+    for (part, _) in &lent {
+        if !same(part.q_norm.as_ref(), first.q_norm.as_ref())? || !same(part.k_norm.as_ref(), first.k_norm.as_ref())? {
             return refuse(
                 blocks,
                 "the norms of their query or key heads have different gains; run them as they are",
             );
         }
     }
-    let with_gain = |of: fn(&Attention) -> &Linear| -> Result<Linear> {
-        stacked(blocks, parts.iter().map(|(_, part)| (of(part), Some(&part.norm.gain))))
+    let with_gain = |of: fn(&AttentionLinears) -> &Linear| -> Result<Linear> {
+        stacked(lent.iter().map(|(part, norm)| (of(part), Some(&norm.gain))))
     };
     let attention = Attention {
-        norm: unit_norm(&first.norm)?,
-        q: with_gain(|part| &part.q)?,
-        k: with_gain(|part| &part.k)?,
-        v: with_gain(|part| &part.v)?,
-        o: side_by_side(blocks, parts.iter().map(|(_, part)| &part.o))?,
-        q_norm: first.q_norm.clone(),
-        k_norm: first.k_norm.clone(),
+        norm: unit_norm(norm)?,
+        linears: Some(AttentionLinears {
+            q: with_gain(|part| &part.q)?,
+            k: with_gain(|part| &part.k)?,
+            v: with_gain(|part| &part.v)?,
+            o: side_by_side(lent.iter().map(|(part, _)| &part.o))?,
+            q_norm: first.q_norm.clone(),
+            k_norm: first.k_norm.clone(),
+            stacked: None,
+        }),
         shortcut: None,
-        stacked: None,
+        scales: Scales::default(),
     };
     let shape = AttentionShape {
         heads: parts.iter().map(|(shape, _)| shape.heads).sum(),
@@ -128,7 +157,11 @@ fn fused_attention(
 }
 
 fn fused_ffn(blocks: &[usize], parts: &[(&FfnShape, &Ffn)]) -> Result<Option<(FfnShape, Ffn)>> {
-    let Some(&(first_shape, first)) = parts.first() else {
+    let lent: Vec<(&FfnLinears, &Norm)> = parts
+        .iter()
+        .filter_map(|(_, part)| Some((part.linears.as_ref()?, &part.norm)))
+        .collect();
+    let (Some(&(first_shape, _)), Some(&(_, norm))) = (parts.first(), lent.first()) else {
         return Ok(None);
     };
     for (shape, _) in parts {
@@ -140,20 +173,23 @@ fn fused_ffn(blocks: &[usize], parts: &[(&FfnShape, &Ffn)]) -> Result<Option<(Ff
             return refuse(blocks, "their FFNs differ in activation or bias");
         }
     }
-    let gates: Vec<(&Linear, Option<&Tensor>)> = parts
+    let gates: Vec<(&Linear, Option<&Tensor>)> = lent
         .iter()
-        .filter_map(|(_, part)| Some((part.gate.as_ref()?, Some(&part.norm.gain))))
+        .filter_map(|(part, norm)| Some((part.gate.as_ref()?, Some(&norm.gain))))
         .collect();
     let ffn = Ffn {
-        norm: unit_norm(&first.norm)?,
-        gate: match gates.is_empty() {
-            true => None,
-            false => Some(stacked(blocks, gates.into_iter())?),
-        },
-        up: stacked(blocks, parts.iter().map(|(_, part)| (&part.up, Some(&part.norm.gain))))?,
-        down: side_by_side(blocks, parts.iter().map(|(_, part)| &part.down))?,
+        norm: unit_norm(norm)?,
+        linears: Some(FfnLinears {
+            gate: match gates.is_empty() {
+                true => None,
+                false => Some(stacked(gates.into_iter())?),
+            },
+            up: stacked(lent.iter().map(|(part, norm)| (&part.up, Some(&norm.gain))))?,
+            down: side_by_side(lent.iter().map(|(part, _)| &part.down))?,
+            stacked: None,
+        }),
         shortcut: None,
-        stacked: None,
+        scales: Scales::default(),
     };
     let shape = FfnShape {
         width: parts.iter().map(|(shape, _)| shape.width).sum(),
@@ -178,7 +214,7 @@ fn same(a: Option<&Tensor>, b: Option<&Tensor>) -> Result<bool> {
     })
 }
 
-/// weight · diag(gain), the product in f32 or wider.
+/// weight · diag(gain), or any other product with a factor of fewer dimensions, in f32 or wider.
 pub fn fold_gain(weight: &Tensor, gain: &Tensor) -> Result<Tensor> {
     let wide = match weight.dtype() {
         DType::F64 => DType::F64,
@@ -189,44 +225,30 @@ pub fn fold_gain(weight: &Tensor, gain: &Tensor) -> Result<Tensor> {
 }
 
 /// Linears on one input: their outputs one after the other.
-fn stacked<'a>(
-    blocks: &[usize],
-    parts: impl Iterator<Item = (&'a Linear, Option<&'a Tensor>)> + Clone,
-) -> Result<Linear> {
-    let linears = parts.clone().map(|(linear, _)| linear);
+fn stacked<'a>(parts: impl Iterator<Item = (&'a Linear, Option<&'a Tensor>)> + Clone) -> Result<Linear> {
     let weights: Vec<Tensor> = parts
+        .clone()
         .map(|(linear, gain)| gain.map_or(Ok(linear.weight.clone()), |gain| fold_gain(&linear.weight, gain)))
         .collect::<Result<_>>()?;
-    let biases: Vec<&Tensor> = linears.clone().filter_map(|linear| linear.bias.as_ref()).collect();
-    unmerged(blocks, linears)?;
+    let biases: Vec<&Tensor> = parts.filter_map(|(linear, _)| linear.bias.as_ref()).collect();
     Ok(Linear {
         weight: Tensor::cat(&weights.iter().collect::<Vec<_>>(), 0)?,
         bias: match biases.is_empty() {
             true => None,
             false => Some(Tensor::cat(&biases, 0)?),
         },
-        delta: None,
     })
 }
 
 /// Linears whose outputs are summed: their inputs one after the other.
-fn side_by_side<'a>(blocks: &[usize], parts: impl Iterator<Item = &'a Linear> + Clone) -> Result<Linear> {
+fn side_by_side<'a>(parts: impl Iterator<Item = &'a Linear> + Clone) -> Result<Linear> {
     let weights: Vec<&Tensor> = parts.clone().map(|linear| &linear.weight).collect();
-    let mut biases = parts.clone().filter_map(|linear| linear.bias.as_ref());
-    unmerged(blocks, parts.clone())?;
+    let mut biases = parts.filter_map(|linear| linear.bias.as_ref());
     let first = biases.next().cloned();
     Ok(Linear {
         weight: Tensor::cat(&weights, 1)?,
         bias: first
             .map(|first| biases.try_fold(first, |sum, bias| sum.add(bias)))
             .transpose()?,
-        delta: None,
     })
-}
-
-fn unmerged<'a>(blocks: &[usize], mut linears: impl Iterator<Item = &'a Linear>) -> Result<()> {
-    match linears.any(|linear| linear.delta.is_some()) {
-        true => refuse(blocks, "a linear has an adapter; merge it first"),
-        false => Ok(()),
-    }
 }

@@ -3,9 +3,13 @@
 //! Depth pruning, width pruning and layer pairs are edits of this data; the forward pass knows no method by name. Fields that
 //! a family leaves out are absent from the file as well, so files written before a field existed mean what they meant.
 
+mod checks;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{ModelError, Result};
+use crate::LinearName;
 
 /// A model family: it decides parameter names, which linears carry biases, and how a plain config is spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -112,6 +116,9 @@ pub struct AttentionShape {
     /// The residual goes through a matrix.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shortcut: Option<Shortcut>,
+    /// What the sublayer has beside its linears; a unit is a key head with the query heads that attend to it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scales: ScalesShape,
 }
 
 /// Shape of a block's feed-forward network.
@@ -129,6 +136,52 @@ pub struct FfnShape {
     /// The residual goes through a matrix.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shortcut: Option<Shortcut>,
+    /// What the sublayer has beside its linears; a unit is a channel between them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scales: ScalesShape,
+}
+
+/// Which vectors scale a sublayer: its units before the projection back to the stream, then what that projection gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScalesShape {
+    /// Each unit is multiplied by a gate.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unit_gates: bool,
+    /// The output is normalised, (x − mean) / sqrt(variance + 1e-5) · gain over the width of the stream.
+    #[serde(skip_serializing_if = "is_default")]
+    pub norm: bool,
+    /// The output is multiplied by one gate, after the norm.
+    #[serde(skip_serializing_if = "is_default")]
+    pub gate: bool,
+}
+
+/// A low-rank delta of a linear (LoRA, Hu et al. 2021): y gains scale · x Aᵀ Bᵀ with A `[rank, in]` and B `[out, rank]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeltaShape {
+    /// Name among the linear's deltas. Tensors are named as PEFT saves them: `lora_A.weight` of the delta `default`,
+    /// `lora_A.<name>.weight` of another.
+    #[serde(default = "default_name", skip_serializing_if = "is_default_name")]
+    pub name: String,
+    /// Rows of A.
+    pub rank: usize,
+    /// Factor; alpha / rank.
+    pub scale: f64,
+    /// The delta is 0 where the weight is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub keeps_zeros: bool,
+}
+
+/// Name of a linear's only delta.
+pub const DEFAULT_DELTA: &str = "default";
+
+fn default_name() -> String {
+    DEFAULT_DELTA.to_owned()
+}
+
+fn is_default_name(name: &String) -> bool {
+    name == DEFAULT_DELTA
 }
 
 /// Widths of the residual stream around a sublayer that reads and writes it in two bases, x ← shortcut · x + sublayer(x); both
@@ -143,13 +196,20 @@ pub struct Shortcut {
 }
 
 /// Shape of one block; either half may be absent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockShape {
     /// Attention, if the block has it.
     pub attention: Option<AttentionShape>,
     /// Feed-forward network, if the block has it.
     pub ffn: Option<FfnShape>,
+    /// The block whose linears, deltas and norms of heads this one runs with, for it has none. Its other norms, gates and further
+    /// deltas are its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub borrows: Option<usize>,
+    /// Low-rank deltas, by linear.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub deltas: BTreeMap<LinearName, Vec<DeltaShape>>,
 }
 
 /// One step of the forward pass over the residual stream x. Blocks are named by their index in [`Graph::blocks`].
@@ -205,6 +265,10 @@ pub struct Graph {
     /// The output head carries a bias.
     #[serde(default, skip_serializing_if = "is_default")]
     pub head_bias: bool,
+    /// Each channel of the stream has a gate that multiplies what sublayers add to it and what norms make of it; norms are over
+    /// the channels whose gate is not 0. The embedding is not gated.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stream_gates: bool,
     /// Shapes of the stored blocks.
     pub blocks: Vec<BlockShape>,
     /// What runs, in order.
@@ -222,28 +286,62 @@ impl BlockShape {
         attention.into_iter().chain(self.ffn.as_ref().map(|f| f.shortcut))
     }
 
-    /// Weights of the block's linears, norms and shortcuts; `None` if they are more than can be counted.
-    fn weights(&self, hidden: usize) -> Option<usize> {
-        let attention = match &self.attention {
-            None => 0,
-            Some(a) => {
-                let (queries, keys) = (a.heads.checked_mul(a.head_dim)?, a.kv_heads.checked_mul(a.head_dim)?);
-                let projections = queries.checked_add(keys)?.checked_mul(2)?.checked_mul(hidden)?;
-                projections.checked_add(hidden)?.checked_add(queries)?
+    /// `[out, in]` of the linear of that role, if the block runs one, in a model whose stream is `hidden` wide.
+    pub(crate) fn linear(&self, name: LinearName, hidden: usize) -> Option<[usize; 2]> {
+        let whole = Shortcut {
+            from: hidden,
+            to: hidden,
+        };
+        match name {
+            LinearName::Q | LinearName::K | LinearName::V | LinearName::O => {
+                let a = self.attention.as_ref()?;
+                let Shortcut { from, to } = a.shortcut.unwrap_or(whole);
+                let (queries, keys) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+                Some(match name {
+                    LinearName::Q => [queries, from],
+                    LinearName::O => [to, queries],
+                    _ => [keys, from],
+                })
             }
-        };
-        let ffn = match &self.ffn {
-            None => 0,
-            Some(f) => f.width.checked_mul(hidden)?.checked_mul(3)?.checked_add(hidden)?,
-        };
-        let shortcuts = self.shortcuts().flatten().try_fold(0_usize, |sum, shortcut| {
-            sum.checked_add(shortcut.from.checked_mul(shortcut.to)?)
-        })?;
-        attention.checked_add(ffn)?.checked_add(shortcuts)
+            LinearName::Gate | LinearName::Up | LinearName::Down => {
+                let f = self.ffn.as_ref()?;
+                let Shortcut { from, to } = f.shortcut.unwrap_or(whole);
+                match name {
+                    LinearName::Gate if f.activation == Activation::Relu => None,
+                    LinearName::Down => Some([to, f.width]),
+                    _ => Some([f.width, from]),
+                }
+            }
+        }
+    }
+
+    /// Whether the block normalises the output of its attention or its FFN.
+    pub fn normalises(&self) -> bool {
+        let attention = self.attention.as_ref().is_some_and(|attention| attention.scales.norm);
+        attention || self.ffn.as_ref().is_some_and(|ffn| ffn.scales.norm)
+    }
+
+    /// Whether the linear of that role has a bias.
+    pub(crate) fn has_bias(&self, name: LinearName) -> bool {
+        match name {
+            LinearName::Q | LinearName::K | LinearName::V => self.attention.as_ref().is_some_and(|a| a.qkv_bias),
+            LinearName::O => self.attention.as_ref().is_some_and(|a| a.o_bias),
+            LinearName::Gate | LinearName::Up | LinearName::Down => self.ffn.as_ref().is_some_and(|f| f.bias),
+        }
     }
 }
 
 impl Graph {
+    /// The block whose linears block `block` runs: itself, if it borrows none.
+    pub fn lender(&self, block: usize) -> usize {
+        self.blocks[block].borrows.unwrap_or(block)
+    }
+
+    /// Whether another block runs the linears of `block`.
+    pub fn lends(&self, block: usize) -> bool {
+        self.blocks.iter().any(|shape| shape.borrows == Some(block))
+    }
+
     /// Width of the embedding: that of the stream before the first sublayer.
     pub fn embedding_width(&self) -> usize {
         let executed = self.steps.iter().flat_map(|step| step.blocks());
@@ -254,134 +352,6 @@ impl Graph {
             .next()
             .flatten()
             .map_or(self.hidden_size, |shortcut| shortcut.from)
-    }
-
-    /// Checks that the stream that each sublayer leaves is as wide as the next one wants.
-    fn validate_widths(&self) -> Result<()> {
-        let whole = Shortcut {
-            from: self.hidden_size,
-            to: self.hidden_size,
-        };
-        let mut width = self.embedding_width();
-        for (index, step) in self.steps.iter().enumerate() {
-            for &block in step.blocks() {
-                for shortcut in self.blocks[block].shortcuts() {
-                    if shortcut.is_some() && !matches!(step, Step::Block(_)) {
-                        return Err(ModelError::Graph(format!(
-                            "step {index} runs block {block} beside others, but it has a shortcut matrix; blocks with one run \
-                             one after another"
-                        )));
-                    }
-                    let Shortcut { from, to } = shortcut.unwrap_or(whole);
-                    if from != width || [from, to].iter().any(|width| !(1..=self.hidden_size).contains(width)) {
-                        return Err(ModelError::Graph(format!(
-                            "step {index}: block {block} takes a stream of {from} to one of {to}; the stream is {width} wide there, \
-                             and 1 to {} is wanted after it",
-                            self.hidden_size
-                        )));
-                    }
-                    width = to;
-                }
-            }
-        }
-        if width != self.hidden_size {
-            return Err(ModelError::Graph(format!(
-                "the last step leaves a stream of width {width}; hidden_size {} is wanted",
-                self.hidden_size
-            )));
-        }
-        if self.tie_word_embeddings && self.embedding_width() != self.hidden_size {
-            return Err(ModelError::Graph(format!(
-                "an embedding of width {} can't be the output head, which is {} wide; tie_word_embeddings must be false",
-                self.embedding_width(),
-                self.hidden_size
-            )));
-        }
-        Ok(())
-    }
-
-    /// Checks that the graph is consistent and that its sizes fit in memory's address range.
-    pub fn validate(&self) -> Result<()> {
-        let require = |holds: bool, detail: &dyn Fn() -> String| {
-            if holds {
-                Ok(())
-            } else {
-                Err(ModelError::Graph(detail()))
-            }
-        };
-        require(self.vocab_size > 0 && self.hidden_size > 0, &|| {
-            format!(
-                "vocab_size {} and hidden_size {} must be positive",
-                self.vocab_size, self.hidden_size
-            )
-        })?;
-        if let Some(rope) = &self.rope {
-            require(rope.theta > 0.0 && rope.theta.is_finite(), &|| {
-                format!("rope theta {} must be a positive number", rope.theta)
-            })?;
-        }
-        let learned = if self.rope.is_none() {
-            self.max_position_embeddings
-        } else {
-            0
-        };
-        require(self.rope.is_some() || learned > 0, &|| {
-            "max_position_embeddings is 0; a model without RoPE has a learned vector for each position".to_string()
-        })?;
-        let rows = self
-            .vocab_size
-            .checked_mul(2)
-            .and_then(|rows| rows.checked_add(learned));
-        let mut weights = rows.and_then(|rows| rows.checked_mul(self.hidden_size));
-        for (index, block) in self.blocks.iter().enumerate() {
-            if let Some(a) = &block.attention {
-                require(
-                    a.kv_heads > 0 && a.heads > 0 && a.heads.is_multiple_of(a.kv_heads),
-                    &|| {
-                        format!(
-                            "block {index}: {} key heads must divide {} query heads",
-                            a.kv_heads, a.heads
-                        )
-                    },
-                )?;
-                let halves = self.rope.is_none() || a.head_dim.is_multiple_of(2);
-                require(a.head_dim > 0 && halves, &|| {
-                    format!(
-                        "block {index}: head_dim {} must be positive, and even for RoPE",
-                        a.head_dim
-                    )
-                })?;
-                if let Some(scale) = a.scale {
-                    require(scale > 0.0 && scale.is_finite(), &|| {
-                        format!("block {index}: attention scale {scale} must be a positive number")
-                    })?;
-                }
-                require(a.window != Some(0), &|| {
-                    format!("block {index}: an attention window of 0 sees nothing")
-                })?;
-            }
-            if let Some(f) = &block.ffn {
-                require(f.width > 0, &|| {
-                    format!("block {index}: an FFN of width 0; leave the FFN out instead")
-                })?;
-            }
-            weights = weights.and_then(|n| n.checked_add(block.weights(self.hidden_size)?));
-        }
-        require(weights.is_some_and(|n| n < isize::MAX as usize / 8), &|| {
-            "the sizes multiply to more parameters than memory can address".to_string()
-        })?;
-        for (index, step) in self.steps.iter().enumerate() {
-            require(!step.blocks().is_empty(), &|| format!("step {index} runs no block"))?;
-            for &block in step.blocks() {
-                require(block < self.blocks.len(), &|| {
-                    format!(
-                        "step {index} runs block {block}, but there are {} blocks",
-                        self.blocks.len()
-                    )
-                })?;
-            }
-        }
-        self.validate_widths()
     }
 }
 

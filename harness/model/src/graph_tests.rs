@@ -17,6 +17,7 @@ fn narrowed() -> Graph {
             shortcut: Some(shortcut(ffn)),
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture: Architecture::Llama,
@@ -33,6 +34,7 @@ fn narrowed() -> Graph {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block((5, 6), (6, 6)), block((6, 7), (7, 8))],
         steps: vec![Step::Block(0), Step::Block(1)],
     }

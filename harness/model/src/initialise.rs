@@ -5,9 +5,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::block::kaiming;
+use crate::parameters::{is_delta, is_gate};
 use crate::{Decoder, Graph, Result};
 
-/// Distribution of a new model's parameters. Norms have gain 1 and bias 0 in all.
+/// Distribution of a new model's parameters. Norms have gain 1 and bias 0 in all, gates are 1, and low-rank deltas
+/// start as no change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Initialisation {
@@ -45,7 +48,7 @@ impl Decoder {
         let numbers = normal.mul_scalar(DEVIATION)?.to_dtype(dtype)?;
         let mut start = 0;
         Self::from_parameters(graph, |name, shape| {
-            if name.contains("norm.") || name.ends_with(".bias") {
+            if name.contains("norm.") || name.ends_with(".bias") || is_gate(name) {
                 let value = if name.ends_with(".bias") { 0.0 } else { 1.0 };
                 return Ok(Tensor::full(shape, value, dtype, device)?);
             }
@@ -71,8 +74,14 @@ impl Decoder {
         Self::from_parameters(graph, |name, shape| {
             let seed = seeds.next_u64();
             let bias = name.ends_with(".bias");
-            if name.contains("norm.") {
+            if name.contains("norm.") || is_gate(name) {
                 return Ok(Tensor::full(shape, if bias { 0.0 } else { 1.0 }, dtype, device)?);
+            }
+            if is_delta(name) {
+                return match name.contains(".lora_A.") {
+                    true => kaiming(shape, seed, dtype, device),
+                    false => Ok(Tensor::zeros(shape, dtype, device)?),
+                };
             }
             // A bias follows its weight, but that of the head stands alone if the embedding is the head.
             inputs = match shape {
@@ -122,6 +131,7 @@ mod tests {
                 bias: true,
                 ..FfnShape::default()
             }),
+            ..BlockShape::default()
         };
         Graph {
             architecture: Architecture::Gpt,
@@ -135,6 +145,7 @@ mod tests {
             rope: None,
             norm: NormKind::Layer,
             head_bias: true,
+            stream_gates: false,
             blocks: vec![block; 8],
             steps: (0..8).map(Step::Block).collect(),
         }

@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod decoder;
 mod edit;
 mod error;
+mod forward;
 mod fuse;
 mod generate;
 pub mod graph;
@@ -19,9 +20,12 @@ pub mod source;
 mod stack;
 pub mod tensor_parallel;
 pub mod tokenizer;
+mod units;
 
 pub use accounting::{Accounting, count_zeros};
-pub use block::{Attention, Block, Dropout, Ffn, Linear, LinearName, LowRank, Norm};
+pub use block::{
+    Attention, AttentionLinears, Block, Delta, Dropout, Ffn, FfnLinears, Linear, LinearName, Norm, Scales,
+};
 pub use cache::KvCache;
 pub use decoder::{Decoder, Place, Tap};
 pub use error::{ModelError, Result};
@@ -30,3 +34,5 @@ pub use generate::Sampling;
 pub use graph::Graph;
 pub use initialise::{Initialisation, repeated};
 pub use packed::{Packed, Rows, shared};
+pub use parameters::is_delta;
+pub use units::Units;

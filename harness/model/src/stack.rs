@@ -2,8 +2,8 @@
 
 use prunebench_tensor::Tensor;
 
-use crate::block::{Attention, Ffn, Linear};
-use crate::{Decoder, Result};
+use crate::block::{AttentionLinears, FfnLinears, Linear};
+use crate::{Block, Decoder, LinearName, Result};
 
 impl Decoder {
     /// Stacks the query, key and value projections of every attention into one matrix, and the gate and up projections of every
@@ -11,22 +11,37 @@ impl Decoder {
     /// every block lets go of its old weights as it gets its new ones. The outputs are the same, but for rounding where a product
     /// of another shape sums in another order.
     ///
-    /// Projections that have adapters, and attentions with norms of query or key heads, stay as they are. Whatever changes a projection
-    /// through its block ends that block's stacks.
+    /// Projections that have low-rank deltas, and attentions with norms of query or key heads, stay as they are, and a block with
+    /// deltas of its own on borrowed projections runs those apart. Whatever changes a projection through its block ends that block's
+    /// stacks.
     pub fn stack_projections(&mut self) -> Result<()> {
+        let stacks = |deltas: &[LinearName], block: &Block| deltas.iter().all(|&name| block.deltas(name).is_empty());
         for block in &mut self.blocks {
-            if let Some(attention) = &mut block.attention {
-                let Attention { q, k, v, .. } = attention;
-                if attention.q_norm.is_none() && attention.k_norm.is_none() {
-                    attention.stacked = stack([q, k, v])?;
-                }
+            let qkv = stacks(&[LinearName::Q, LinearName::K, LinearName::V], block);
+            let gate_up = stacks(&[LinearName::Gate, LinearName::Up], block);
+            let attention = block
+                .attention
+                .as_mut()
+                .and_then(|attention| attention.linears.as_mut());
+            if let Some(AttentionLinears {
+                q,
+                k,
+                v,
+                q_norm: None,
+                k_norm: None,
+                stacked,
+                ..
+            }) = attention.filter(|_| qkv)
+            {
+                *stacked = stack([q, k, v])?;
             }
-            if let Some(Ffn {
+            let ffn = block.ffn.as_mut().and_then(|ffn| ffn.linears.as_mut());
+            if let Some(FfnLinears {
                 gate: Some(gate),
                 up,
                 stacked,
                 ..
-            }) = &mut block.ffn
+            }) = ffn.filter(|_| gate_up)
             {
                 *stacked = stack([gate, up])?;
             }
@@ -38,7 +53,7 @@ impl Decoder {
 /// The linears one after another, of which they become views; `None` if they can't be stacked.
 fn stack<const N: usize>(mut linears: [&mut Linear; N]) -> Result<Option<Linear>> {
     let biases: Vec<&Tensor> = linears.iter().filter_map(|linear| linear.bias.as_ref()).collect();
-    if linears.iter().any(|linear| linear.delta.is_some()) || (!biases.is_empty() && biases.len() != N) {
+    if !biases.is_empty() && biases.len() != N {
         return Ok(None);
     }
     let bias = match biases.is_empty() {
@@ -56,11 +71,7 @@ fn stack<const N: usize>(mut linears: [&mut Linear; N]) -> Result<Option<Linear>
         }
         start += rows;
     }
-    Ok(Some(Linear {
-        weight,
-        bias,
-        delta: None,
-    }))
+    Ok(Some(Linear { weight, bias }))
 }
 
 #[cfg(test)]
@@ -68,9 +79,12 @@ mod tests {
     use prunebench_tensor::{DType, Device, Engine, no_grad};
 
     use super::*;
-    use crate::block::LowRank;
-    use crate::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step};
-    use crate::{Initialisation, LinearName};
+    use crate::Initialisation;
+    use crate::block::Delta;
+    use crate::graph::{
+        Architecture, AttentionShape, BlockShape, DEFAULT_DELTA, DeltaShape, FfnShape, Graph, NormKind, Rope,
+        RopeScaling, Step,
+    };
 
     /// Two blocks that differ in what lies between the projections and the heads.
     fn decoder(engine: Engine) -> Decoder {
@@ -87,6 +101,7 @@ mod tests {
                 width: 48,
                 ..FfnShape::default()
             }),
+            ..BlockShape::default()
         };
         let graph = Graph {
             architecture: Architecture::Qwen2,
@@ -103,6 +118,7 @@ mod tests {
             }),
             norm: NormKind::Rms,
             head_bias: false,
+            stream_gates: false,
             blocks: vec![block(false), block(true)],
             steps: vec![Step::Block(0), Step::Block(1)],
         };
@@ -130,7 +146,10 @@ mod tests {
                 let plain = decoder(engine);
                 let mut stacked = plain.clone();
                 stacked.stack_projections().unwrap();
-                let attention = |block: usize| stacked.blocks[block].attention.as_ref().unwrap().stacked.is_some();
+                let attention = |block: usize| {
+                    let linears = stacked.blocks[block].attention.as_ref().unwrap().linears.as_ref();
+                    linears.unwrap().stacked.is_some()
+                };
                 assert_eq!(
                     [attention(0), attention(1)],
                     [true, false],
@@ -156,14 +175,18 @@ mod tests {
         let changed = logits(&decoder, 1);
         assert_ne!(changed, before);
         let device = decoder.device();
-        let up = decoder.blocks[0].linear_mut(LinearName::Up).unwrap();
-        up.delta = Some(LowRank {
+        let delta = Delta {
+            shape: DeltaShape {
+                name: DEFAULT_DELTA.to_owned(),
+                rank: 1,
+                scale: 1.0,
+                keeps_zeros: false,
+            },
             down: Tensor::ones(&[1, 32], DType::F32, &device).unwrap(),
             up: Tensor::ones(&[48, 1], DType::F32, &device).unwrap(),
-            scale: 1.0,
             dropout: None,
-            mask: None,
-        });
+        };
+        decoder.add_delta(0, LinearName::Up, delta).unwrap();
         let adapted = logits(&decoder, 1);
         assert_ne!(adapted, changed);
         decoder.stack_projections().unwrap();
@@ -173,6 +196,7 @@ mod tests {
                 "{found}, {wanted}"
             );
         }
-        assert!(decoder.blocks[0].ffn.as_ref().unwrap().stacked.is_none());
+        let ffn = decoder.blocks[0].ffn.as_ref().unwrap();
+        assert!(ffn.linears.as_ref().unwrap().stacked.is_none());
     }
 }

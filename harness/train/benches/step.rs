@@ -26,6 +26,7 @@ fn graph() -> Graph {
             width: 384,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture: Architecture::Llama,
@@ -42,6 +43,7 @@ fn graph() -> Graph {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; 4],
         steps: (0..4).map(Step::Block).collect(),
     }

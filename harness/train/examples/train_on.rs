@@ -48,12 +48,11 @@ fn main() -> anyhow::Result<()> {
     let mut adapters = Vec::new();
     if let Some(lora) = &request.lora {
         lora.attach(&mut decoder, 0, false)?;
-        for (index, block) in decoder.blocks.iter_mut().enumerate() {
-            adapters.extend(block.linears_mut().filter_map(|(name, linear)| {
-                let name = format!("model.layers.{index}.{}.lora_A.weight", name.hf_name());
-                Some((name, linear.delta.as_ref()?.down.clone()))
-            }));
-        }
+        let deltas = decoder
+            .parameters()
+            .into_iter()
+            .filter(|(name, _)| name.contains(".lora_A."));
+        adapters.extend(deltas.map(|(name, tensor)| (name, tensor.clone())));
     }
     let trainable = match request.lora {
         Some(_) => Trainable::Adapters,

@@ -110,11 +110,7 @@ impl Tracked<'_> {
                 Some(output) => output,
                 None => self.step(step, &inputs[step], &place)?,
             };
-            let prefixes: Vec<String> = self.decoder.graph.steps[step]
-                .blocks()
-                .iter()
-                .map(|block| format!("model.layers.{block}."))
-                .collect();
+            let prefixes = self.decoder.graph.read_by_step(step);
             let leaves = self
                 .leaves
                 .iter()
@@ -223,19 +219,14 @@ fn pull<'a>(
     Ok(pulled)
 }
 
-/// Mean next-token loss in nats of a batch of sequences of one length, and its gradient with respect to every stored
-/// parameter, by Hugging Face name. A tied head and embedding share one gradient.
+/// Mean next-token loss in nats of a batch of sequences of one length, and its gradient with respect to every parameter, by the
+/// names of [`Decoder::parameters`]. A tied head and embedding share one gradient, as do a block and those that borrow its linears.
 pub fn loss_and_gradients(decoder: &Decoder, sequences: &[&[u32]]) -> Result<(f64, BTreeMap<String, Tensor>)> {
-    let leaves: Leaves = decoder
-        .parameters()
-        .into_iter()
-        .map(|(name, tensor)| Ok((name, tensor.param()?)))
-        .collect::<Result<_>>()?;
-    let tracked = Decoder::from_parameters(decoder.graph.clone(), |name, _| {
-        leaves
-            .get(name)
-            .cloned()
-            .ok_or_else(|| ModelError::Graph(format!("the graph wants `{name}`, which the decoder lacks")))
+    let mut leaves = Leaves::new();
+    let tracked = decoder.map_parameters(|name, tensor| {
+        let leaf = tensor.param()?;
+        leaves.insert(name.to_owned(), leaf.clone());
+        Ok(leaf)
     })?;
     let examples: Vec<_> = sequences
         .iter()

@@ -25,7 +25,7 @@ pub use error::{Result, TrainError};
 pub use gradient::{Loss, loss_and_gradients};
 pub use keep_zeros::KeepZeros;
 pub use log::{Entry, Log};
-pub use lora::{Lora, Target};
+pub use lora::Lora;
 pub use run_files::TrainingRun;
 pub use schedule::{Course, Schedule};
 pub use settings::{Group, Settings};

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use prunebench_model::{Decoder, ModelError};
+use prunebench_model::{Decoder, ModelError, is_delta};
 use prunebench_tensor::{DType, Tensor};
 
 use crate::gradient::Leaves;
-use crate::lora::adapters;
 use crate::{Result, TrainError};
 
 /// Which parameters are trained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trainable {
-    /// All stored ones.
+    /// All of them.
     All,
     /// Those whose names have one of these parts, such as `layers.7.` or `norm`.
     Named(Vec<String>),
-    /// The low-rank adapters.
+    /// The low-rank deltas.
     Adapters,
 }
 
@@ -25,7 +24,7 @@ impl Trainable {
         match self {
             Self::All => true,
             Self::Named(parts) => parts.iter().any(|part| name.contains(part.as_str())),
-            Self::Adapters => false,
+            Self::Adapters => is_delta(name),
         }
     }
 }
@@ -44,7 +43,7 @@ impl Weights {
         let compute = if bf16 { DType::BF16 } else { decoder.dtype() };
         let mut leaves = Leaves::new();
         let mut masters = BTreeMap::new();
-        let mut leaf = |name: &str, tensor: &Tensor| -> Result<Tensor> {
+        let mut leaf = |name: &str, tensor: &Tensor| -> prunebench_model::Result<Tensor> {
             let leaf = tensor.to_dtype(compute)?.param()?;
             let master = match leaf.dtype() {
                 DType::BF16 | DType::F16 => tensor.to_dtype(DType::F32)?.param()?,
@@ -54,29 +53,20 @@ impl Weights {
             masters.insert(name.to_owned(), master.detach()?);
             Ok(leaf)
         };
-        let mut working = BTreeMap::new();
-        for (name, tensor) in decoder.parameters() {
-            let tensor = match trainable.has(&name) {
-                true => leaf(&name, tensor)?,
-                false => tensor.to_dtype(compute)?.detach()?,
-            };
-            working.insert(name, tensor);
-        }
-        let mut tracked = with_parameters(decoder, &working)?;
-        for (down, up, delta) in adapters(&mut tracked) {
-            if *trainable == Trainable::Adapters {
-                (delta.down, delta.up) = (leaf(&down, &delta.down)?, leaf(&up, &delta.up)?);
-            } else {
-                (delta.down, delta.up) = (delta.down.to_dtype(compute)?, delta.up.to_dtype(compute)?);
-            }
-            delta.mask = delta.mask.take().map(|mask| mask.to_dtype(compute)).transpose()?;
+        let mut tracked = decoder.map_parameters(|name, tensor| match trainable.has(name) {
+            true => leaf(name, tensor),
+            false => Ok(tensor.to_dtype(compute)?.detach()?),
+        })?;
+        let originals = decoder.blocks.iter().flat_map(|block| block.deltas.values().flatten());
+        for (delta, original) in tracked.deltas_mut().zip(originals) {
+            delta.dropout = original.dropout;
         }
         if leaves.is_empty() {
             return Err(TrainError::Settings(match trainable {
                 Trainable::Adapters => "the model has no adapter to train; attach some first".to_owned(),
                 _ => format!(
                     "no parameter is trainable by {trainable:?}; names are like `{}`",
-                    working.keys().next().map_or("", String::as_str)
+                    decoder.parameters().first().map_or("", |(name, _)| name)
                 ),
             }));
         }
@@ -128,43 +118,20 @@ impl Weights {
 
     /// The decoder as it is now, outside autograd and without dropout. It shares the storage of what is trained.
     pub(crate) fn view(&self) -> Result<Decoder> {
-        let mut values = BTreeMap::new();
-        for (name, tensor) in self.decoder.parameters() {
-            values.insert(name, tensor.detach()?);
-        }
-        let mut view = with_parameters(&self.decoder, &values)?;
-        for (_, _, delta) in adapters(&mut view) {
-            (delta.down, delta.up) = (delta.down.detach()?, delta.up.detach()?);
-            delta.dropout = None;
-        }
-        Ok(view)
+        Ok(self.decoder.map_parameters(|_, tensor| Ok(tensor.detach()?))?)
     }
 
     /// The trained decoder in the element type of `like`, which lends the parameters that were not trained.
     pub(crate) fn finish(self, like: &Decoder) -> Result<Decoder> {
-        let mut values = BTreeMap::new();
-        for (name, tensor) in like.parameters() {
-            let value = match self.masters.get(&name) {
-                Some(master) => master.to_dtype(tensor.dtype())?,
-                None => tensor.clone(),
-            };
-            values.insert(name, value);
-        }
-        let mut decoder = with_parameters(like, &values)?;
-        for (down, up, delta) in adapters(&mut decoder) {
-            for (name, tensor) in [(&down, &mut delta.down), (&up, &mut delta.up)] {
-                if let Some(master) = self.masters.get(name) {
-                    *tensor = master.to_dtype(tensor.dtype())?;
-                }
-            }
-            delta.dropout = None;
-        }
-        Ok(decoder)
+        Ok(like.map_parameters(|name, tensor| match self.masters.get(name) {
+            Some(master) => Ok(master.to_dtype(tensor.dtype())?),
+            None => Ok(tensor.clone()),
+        })?)
     }
 
     /// Gives every adapter's dropout its seed for one forward pass.
     pub(crate) fn draw_dropout(&mut self, seed: u64) {
-        for (index, (_, _, delta)) in adapters(&mut self.decoder).enumerate() {
+        for (index, delta) in self.decoder.deltas_mut().enumerate() {
             if let Some(dropout) = &mut delta.dropout {
                 dropout.seed = mix(seed, index as u64);
             }
@@ -177,20 +144,4 @@ pub(crate) fn mix(seed: u64, number: u64) -> u64 {
     let mut z = seed ^ number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     z ^ (z >> 32)
-}
-
-/// `like` with other parameters, and with its adapters.
-fn with_parameters(like: &Decoder, values: &BTreeMap<String, Tensor>) -> Result<Decoder> {
-    let mut decoder = Decoder::from_parameters(like.graph.clone(), |name, _| {
-        values
-            .get(name)
-            .cloned()
-            .ok_or_else(|| ModelError::Graph(format!("the graph wants `{name}`, which the decoder lacks")))
-    })?;
-    for (block, original) in decoder.blocks.iter_mut().zip(&like.blocks) {
-        for (name, linear) in block.linears_mut() {
-            linear.delta = original.linear(name).and_then(|linear| linear.delta.clone());
-        }
-    }
-    Ok(decoder)
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Entry, Family, Method, Report, Result, Run};
+use crate::{Basis, Card, Entry, Family, Method, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "dense",
@@ -39,11 +39,7 @@ impl Method for Dense {
     }
 
     fn apply(&self, _run: &mut Run) -> Result<Report> {
-        Ok(Report {
-            nominal_ratio: None,
-            change: Change::Nothing,
-            details: json!({}),
-        })
+        Ok(Report::of(Basis::Nothing, None, json!({})))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::training::{config, needs, parse, train};
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "finetune",
@@ -81,19 +81,15 @@ impl Method for Finetune {
         };
         // Zeros that no method made, such as those of a quantised model, are weights like others.
         let held = self.own.keep_zeros && run.masked;
-        let masks = match held {
-            true => Some(KeepZeros::of(run.model.parameters()).map_err(failed)?),
-            false => None,
+        let (masks, basis) = match held {
+            true => (
+                Some(KeepZeros::of(run.model.parameters()).map_err(failed)?),
+                Basis::Values,
+            ),
+            false => (None, Basis::Refilled),
         };
         let (trained, details) = train(CARD.id, run, trainable, &self.settings, masks)?;
         run.model = trained.decoder;
-        Ok(Report {
-            nominal_ratio: None,
-            change: match held {
-                true => Change::Values,
-                false => Change::Refilled,
-            },
-            details,
-        })
+        Ok(Report::of(basis, None, details))
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::{cosine, lowest};
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "gromov",
@@ -148,7 +148,7 @@ impl Method for Gromov {
         let order = sequential_blocks(CARD.id, &run.model.graph)?;
         let total = order.len();
         let n = self.depth.count(CARD.id, total)?;
-        let (first, details) = match self.config.variant {
+        let (first, mut details) = match self.config.variant {
             Variant::Angular => {
                 let distances = distances(&run.shared("all steps", last_tokens)?, n)?;
                 (lowest(&distances, 1)[0], json!({ "angular_distance": distances }))
@@ -158,11 +158,8 @@ impl Method for Gromov {
         };
         let removed = order[first..first + n].to_vec();
         run.model.remove_blocks(&removed)?;
-        Ok(Report {
-            nominal_ratio: Some(self.depth.nominal(total)),
-            change: Change::Blocks(removed),
-            details,
-        })
+        details["removed_blocks"] = json!(removed);
+        Ok(Report::of(Basis::Blocks, Some(self.depth.nominal(total)), details))
     }
 }
 

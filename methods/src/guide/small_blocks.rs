@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Entry, Family, Method, Ratio, Report, Result, Run};
+use crate::residual::lowest;
+use crate::{Basis, Card, Entry, Family, Method, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "small-blocks",
@@ -42,27 +43,21 @@ impl Method for SmallBlocks {
     }
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
-        let mut sizes = Vec::new();
-        for (index, block) in run.model.blocks.iter().enumerate() {
-            let mut size = 0.0;
+        let mut norms = Vec::new();
+        for block in &run.model.blocks {
+            let mut squares = 0.0;
             // What attention and FFN write into the stream goes through these two.
             for name in [LinearName::O, LinearName::Down] {
                 if let Some(linear) = block.linear(name) {
-                    size += linear.weight.to_f64_vec()?.iter().map(|w| w * w).sum::<f64>();
+                    squares += linear.weight.to_f64_vec()?.iter().map(|w| w * w).sum::<f64>();
                 }
             }
-            sizes.push((size.sqrt(), index));
+            norms.push(squares.sqrt());
         }
-        let details = json!({ "norms": sizes.iter().map(|(size, _)| size).collect::<Vec<_>>() });
-        let count = self.ratio.floor_of(sizes.len(), "blocks", CARD.id)?;
-        sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let removed: Vec<usize> = sizes[..count].iter().map(|&(_, index)| index).collect();
+        let removed = lowest(&norms, self.ratio.floor_of(norms.len(), "blocks", CARD.id)?);
         run.model.remove_blocks(&removed)?;
-        Ok(Report {
-            nominal_ratio: Some(self.ratio.value()),
-            change: Change::Blocks(removed),
-            details,
-        })
+        let details = json!({ "norms": norms, "removed_blocks": removed });
+        Ok(Report::of(Basis::Blocks, Some(self.ratio.value()), details))
     }
 }
 
@@ -82,7 +77,7 @@ mod tests {
             let (windows, mut quiet) = (windows(), |_: usize, _: usize, _: &str| {});
             let mut run = Run::new(&dense, &windows, 0, &mut quiet);
             let report = method.apply(&mut run).unwrap();
-            assert!(matches!(report.change, Change::Blocks(removed) if removed == [4]));
+            assert_eq!(report.details["removed_blocks"], json!([4]));
             assert_eq!(run.model.blocks.len(), BLOCKS - 1);
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::cosine;
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "laco",
@@ -155,11 +155,9 @@ impl Method for LaCo {
             }
         }
         self.check_reached(removed.len(), most)?;
-        Ok(Report {
-            nominal_ratio: self.depth.map(|depth| depth.nominal(total)),
-            change: Change::Blocks(removed),
-            details: json!({ "merged_into": merged, "tried": tried }),
-        })
+        let nominal = self.depth.map(|depth| depth.nominal(total));
+        let details = json!({ "merged_into": merged, "tried": tried, "removed_blocks": removed });
+        Ok(Report::of(Basis::Blocks, nominal, details))
     }
 }
 

@@ -13,7 +13,7 @@ use self::diagnosis::pair_errors;
 use crate::config::parse_strict;
 use crate::depth::sequential_blocks;
 use crate::range::{Range, pairs, replace_steps};
-use crate::{Card, Entry, Error, Family, Method, Need, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "layer-parallel",
@@ -193,14 +193,7 @@ impl Method for LayerParallel {
         details.insert("start".to_owned(), json!(range.start));
         details.insert("end".to_owned(), json!(range.end));
         details.insert("effective_depth".to_owned(), json!(run.model.graph.steps.len()));
-        Ok(Report {
-            nominal_ratio: None,
-            change: match self.config.fused {
-                true => crate::Change::Fused(range.blocks().len() / 2),
-                false => crate::Change::Nothing,
-            },
-            details: Value::Object(details),
-        })
+        Ok(Report::of(Basis::Nothing, None, Value::Object(details)))
     }
 }
 

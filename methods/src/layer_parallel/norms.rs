@@ -17,9 +17,10 @@ pub(super) fn share(model: &mut Decoder, pair: &[usize], norms: Norms) -> Result
     }
     let ffn = |model: &Decoder, block: usize| {
         let ffn = model.blocks[block].ffn.clone();
-        ffn.filter(|ffn| ffn.norm.bias.is_none()).ok_or_else(|| Error::Model {
+        let own = ffn.filter(|ffn| ffn.norm.bias.is_none() && ffn.linears.is_some());
+        own.filter(|_| !model.graph.lends(block)).ok_or_else(|| Error::Model {
             method: CARD.id,
-            detail: format!("block {block} has no FFN behind an RMSNorm; take `norm=own`"),
+            detail: format!("block {block} has no FFN of its own alone behind an RMSNorm; take `norm=own`"),
         })
     };
     let both = [ffn(model, first)?, ffn(model, second)?];
@@ -55,8 +56,10 @@ fn mixed(ffn: &Ffn, gains: [&Tensor; 2]) -> Result<Ffn> {
             ..linear.clone()
         })
     };
-    ffn.up = fold(&ffn.up)?;
-    ffn.gate = ffn.gate.as_ref().map(fold).transpose()?;
+    if let Some(linears) = &mut ffn.linears {
+        linears.up = fold(&linears.up)?;
+        linears.gate = linears.gate.as_ref().map(fold).transpose()?;
+    }
     ffn.norm.gain = Tensor::ones(&ffn.norm.gain.shape(), ffn.norm.gain.dtype(), &ffn.norm.gain.device())?;
     Ok(ffn)
 }

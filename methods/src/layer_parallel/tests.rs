@@ -1,7 +1,7 @@
 //! On a small random model: the same numbers from the literal steps and the wide block, and ranges that are none.
 
-use prunebench_model::Decoder;
 use prunebench_model::graph::Step;
+use prunebench_model::{Decoder, LinearName};
 use prunebench_tensor::{Device, Tensor, no_grad};
 
 use super::*;
@@ -125,7 +125,7 @@ fn a_pair_of_blocks_that_do_nothing_has_no_error() {
 #[test]
 fn an_error_that_is_no_number_is_null() {
     let mut dense = uneven(&Device::available()[0]);
-    let up = &mut dense.blocks[4].ffn.as_mut().unwrap().up;
+    let up = dense.blocks[4].linear_mut(LinearName::Up).unwrap();
     up.weight = up.weight.mul_scalar(f64::NAN).unwrap();
     let outcome = apply("layer-parallel(start=1, end=3, diagnose=true)", &dense, 0).unwrap();
     let errors = outcome.report.details["pair_errors"].as_array().unwrap();
@@ -186,7 +186,8 @@ fn overflows_beside_block_1(device: &Device) -> Decoder {
     let mut dense = adders(device, [1.0, 1.0], &updates);
     let ffn = dense.blocks[2].ffn.as_mut().unwrap();
     ffn.norm.gain = Tensor::from_slice(&[1.0f32, 3e38], &[2], device).unwrap();
-    ffn.up.weight = Tensor::from_slice(&[0.0f32, 10.0], &[1, 2], device).unwrap();
+    dense.blocks[2].linear_mut(LinearName::Up).unwrap().weight =
+        Tensor::from_slice(&[0.0f32, 10.0], &[1, 2], device).unwrap();
     dense
 }
 

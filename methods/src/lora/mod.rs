@@ -4,7 +4,7 @@ use prunebench_train::{Lora as Adapters, Settings, Trainable};
 use serde_json::Value;
 
 use crate::training::{config, needs, parse, train};
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "lora",
@@ -60,19 +60,12 @@ impl Method for Lora {
         self.adapters.attach(&mut run.model, seed, run.masked).map_err(failed)?;
         let (trained, details) = train(CARD.id, run, Trainable::Adapters, &self.settings, None)?;
         run.model = trained.decoder;
-        for block in &mut run.model.blocks {
-            for (_, linear) in block.linears_mut() {
-                linear.merge()?;
-            }
-        }
-        Ok(Report {
-            nominal_ratio: None,
-            change: match run.masked {
-                true => Change::Values,
-                false => Change::Refilled,
-            },
-            details,
-        })
+        run.model.merge_deltas()?;
+        let basis = match run.masked {
+            true => Basis::Values,
+            false => Basis::Refilled,
+        };
+        Ok(Report::of(basis, None, details))
     }
 }
 

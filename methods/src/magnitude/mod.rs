@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::{apply_mask, magnitudes, mask_lowest, prunable};
-use crate::{Card, Change, Entry, Family, Matrix, Method, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Family, Method, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "magnitude",
@@ -95,8 +95,7 @@ fn threshold(model: &Decoder, targets: &[(usize, LinearName)], count: usize) -> 
 }
 
 impl Magnitude {
-    fn local(&self, run: &mut Run, targets: &[(usize, LinearName)]) -> Result<Vec<Matrix>> {
-        let mut matrices = Vec::with_capacity(targets.len());
+    fn local(&self, run: &mut Run, targets: &[(usize, LinearName)]) -> Result<()> {
         for (done, &(block, name)) in targets.iter().enumerate() {
             let scores = scores(&run.model, (block, name))?;
             let row = run.model.blocks[block]
@@ -107,20 +106,19 @@ impl Magnitude {
                 Scope::Tensor | Scope::Global => (scores.len(), "weights of a matrix"),
             };
             let mask = mask_lowest(&scores, group, self.ratio.floor_of(group, things, CARD.id)?);
-            matrices.extend(apply_mask(&mut run.model, block, name, &mask)?);
+            apply_mask(&mut run.model, block, name, &mask)?;
             run.progress(done + 1, targets.len(), "magnitude");
         }
-        Ok(matrices)
+        Ok(())
     }
 
-    fn global(&self, run: &mut Run, targets: &[(usize, LinearName)]) -> Result<Vec<Matrix>> {
+    fn global(&self, run: &mut Run, targets: &[(usize, LinearName)]) -> Result<()> {
         let sizes = targets
             .iter()
             .filter_map(|&(block, name)| run.model.blocks[block].linear(name));
         let total = sizes.map(|linear| linear.weight.elem_count()).sum();
         let count = self.ratio.floor_of(total, "prunable weights", CARD.id)?;
         let Threshold { value, mut ties } = threshold(&run.model, targets, count)?;
-        let mut matrices = Vec::with_capacity(targets.len());
         for (done, &(block, name)) in targets.iter().enumerate() {
             let mut mask = scores(&run.model, (block, name))?;
             for entry in &mut mask {
@@ -128,10 +126,10 @@ impl Magnitude {
                 ties -= usize::from(tie);
                 *entry = f32::from(u8::from(*entry >= value && !tie));
             }
-            matrices.extend(apply_mask(&mut run.model, block, name, &mask)?);
+            apply_mask(&mut run.model, block, name, &mask)?;
             run.progress(done + 1, targets.len(), "magnitude");
         }
-        Ok(matrices)
+        Ok(())
     }
 }
 
@@ -146,15 +144,17 @@ impl Method for Magnitude {
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let targets = prunable(&run.model);
-        let (matrices, evenly) = match self.scope {
-            Scope::Tensor | Scope::Row => (self.local(run, &targets)?, true),
-            Scope::Global => (self.global(run, &targets)?, false),
+        let basis = match self.scope {
+            Scope::Tensor | Scope::Row => {
+                self.local(run, &targets)?;
+                Basis::EachMatrix
+            }
+            Scope::Global => {
+                self.global(run, &targets)?;
+                Basis::Weights
+            }
         };
-        Ok(Report {
-            nominal_ratio: Some(self.ratio.value()),
-            change: Change::Weights { matrices, evenly },
-            details: json!({}),
-        })
+        Ok(Report::of(basis, Some(self.ratio.value()), json!({})))
     }
 }
 

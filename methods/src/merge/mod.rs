@@ -1,7 +1,9 @@
 //! `merge`: replaces consecutive blocks by the mean of their weights.
 
+use serde_json::json;
+
 use crate::range::{OnRange, Range};
-use crate::{Card, Change, Entry, Family, Result, Run};
+use crate::{Basis, Card, Entry, Family, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "merge",
@@ -22,8 +24,8 @@ pub(crate) const ENTRY: Entry = Entry {
     parse: |table| OnRange::parse(&CARD, edit, table),
 };
 
-fn edit(run: &mut Run, range: Range, _: usize) -> Result<Change> {
+fn edit(run: &mut Run, range: Range, _: usize) -> Result<Report> {
     let removed: Vec<usize> = range.blocks().skip(1).collect();
     run.model.merge_blocks(&range.blocks().collect::<Vec<_>>())?;
-    Ok(Change::Blocks(removed))
+    Ok(Report::of(Basis::Blocks, None, json!({ "removed_blocks": removed })))
 }

@@ -1,7 +1,9 @@
 //! `prune-range`: removes consecutive blocks.
 
+use serde_json::json;
+
 use crate::range::{OnRange, Range};
-use crate::{Card, Change, Entry, Family, Result, Run};
+use crate::{Basis, Card, Entry, Family, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "prune-range",
@@ -22,8 +24,8 @@ pub(crate) const ENTRY: Entry = Entry {
     parse: |table| OnRange::parse(&CARD, edit, table),
 };
 
-fn edit(run: &mut Run, range: Range, _: usize) -> Result<Change> {
+fn edit(run: &mut Run, range: Range, _: usize) -> Result<Report> {
     let removed: Vec<usize> = range.blocks().collect();
     run.model.remove_blocks(&removed)?;
-    Ok(Change::Blocks(removed))
+    Ok(Report::of(Basis::Blocks, None, json!({ "removed_blocks": removed })))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::{apply_mask, prunable};
-use crate::{Card, Change, Entry, Family, Method, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Family, Method, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "random",
@@ -46,17 +46,16 @@ enum Unit {
 }
 
 impl Random {
-    fn blocks(&self, model: &mut Decoder, seed: u64) -> Result<Change> {
+    fn blocks(&self, model: &mut Decoder, seed: u64) -> Result<Vec<usize>> {
         let count = self.ratio.floor_of(model.blocks.len(), "blocks", CARD.id)?;
         let mut removed = index::sample(&mut ChaCha8Rng::seed_from_u64(seed), model.blocks.len(), count).into_vec();
         removed.sort_unstable();
         model.remove_blocks(&removed)?;
-        Ok(Change::Blocks(removed))
+        Ok(removed)
     }
 
-    fn weights(&self, run: &mut Run, seed: u64) -> Result<Change> {
+    fn weights(&self, run: &mut Run, seed: u64) -> Result<()> {
         let targets = prunable(&run.model);
-        let mut matrices = Vec::with_capacity(targets.len());
         for (number, &(block, name)) in targets.iter().enumerate() {
             let total = run.model.blocks[block]
                 .linear(name)
@@ -69,10 +68,10 @@ impl Random {
             index::sample(&mut rng, total, count)
                 .into_iter()
                 .for_each(|zeroed| mask[zeroed] = 0.0);
-            matrices.extend(apply_mask(&mut run.model, block, name, &mask)?);
+            apply_mask(&mut run.model, block, name, &mask)?;
             run.progress(number + 1, targets.len(), "random weights");
         }
-        Ok(Change::Weights { matrices, evenly: true })
+        Ok(())
     }
 }
 
@@ -98,15 +97,17 @@ impl Method for Random {
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let seed = run.seed(CARD.id)?;
-        let change = match self.unit {
-            Unit::Blocks => self.blocks(&mut run.model, seed)?,
-            Unit::Weights => self.weights(run, seed)?,
+        let (basis, details) = match self.unit {
+            Unit::Blocks => {
+                let removed = self.blocks(&mut run.model, seed)?;
+                (Basis::Blocks, json!({ "removed_blocks": removed }))
+            }
+            Unit::Weights => {
+                self.weights(run, seed)?;
+                (Basis::EachMatrix, json!({}))
+            }
         };
-        Ok(Report {
-            nominal_ratio: Some(self.ratio.value()),
-            change,
-            details: json!({}),
-        })
+        Ok(Report::of(basis, Some(self.ratio.value()), details))
     }
 }
 

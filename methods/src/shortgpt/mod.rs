@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::{cosine, lowest};
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "shortgpt",
@@ -112,11 +112,12 @@ impl Method for ShortGpt {
         let scores = run.shared("all blocks", influence)?;
         let removed: Vec<usize> = lowest(&scores, count).into_iter().map(|step| order[step]).collect();
         run.model.remove_blocks(&removed)?;
-        Ok(Report {
-            nominal_ratio: Some(self.depth.nominal(order.len())),
-            change: Change::Blocks(removed),
-            details: json!({ "block_influence": scores }),
-        })
+        let details = json!({ "block_influence": scores, "removed_blocks": removed });
+        Ok(Report::of(
+            Basis::Blocks,
+            Some(self.depth.nominal(order.len())),
+            details,
+        ))
     }
 }
 

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use crate::range::{OnRange, Range, replace_steps};
-use crate::{Card, Change, Entry, Family, Result, Run};
+use crate::{Card, Entry, Family, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "shuffle",
@@ -29,7 +29,7 @@ pub(crate) const ENTRY: Entry = Entry {
     parse: |table| OnRange::by_lot(&CARD, edit, table),
 };
 
-fn edit(run: &mut Run, range: Range, first: usize) -> Result<Change> {
+fn edit(run: &mut Run, range: Range, first: usize) -> Result<Report> {
     let mut blocks: Vec<usize> = range.blocks().collect();
     if blocks.len() > 1 {
         blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(run.seed(CARD.id)?));

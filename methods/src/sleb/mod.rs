@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::config::parse_strict;
 use crate::depth::{Depth, sequential_blocks};
 use crate::residual::lowest;
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "sleb",
@@ -101,11 +101,8 @@ impl Method for Sleb {
                 .remove_blocks(&[run.model.graph.steps[best + 1].blocks()[0]])?;
             run.progress(removed.len(), count, "blocks removed");
         }
-        Ok(Report {
-            nominal_ratio: Some(self.depth.nominal(total)),
-            change: Change::Blocks(removed),
-            details: json!({ "loss_before": before, "loss_after_each": losses }),
-        })
+        let details = json!({ "loss_before": before, "loss_after_each": losses, "removed_blocks": removed });
+        Ok(Report::of(Basis::Blocks, Some(self.depth.nominal(total)), details))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::depth::sequential_blocks;
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "slicegpt",
@@ -66,19 +66,15 @@ impl Method for SliceGpt {
         let before = run.model.accounting()?.stored_parameters;
         slice(run, to)?;
         let after = run.model.accounting()?.stored_parameters;
+        let details = json!({
+            "width": to,
+            "stored_parameters_before": before,
+            "stored_parameters_after": after,
+            "parameter_reduction": 1.0 - after as f64 / before as f64,
+        });
         Ok(Report {
-            nominal_ratio: Some(ratio.value()),
-            change: Change::Width {
-                from,
-                to,
-                multiple: MULTIPLE,
-            },
-            details: json!({
-                "width": to,
-                "stored_parameters_before": before,
-                "stored_parameters_after": after,
-                "parameter_reduction": 1.0 - after as f64 / before as f64,
-            }),
+            rounding: MULTIPLE as f64 / from as f64,
+            ..Report::of(Basis::Width, Some(ratio.value()), details)
         })
     }
 }
@@ -131,6 +127,20 @@ fn sublayers(model: &Decoder) -> Result<Vec<Sublayer>> {
 /// Slices the run's model to `width` directions: each sublayer reads the stream in its own principal directions, which its
 /// shortcut leads to. The last sublayer writes the whole stream, so final norm and head stay.
 fn slice(run: &mut Run, width: usize) -> Result<()> {
+    let graph = &run.model.graph;
+    if graph.stream_gates
+        || graph
+            .blocks
+            .iter()
+            .any(|shape| shape.borrows.is_some() || shape.normalises())
+    {
+        return Err(Error::Model {
+            method: CARD.id,
+            detail: "the stream is gated, or a block borrows its linears or normalises its output, and none of these can turn to \
+                     another basis; put slicegpt before the method that did so"
+                .to_owned(),
+        });
+    }
     if run.model.graph.norm != NormKind::Rms {
         return Err(Error::Model {
             method: CARD.id,

@@ -116,9 +116,15 @@ fn directions_shortcuts_and_biases_are_those_computed_by_hand() {
             // (11, −2) · (0.6, 0.8) / sqrt(125)
             (values(first.shortcut.as_ref().unwrap()), vec![sign * next * 5.0 / root]),
             // (11, −2) · (8, −6) / sqrt(125)
-            (values(first.down.bias.as_ref().unwrap()), vec![next * 100.0 / root]),
+            (
+                values(first.linears.as_ref().unwrap().down.bias.as_ref().unwrap()),
+                vec![next * 100.0 / root],
+            ),
             (back, vec![next * 11.0 / root, next * -2.0 / root]),
-            (values(second.down.bias.as_ref().unwrap()), vec![1.0, 1.0]),
+            (
+                values(second.linears.as_ref().unwrap().down.bias.as_ref().unwrap()),
+                vec![1.0, 1.0],
+            ),
             (values(&first.norm.gain), vec![2_f64.sqrt()]),
         ] {
             assert!(distance(&wanted, &found) < 1e-6, "{found:?}, want {wanted:?}");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::parse_strict;
-use crate::{Card, Change, Entry, Error, Family, Method, Need, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "snapshot",
@@ -75,10 +75,6 @@ impl Method for Snapshot {
             })?;
             Ok(value.to_dtype(dtype)?)
         })?;
-        Ok(Report {
-            nominal_ratio: None,
-            change: Change::Refilled,
-            details: json!({}),
-        })
+        Ok(Report::of(Basis::Refilled, None, json!({})))
     }
 }

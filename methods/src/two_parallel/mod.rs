@@ -3,7 +3,7 @@
 use prunebench_model::graph::Step;
 
 use crate::range::{OnRange, Range, pairs, replace_steps};
-use crate::{Card, Change, Entry, Family, Result, Run};
+use crate::{Card, Entry, Family, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "two-parallel",
@@ -24,6 +24,6 @@ pub(crate) const ENTRY: Entry = Entry {
     parse: |table| OnRange::parse(&CARD, edit, table),
 };
 
-fn edit(run: &mut Run, range: Range, first: usize) -> Result<Change> {
+fn edit(run: &mut Run, range: Range, first: usize) -> Result<Report> {
     Ok(replace_steps(run, range, first, pairs(range, Step::Parallel)))
 }

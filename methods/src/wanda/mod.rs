@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::{apply_mask, magnitudes, mask_lowest};
-use crate::{Card, Change, Entry, Error, Family, Matrix, Method, Need, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "wanda",
@@ -70,8 +70,7 @@ fn scores(mut magnitudes: Vec<f32>, squared_norms: &[f64]) -> Vec<f32> {
 
 impl Wanda {
     /// Prunes the linears of one block by the norms of their inputs.
-    fn prune(&self, run: &mut Run, block: usize, norms: &HashMap<Place, Vec<f64>>) -> Result<Vec<Matrix>> {
-        let mut matrices = Vec::new();
+    fn prune(&self, run: &mut Run, block: usize, norms: &HashMap<Place, Vec<f64>>) -> Result<()> {
         for name in LinearName::ALL {
             let Some(linear) = run.model.blocks[block].linear(name) else {
                 continue;
@@ -94,9 +93,9 @@ impl Wanda {
                 Scope::Tensor => (scores.len(), "weights of a matrix"),
             };
             let mask = mask_lowest(&scores, group, self.ratio.floor_of(group, things, CARD.id)?);
-            matrices.extend(apply_mask(&mut run.model, block, name, &mask)?);
+            apply_mask(&mut run.model, block, name, &mask)?;
         }
-        Ok(matrices)
+        Ok(())
     }
 }
 
@@ -111,7 +110,6 @@ impl Method for Wanda {
 
     fn apply(&self, run: &mut Run) -> Result<Report> {
         let steps = run.model.graph.steps.clone();
-        let mut matrices = Vec::new();
         let mut pruned = Vec::new();
         let mut streams = run.streams()?;
         for (index, step) in steps.iter().enumerate() {
@@ -124,7 +122,7 @@ impl Method for Wanda {
             })?;
             for &block in step.blocks() {
                 if !pruned.contains(&block) {
-                    matrices.extend(self.prune(run, block, &norms)?);
+                    self.prune(run, block, &norms)?;
                     pruned.push(block);
                 }
             }
@@ -134,11 +132,7 @@ impl Method for Wanda {
             }
             run.progress(index + 1, steps.len(), "wanda");
         }
-        Ok(Report {
-            nominal_ratio: Some(self.ratio.value()),
-            change: Change::Weights { matrices, evenly: true },
-            details: json!({}),
-        })
+        Ok(Report::of(Basis::EachMatrix, Some(self.ratio.value()), json!({})))
     }
 }
 

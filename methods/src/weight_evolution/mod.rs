@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::config::parse_strict;
 use crate::weights::prunable;
-use crate::{Card, Change, Entry, Error, Family, Matrix, Method, Need, Parameter, Ratio, Report, Result, Run};
+use crate::{Basis, Card, Entry, Error, Family, Method, Need, Ratio, Report, Result, Run};
 
 static CARD: Card = Card {
     id: "weight-evolution",
@@ -305,67 +305,51 @@ impl Method for WeightEvolution {
             .into_iter()
             .map(|(name, tensor)| (name, tensor.clone()))
             .collect();
-        let mut parameters = Vec::with_capacity(masks.len());
-        let (mut cut, mut all) = (0, 0);
+        let (mut cut, mut zeroed, mut all) = (0, 0, 0);
+        let (mut zeroed_of_matrices, mut all_of_matrices) = (0, 0);
         for Mask {
             name,
             shape,
             keep: mut mask,
         } in masks
         {
-            cut += mask.iter().filter(|&&entry| entry == 0.0).count();
-            all += mask.len();
+            let zeros = |mask: &[f32]| mask.iter().filter(|&&entry| entry == 0.0).count();
+            cut += zeros(&mask);
             if let Some(share) = self.rows {
                 drop_rows(&mut mask, &shape, share);
+            }
+            zeroed += zeros(&mask);
+            all += mask.len();
+            if name.ends_with("_proj.weight") {
+                zeroed_of_matrices += zeros(&mask);
+                all_of_matrices += mask.len();
             }
             if let Some(value) = values.get_mut(&name) {
                 let tensor = Tensor::from_slice(&mask, &shape, &value.device())?.to_dtype(value.dtype())?;
                 *value = value.mul(&tensor)?;
             }
-            parameters.push(Parameter {
-                name,
-                elements: mask.len(),
-                zeroed: mask.iter().filter(|&&entry| entry == 0.0).count(),
-            });
         }
         run.model = Decoder::from_parameters(run.model.graph.clone(), |name, shape| match values.get(name) {
             Some(value) => Ok(value.clone()),
             None => Ok(Tensor::zeros(shape, DType::F32, &run.dense.device())?),
         })?;
-        let zeroed: usize = parameters.iter().map(|parameter| parameter.zeroed).sum();
-        let in_matrices = |parameter: &&Parameter| parameter.name.ends_with("_proj.weight");
-        let (matrix_zeros, matrix_weights) = parameters.iter().filter(in_matrices).fold((0, 0), |sum, parameter| {
-            (sum.0 + parameter.zeroed, sum.1 + parameter.elements)
-        });
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
         let details = json!({
             "k": k,
-            "sparsity_before_rows": cut as f64 / all.max(1) as f64,
-            "sparsity_in_scope": zeroed as f64 / all.max(1) as f64,
-            "sparsity_of_matrices": matrix_zeros as f64 / matrix_weights.max(1) as f64,
+            "sparsity_before_rows": share(cut, all),
+            "sparsity_in_scope": share(zeroed, all),
+            "sparsity_of_matrices": share(zeroed_of_matrices, all_of_matrices),
         });
-        let change = match self.scope {
-            Scope::All => Change::Parameters(parameters),
-            Scope::Matrices => {
-                let matrices = prunable(&run.model)
-                    .into_iter()
-                    .zip(parameters)
-                    .map(|((block, linear), parameter)| Matrix {
-                        block,
-                        linear,
-                        weights: parameter.elements,
-                        zeroed: parameter.zeroed,
-                    });
-                Change::Weights {
-                    matrices: matrices.collect(),
-                    evenly: false,
-                }
-            }
+        let basis = match self.scope {
+            Scope::All => Basis::Parameters,
+            Scope::Matrices => Basis::Weights,
         };
+        // Rows lost on top are no part of what was asked for.
+        let nominal = self.ratio.filter(|_| self.rows.is_none()).map(|ratio| ratio.value());
         Ok(Report {
-            // Rows lost on top are no part of what was asked for.
-            nominal_ratio: self.ratio.filter(|_| self.rows.is_none()).map(|ratio| ratio.value()),
-            change,
-            details,
+            // Thresholds fall between elements: of the whole model one part in a thousand.
+            rounding: 1e-3,
+            ..Report::of(basis, nominal, details)
         })
     }
 }

@@ -140,6 +140,7 @@ pub(crate) fn graph_from_config(path: &Path, config: Value) -> Result<Graph> {
                 width: config.intermediate_size,
                 ..FfnShape::default()
             }),
+            ..BlockShape::default()
         })
         .collect();
     Ok(Graph {
@@ -153,6 +154,7 @@ pub(crate) fn graph_from_config(path: &Path, config: Value) -> Result<Graph> {
         rope: Some(config.rope(path)?),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         eos_token_ids: match config.eos_token_id {
             None => Vec::new(),
             Some(OneOrMany::One(id)) => vec![id],

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{config::silu, folder::GRAPH_FILE};
-use crate::graph::{Architecture, AttentionShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step};
+use crate::graph::{
+    Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, ScalesShape, Step,
+};
 
 /// Config that makes transformers build exactly this graph, or `None` if no plain config can.
 pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
@@ -16,11 +18,20 @@ pub(super) fn plain_config(graph: &Graph) -> Option<Map<String, Value>> {
         return None;
     }
     let first = graph.blocks.first()?;
+    let plain_block = BlockShape {
+        attention: first.attention.clone(),
+        ffn: first.ffn.clone(),
+        ..BlockShape::default()
+    };
+    if *first != plain_block || graph.stream_gates {
+        return None;
+    }
     let (attention, ffn, rope) = (first.attention.as_ref()?, first.ffn.as_ref()?, graph.rope.as_ref()?);
     let plain_attention = AttentionShape {
         o_bias: false,
         scale: None,
         shortcut: None,
+        scales: ScalesShape::default(),
         ..attention.clone()
     };
     let plain_ffn = FfnShape {

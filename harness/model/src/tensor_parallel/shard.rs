@@ -1,6 +1,6 @@
 //! The share of a decoder that one rank holds.
 
-use crate::block::{Attention, Block, Ffn, Linear};
+use crate::block::{Attention, AttentionLinears, Block, Ffn, FfnLinears, Linear, LinearName, Scales};
 use crate::graph::{AttentionShape, BlockShape, FfnShape, Graph, Step};
 use crate::{Decoder, ModelError, Result};
 
@@ -87,49 +87,74 @@ fn check_pair(decoder: &Decoder, step: usize, pair: &[usize], ranks: usize) -> R
     Ok(())
 }
 
-/// Slices of a block's sublayers.
+/// Slices of a block's sublayers, with linears of its own where the block borrows them, and without deltas.
 fn part(decoder: &Decoder, index: usize, attention: Option<Slice>, ffn: Slice) -> Result<(BlockShape, Block)> {
     let (shape, block) = (&decoder.graph.blocks[index], &decoder.blocks[index]);
-    let attention = match (attention, &shape.attention, &block.attention) {
-        (Some(slice), Some(shape), Some(attention)) => Some(slice.attention(index, shape, attention)?),
+    let lender = &decoder.blocks[decoder.graph.lender(index)];
+    let whole = |name: LinearName, linear: &Linear| linear.merged(decoder.deltas(index, name));
+    let lent = lender.attention.as_ref().and_then(|lender| lender.linears.as_ref());
+    let attention = match (attention, &shape.attention, &block.attention, lent) {
+        (Some(slice), Some(shape), Some(attention), Some(lent)) => {
+            let linears = AttentionLinears {
+                q: slice.outputs(whole(LinearName::Q, &lent.q)?)?,
+                k: slice.outputs(whole(LinearName::K, &lent.k)?)?,
+                v: slice.outputs(whole(LinearName::V, &lent.v)?)?,
+                o: slice.inputs(whole(LinearName::O, &lent.o)?)?,
+                stacked: None,
+                ..lent.clone()
+            };
+            let attention = Attention {
+                linears: Some(linears),
+                scales: slice.scales(&attention.scales)?,
+                ..attention.clone()
+            };
+            Some((slice.attention_shape(index, shape)?, attention))
+        }
         _ => None,
     };
-    let ffn = match (&shape.ffn, &block.ffn) {
-        (Some(shape), Some(block)) => Some(ffn.ffn(index, shape, block)?),
+    let lent = lender.ffn.as_ref().and_then(|lender| lender.linears.as_ref());
+    let ffn = match (&shape.ffn, &block.ffn, lent) {
+        (Some(shape), Some(block), Some(lent)) => {
+            let gate = lent
+                .gate
+                .as_ref()
+                .map(|gate| ffn.outputs(whole(LinearName::Gate, gate)?));
+            let linears = FfnLinears {
+                gate: gate.transpose()?,
+                up: ffn.outputs(whole(LinearName::Up, &lent.up)?)?,
+                down: ffn.inputs(whole(LinearName::Down, &lent.down)?)?,
+                stacked: None,
+            };
+            let part = Ffn {
+                linears: Some(linears),
+                scales: ffn.scales(&block.scales)?,
+                ..block.clone()
+            };
+            Some((ffn.ffn_shape(index, shape)?, part))
+        }
         _ => None,
     };
     let ((attention_shape, attention), (ffn_shape, ffn)) = (attention.unzip(), ffn.unzip());
     let shape = BlockShape {
         attention: attention_shape,
         ffn: ffn_shape,
+        ..BlockShape::default()
     };
-    Ok((shape, Block { attention, ffn }))
+    let deltas = Default::default();
+    Ok((shape, Block { attention, ffn, deltas }))
 }
 
 impl Slice {
-    fn attention(self, block: usize, shape: &AttentionShape, whole: &Attention) -> Result<(AttentionShape, Attention)> {
-        let shape = self.attention_shape(block, shape)?;
-        let attention = Attention {
-            q: self.outputs(&whole.q)?,
-            k: self.outputs(&whole.k)?,
-            v: self.outputs(&whole.v)?,
-            o: self.inputs(&whole.o)?,
-            stacked: None,
+    /// Gates of the slice's units; what comes after the sum over the slices is everybody's.
+    fn scales(self, whole: &Scales) -> Result<Scales> {
+        let gates = whole.unit_gates.as_ref().map(|gates| {
+            let size = gates.elem_count() / self.of;
+            gates.narrow(0, self.index * size, size)?.contiguous()
+        });
+        Ok(Scales {
+            unit_gates: gates.transpose()?,
             ..whole.clone()
-        };
-        Ok((shape, attention))
-    }
-
-    fn ffn(self, block: usize, shape: &FfnShape, whole: &Ffn) -> Result<(FfnShape, Ffn)> {
-        let shape = self.ffn_shape(block, shape)?;
-        let ffn = Ffn {
-            gate: whole.gate.as_ref().map(|gate| self.outputs(gate)).transpose()?,
-            up: self.outputs(&whole.up)?,
-            down: self.inputs(&whole.down)?,
-            stacked: None,
-            ..whole.clone()
-        };
-        Ok((shape, ffn))
+        })
     }
 
     fn attention_shape(self, block: usize, shape: &AttentionShape) -> Result<AttentionShape> {
@@ -158,8 +183,7 @@ impl Slice {
     }
 
     /// Output features of a linear, of weight and bias.
-    fn outputs(self, linear: &Linear) -> Result<Linear> {
-        let mut linear = merged(linear)?;
+    fn outputs(self, mut linear: Linear) -> Result<Linear> {
         let size = linear.weight.dim(0)? / self.of;
         linear.weight = linear.weight.narrow(0, self.index * size, size)?.contiguous()?;
         let bias = linear
@@ -170,17 +194,10 @@ impl Slice {
     }
 
     /// Input features of a linear whose outputs are summed over the slices, so that one of them adds the bias.
-    fn inputs(self, linear: &Linear) -> Result<Linear> {
-        let mut linear = merged(linear)?;
+    fn inputs(self, mut linear: Linear) -> Result<Linear> {
         let size = linear.weight.dim(1)? / self.of;
         linear.weight = linear.weight.narrow(1, self.index * size, size)?.contiguous()?;
         linear.bias = linear.bias.filter(|_| self.index == 0);
         Ok(linear)
     }
-}
-
-fn merged(linear: &Linear) -> Result<Linear> {
-    let mut linear = linear.clone();
-    linear.merge()?;
-    Ok(linear)
 }

@@ -4,8 +4,11 @@ use std::time::Instant;
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 
 use super::*;
-use crate::graph::{Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step};
-use crate::{LowRank, Result, Sampling};
+use crate::graph::{
+    Architecture, AttentionShape, BlockShape, DEFAULT_DELTA, DeltaShape, FfnShape, Graph, NormKind, Rope, RopeScaling,
+    Step,
+};
+use crate::{Delta, LinearName, Result, Sampling};
 
 const IDS: [u32; 8] = [3, 1, 4, 1, 5, 9, 2, 6];
 
@@ -26,6 +29,7 @@ fn decoder(steps: Vec<Step>, engine: Engine) -> Decoder {
             bias: true,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     let graph = Graph {
         architecture: Architecture::Gpt,
@@ -42,6 +46,7 @@ fn decoder(steps: Vec<Step>, engine: Engine) -> Decoder {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; 4],
         steps,
     };
@@ -146,8 +151,8 @@ fn a_pair_gives_the_same_as_it_is_and_fused_and_over_two_ranks_fused_or_not() {
         let steps = vec![Step::Block(0), Step::ParallelSublayers(vec![1, 2]), Step::Block(3)];
         let mut pair = decoder(steps, engine);
         // Only heads with one norm can be fused.
-        let first = pair.blocks[1].attention.clone().unwrap();
-        let second = pair.blocks[2].attention.as_mut().unwrap();
+        let first = pair.blocks[1].attention.clone().unwrap().linears.unwrap();
+        let second = pair.blocks[2].attention.as_mut().unwrap().linears.as_mut().unwrap();
         (second.q_norm, second.k_norm) = (first.q_norm, first.k_norm);
         let mut fused = pair.clone();
         fused.fuse_parallel_sublayers().unwrap();
@@ -181,17 +186,19 @@ fn a_rank_holds_its_share_of_the_blocks_and_of_the_cache() {
 #[test]
 fn an_adapter_is_merged_before_it_is_split() {
     let mut decoder = decoder(paired(), Engine::compiled()[0]);
-    for block in &mut decoder.blocks {
-        for (_, linear) in block.linears_mut() {
-            let shape = linear.weight.shape();
-            let draw = |shape: &[usize]| Tensor::randn(shape, 5, DType::F32, &linear.weight.device()).unwrap();
-            linear.delta = Some(LowRank {
-                down: draw(&[2, shape[1]]),
-                up: draw(&[shape[0], 2]),
+    for block in 0..decoder.blocks.len() {
+        for name in LinearName::ALL {
+            let weight = &decoder.blocks[block].linear(name).unwrap().weight;
+            let (size, device) = ([weight.dim(0).unwrap(), weight.dim(1).unwrap()], weight.device());
+            let shape = DeltaShape {
+                name: DEFAULT_DELTA.to_owned(),
+                rank: 2,
                 scale: 0.1,
-                dropout: None,
-                mask: None,
-            });
+                keeps_zeros: false,
+            };
+            let mut delta = Delta::start(shape, size, 5, DType::F32, &device).unwrap();
+            delta.up = Tensor::randn(&[size[0], 2], 5, DType::F32, &device).unwrap();
+            decoder.add_delta(block, name, delta).unwrap();
         }
     }
     let wanted = at_once(&decoder).unwrap();

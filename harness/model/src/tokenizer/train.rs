@@ -149,6 +149,7 @@ mod tests {
             rope: None,
             norm: NormKind::Layer,
             head_bias: false,
+            stream_gates: false,
             blocks: vec![],
             steps: vec![],
         };

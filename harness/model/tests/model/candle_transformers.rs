@@ -26,6 +26,7 @@ fn graph(architecture: Architecture, tied: bool, scaling: RopeScaling) -> Graph 
             width: 80,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture,
@@ -39,6 +40,7 @@ fn graph(architecture: Architecture, tied: bool, scaling: RopeScaling) -> Graph 
         rope: Some(Rope { theta: 1e4, scaling }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; 3],
         steps: (0..3).map(Step::Block).collect(),
     }

@@ -21,6 +21,7 @@ fn decoder(steps: Vec<Step>, window: Option<usize>, device: &Device) -> Decoder 
             width: 48,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     let graph = Graph {
         architecture: Architecture::Qwen3,
@@ -37,6 +38,7 @@ fn decoder(steps: Vec<Step>, window: Option<usize>, device: &Device) -> Decoder 
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; 4],
         steps,
     };

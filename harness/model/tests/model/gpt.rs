@@ -36,6 +36,7 @@ fn graph(size: &Size) -> Graph {
             bias: true,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture: Architecture::Gpt,
@@ -49,6 +50,7 @@ fn graph(size: &Size) -> Graph {
         rope: None,
         norm: NormKind::Layer,
         head_bias: true,
+        stream_gates: false,
         blocks: vec![block; size.layers],
         steps: (0..size.layers).map(Step::Block).collect(),
     }

@@ -1,5 +1,6 @@
 //! The decoder and its checkpoints beside other implementations of them.
 
+mod borrowing;
 mod candle_transformers;
 mod generation;
 mod golden_numbers;
@@ -7,3 +8,5 @@ mod golden_tokens;
 mod gpt;
 #[cfg(target_os = "linux")]
 mod memory;
+mod small;
+mod units;

@@ -39,6 +39,7 @@ fn graph() -> Graph {
             width: WIDTH,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture: Architecture::Llama,
@@ -55,6 +56,7 @@ fn graph() -> Graph {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         steps: (0..BLOCKS).map(Step::Block).collect(),
         blocks: vec![block; BLOCKS],
     }

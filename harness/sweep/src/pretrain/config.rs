@@ -194,6 +194,7 @@ impl Shape {
                 bias: gpt,
                 ..FfnShape::default()
             }),
+            ..BlockShape::default()
         };
         let graph = Graph {
             architecture: self.architecture,
@@ -210,6 +211,7 @@ impl Shape {
             }),
             norm: if gpt { NormKind::Layer } else { NormKind::Rms },
             head_bias: gpt && !tied,
+            stream_gates: false,
             blocks: vec![block; layers],
             steps: (0..layers).map(Step::Block).collect(),
         };

@@ -56,10 +56,8 @@ fn a_merged_model_has_the_outputs_of_the_unmerged_one() {
         let decoder = with_adapters(&device, &Lora::default());
         let mut outcome = trained(&decoder, Trainable::Adapters, settings(5), &mut []).decoder;
         let unmerged = logits(&outcome);
-        for block in &mut outcome.blocks {
-            block.linears_mut().for_each(|(_, linear)| linear.merge().unwrap());
-        }
-        assert_eq!(crate::lora::adapters(&mut outcome).count(), 0);
+        outcome.merge_deltas().unwrap();
+        assert_eq!(outcome.deltas_mut().count(), 0);
         for (merged, unmerged) in logits(&outcome).iter().zip(&unmerged) {
             assert!(
                 (merged - unmerged).abs() < 1e-5,
@@ -78,7 +76,7 @@ fn a_merged_model_has_the_outputs_of_the_unmerged_one() {
 fn masked_adapters_leave_zeros_zero_and_merge_to_the_same_outputs() {
     for device in devices() {
         let mut pruned = f32_decoder(&device);
-        let up = &mut pruned.blocks[1].ffn.as_mut().unwrap().up.weight;
+        let up = &mut pruned.blocks[1].linear_mut(LinearName::Up).unwrap().weight;
         let kept: Vec<f32> = (0..12 * 8).map(|i| f32::from(u8::from(i % 3 != 0))).collect();
         *up = up.mul(&Tensor::from_slice(&kept, &[12, 8], &device).unwrap()).unwrap();
         let lora = Lora {
@@ -91,9 +89,7 @@ fn masked_adapters_leave_zeros_zero_and_merge_to_the_same_outputs() {
             let settings = Settings { bf16, ..settings(5) };
             let mut outcome = trained(&decoder, Trainable::Adapters, settings, &mut []).decoder;
             let unmerged = logits(&outcome);
-            for block in &mut outcome.blocks {
-                block.linears_mut().for_each(|(_, linear)| linear.merge().unwrap());
-            }
+            outcome.merge_deltas().unwrap();
             for (merged, unmerged) in logits(&outcome).iter().zip(&unmerged) {
                 assert!(
                     (merged - unmerged).abs() < 1e-5,
@@ -149,7 +145,7 @@ fn dropout_belongs_to_training_alone() {
         assert_ne!(values(&dropped), values(&plain), "{device}: dropout did nothing");
         assert_eq!(logits(&dropped), logits(&dropped), "{device}");
         let mut dropped = dropped;
-        assert!(crate::lora::adapters(&mut dropped).all(|(_, _, delta)| delta.dropout.is_none()));
+        assert!(dropped.deltas_mut().all(|delta| delta.dropout.is_none()));
     }
 }
 
@@ -157,22 +153,35 @@ fn dropout_belongs_to_training_alone() {
 fn targets_choose_the_linears() {
     let device = devices().next().unwrap();
     let lora = Lora {
-        targets: vec![Target::QProj, Target::DownProj],
+        targets: vec![LinearName::Q, LinearName::Down],
         rank: 3,
         alpha: 6.0,
         dropout: 0.0,
     };
     let mut decoder = with_adapters(&device, &lora);
-    let adapters: Vec<_> = crate::lora::adapters(&mut decoder)
-        .map(|(down, _, delta)| (down, delta.down.shape(), delta.up.shape(), delta.scale))
+    assert!(decoder.deltas_mut().all(|delta| delta.shape.scale == 2.0));
+    let adapters: Vec<_> = decoder
+        .parameters()
+        .into_iter()
+        .filter(|(name, _)| name.contains(".lora_"))
         .collect();
-    assert_eq!(adapters.len(), 6);
-    let name = "model.layers.0.self_attn.q_proj.lora_A.weight".to_owned();
-    assert_eq!(adapters[0], (name, vec![3, 8], vec![16, 3], 2.0));
+    let shapes: Vec<_> = adapters[..2]
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.shape()))
+        .collect();
+    assert_eq!(adapters.len(), 12);
+    assert_eq!(
+        shapes,
+        [
+            ("model.layers.0.self_attn.q_proj.lora_A.weight", vec![3, 8]),
+            ("model.layers.0.self_attn.q_proj.lora_B.weight", vec![16, 3])
+        ]
+    );
     let bound = 1.0 / 8f64.sqrt();
-    let drawn: Vec<f64> = crate::lora::adapters(&mut decoder)
-        .filter(|(down, _, _)| down.contains("q_proj"))
-        .flat_map(|(_, _, delta)| Tensor::to_f64_vec(&delta.down).unwrap())
+    let drawn: Vec<f64> = adapters
+        .iter()
+        .filter(|(name, _)| name.contains("q_proj.lora_A"))
+        .flat_map(|(_, down)| down.to_f64_vec().unwrap())
         .collect();
     assert!(drawn.iter().all(|x| x.abs() <= bound));
     assert!(drawn.iter().any(|&x| x > 0.7 * bound) && drawn.iter().any(|&x| x < -0.7 * bound));
@@ -201,5 +210,42 @@ fn settings_that_make_no_adapter_are_refused() {
     ] {
         let error = lora.attach(&mut f32_decoder(&device), 0, true).unwrap_err().to_string();
         assert!(error.contains("a rank of at least 1"), "{error}");
+    }
+}
+
+#[test]
+fn blocks_that_borrow_are_fine_tuned_and_adapted_alike_on_every_engine() {
+    let outcomes: Vec<_> = devices()
+        .map(|device| {
+            let plain = decoder(borrowing(), DType::F32, &device);
+            let tuned = values(&trained(&plain, Trainable::All, settings(5), &mut []).decoder);
+            for (name, before) in values(&plain) {
+                assert_ne!(tuned[&name], before, "{device}: {name} was not trained");
+            }
+            let mut adapted = plain.clone();
+            let lora = Lora {
+                rank: 2,
+                ..Lora::default()
+            };
+            lora.attach(&mut adapted, 2, false).unwrap();
+            let start = values(&adapted);
+            let outcome = trained(&adapted, Trainable::Adapters, settings(5), &mut []).decoder;
+            for (name, after) in values(&outcome) {
+                assert_eq!(after != start[&name], name.contains(".lora_"), "{device}: {name}");
+            }
+            // Blocks 1 and 2 got a delta for each linear, the first beside its own; slots keep those that they came with.
+            assert_eq!(adapted.deltas_mut().count(), 2 + 7 + 2 * 7);
+            let mut merged = outcome.clone();
+            merged.merge_deltas().unwrap();
+            assert_eq!(merged.deltas_mut().count(), 7);
+            for (merged, unmerged) in logits(&merged).iter().zip(logits(&outcome)) {
+                assert!((merged - unmerged).abs() < 1e-5, "{device}: {merged}, {unmerged}");
+            }
+            (tuned, values(&merged))
+        })
+        .collect();
+    for (tuned, merged) in &outcomes[1..] {
+        assert!(largest_difference(tuned, &outcomes[0].0) < 1e-4);
+        assert!(largest_difference(merged, &outcomes[0].1) < 1e-4);
     }
 }

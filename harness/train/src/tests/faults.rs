@@ -60,7 +60,7 @@ fn divergence_names_the_step_and_the_rate_and_leaves_the_weights_numbers() {
 fn a_weight_that_is_no_number_is_seen_in_the_first_step() {
     for device in devices() {
         let mut decoder = f32_decoder(&device);
-        let up = &mut decoder.blocks[1].ffn.as_mut().unwrap().up.weight;
+        let up = &mut decoder.blocks[1].linear_mut(LinearName::Up).unwrap().weight;
         *up = up.param().unwrap().detach().unwrap();
         up.write_slice(0, 3, &Tensor::full(&[1, 8], f64::NAN, DType::F32, &device).unwrap())
             .unwrap();

@@ -10,9 +10,10 @@ mod validation;
 use std::collections::BTreeMap;
 
 use prunebench_model::graph::{
-    Activation, Architecture, AttentionShape, BlockShape, FfnShape, Graph, NormKind, Rope, RopeScaling, Step,
+    Activation, Architecture, AttentionShape, BlockShape, DEFAULT_DELTA, DeltaShape, FfnShape, Graph, NormKind, Rope,
+    RopeScaling, ScalesShape, Step,
 };
-use prunebench_model::{Decoder, Initialisation};
+use prunebench_model::{Decoder, Initialisation, LinearName};
 use prunebench_tensor::{DType, Device, Engine};
 
 use super::*;
@@ -35,6 +36,7 @@ fn rotary() -> Graph {
             width: 12,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture: Architecture::Qwen3,
@@ -51,6 +53,7 @@ fn rotary() -> Graph {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block; 3],
         steps: vec![Step::Block(0), Step::ParallelSublayers(vec![1, 2])],
     }
@@ -73,6 +76,7 @@ fn gpt() -> Graph {
             bias: true,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture: Architecture::Gpt,
@@ -81,8 +85,66 @@ fn gpt() -> Graph {
         rope: None,
         norm: NormKind::Layer,
         head_bias: true,
+        stream_gates: false,
         blocks: vec![block; 2],
         steps: vec![Step::Block(0), Step::Block(1)],
+        ..rotary()
+    }
+}
+
+/// Block 0 borrows from block 2, block 3 from block 1, one without an FFN, the other with deltas of its own beside the lender's; outputs
+/// are normalised or gated, and block 2 has fewer heads.
+fn borrowing() -> Graph {
+    let whole = BlockShape {
+        ffn: Some(FfnShape {
+            width: 12,
+            scales: ScalesShape {
+                unit_gates: true,
+                gate: true,
+                norm: false,
+            },
+            ..FfnShape::default()
+        }),
+        ..rotary().blocks[0].clone()
+    };
+    let delta = |rank| DeltaShape {
+        name: DEFAULT_DELTA.to_owned(),
+        rank,
+        scale: 0.7,
+        keeps_zeros: rank == 3,
+    };
+    let mut lender = whole.clone();
+    lender.deltas = [(LinearName::K, vec![delta(2)]), (LinearName::Down, vec![delta(3)])].into();
+    let mut narrow = whole.clone();
+    narrow.attention.iter_mut().for_each(|a| (a.heads, a.kv_heads) = (2, 1));
+    let normalised = ScalesShape {
+        norm: true,
+        ..ScalesShape::default()
+    };
+    let mut slot = BlockShape {
+        borrows: Some(1),
+        deltas: LinearName::ALL.map(|name| (name, vec![delta(2)])).into(),
+        ..whole.clone()
+    };
+    slot.attention.iter_mut().for_each(|a| a.scales = normalised);
+    slot.ffn.iter_mut().for_each(|f| f.scales = normalised);
+    let mut half = BlockShape {
+        borrows: Some(2),
+        ffn: None,
+        ..narrow.clone()
+    };
+    half.attention.iter_mut().for_each(|a| a.scales.unit_gates = true);
+    Graph {
+        blocks: vec![half, lender, narrow, slot],
+        steps: vec![Step::Block(0), Step::ParallelSublayers(vec![1, 2]), Step::Block(3)],
+        ..rotary()
+    }
+}
+
+/// [`rotary`] with gates of the stream.
+fn gated_stream() -> Graph {
+    Graph {
+        stream_gates: true,
         ..rotary()
     }
 }
@@ -160,19 +222,9 @@ fn validated(name: &str, sequences: &[&[u32]]) -> Validation {
     }
 }
 
-/// Every stored parameter and adapter.
 fn values(decoder: &Decoder) -> BTreeMap<String, Vec<f64>> {
-    let mut decoder = decoder.clone();
-    let parameters = decoder
-        .parameters()
-        .into_iter()
-        .map(|(name, tensor)| (name, tensor.clone()));
-    let mut tensors: BTreeMap<_, _> = parameters.collect();
-    for (down, up, delta) in crate::lora::adapters(&mut decoder) {
-        tensors.extend([(down, delta.down.clone()), (up, delta.up.clone())]);
-    }
-    tensors
-        .into_iter()
+    let parameters = decoder.parameters().into_iter();
+    parameters
         .map(|(name, tensor)| (name, tensor.to_f64_vec().unwrap()))
         .collect()
 }

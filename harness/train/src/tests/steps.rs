@@ -217,10 +217,10 @@ fn pruned_weights_stay_zero_where_they_are_kept() {
     for device in devices() {
         let mut decoder = f32_decoder(&device);
         let pruned = |decoder: &Decoder| values(decoder)["model.layers.1.mlp.up_proj.weight"].clone();
-        let ffn = decoder.blocks[1].ffn.as_mut().unwrap();
         let kept: Vec<f32> = (0..12 * 8).map(|i| f32::from(u8::from(i % 3 != 0))).collect();
         let mask = Tensor::from_slice(&kept, &[12, 8], &device).unwrap();
-        ffn.up.weight = ffn.up.weight.mul(&mask).unwrap();
+        let up = decoder.blocks[1].linear_mut(LinearName::Up).unwrap();
+        up.weight = up.weight.mul(&mask).unwrap();
         let before = pruned(&decoder);
         let free = trained(&decoder, Trainable::All, settings(3), &mut []);
         assert!(pruned(&free.decoder).iter().all(|&x| x != 0.0), "{device}");

@@ -244,6 +244,7 @@ impl<'a> GgufFile<'a> {
                         width: widths[block],
                         ..FfnShape::default()
                     }),
+                    ..BlockShape::default()
                 })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -270,6 +271,7 @@ impl<'a> GgufFile<'a> {
             }),
             norm: NormKind::Rms,
             head_bias: false,
+            stream_gates: false,
             steps: (0..count).map(Step::Block).collect(),
             blocks,
         };

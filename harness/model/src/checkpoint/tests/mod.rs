@@ -36,6 +36,7 @@ fn graph(architecture: Architecture) -> Graph {
             width: 256,
             ..FfnShape::default()
         }),
+        ..BlockShape::default()
     };
     Graph {
         architecture,
@@ -52,6 +53,7 @@ fn graph(architecture: Architecture) -> Graph {
         }),
         norm: NormKind::Rms,
         head_bias: false,
+        stream_gates: false,
         blocks: vec![block.clone(), block],
         steps: vec![Step::Block(0), Step::Block(1)],
     }
