@@ -1,4 +1,4 @@
-//! Log-likelihoods and answers of SmolLM2-135M against those of lm-eval 0.4.13, on every engine.
+//! Log-likelihoods and answers of SmolLM2-135M against those of lm-eval 0.4.13, on the engines in turn.
 
 use std::io::Write;
 use std::path::Path;
@@ -82,17 +82,21 @@ fn every_likelihood_flag_and_answer_is_lm_evals() {
         return;
     };
     let catalogue = Catalogue::embedded().unwrap();
-    for &engine in Engine::compiled() {
+    let engines = Engine::compiled();
+    for (turn, &engine) in engines.iter().enumerate() {
         let model = smollm2(engine);
         for name in TASKS {
             let definition = catalogue.task(name).unwrap();
             let mut documents = definition
                 .documents(&Shots::new(0), Some(40), &places(&shared))
                 .unwrap();
-            let golden = golden(&shared, name);
-            documents.documents.retain(|document| document.row < golden.len());
+            let mut golden = golden(&shared, name);
+            assert_eq!(golden.len(), 40);
+            let turns = |row| row < 40 && prunebench_testing::takes_turn(turn, engines.len(), row);
+            documents.documents.retain(|document| turns(document.row));
+            golden.retain(|document| document["doc"].as_u64().is_some_and(|row| turns(row as usize)));
             let result = evaluate(&model, definition, &documents, 0);
-            assert_eq!((result.items.len(), golden.len()), (40, 40));
+            assert_eq!(result.items.len(), golden.len());
             let mut largest: f64 = 0.0;
             for (item, golden) in result.items.iter().zip(&golden) {
                 let place = format!("{engine}: {name}, document {}", item.document);
@@ -128,14 +132,22 @@ fn rolling_likelihoods_of_pages_are_lm_evals() {
     let protocol = catalogue.protocol("wikitext2/lm-eval-word-2048@1").unwrap();
     let pages = text_documents(&catalogue, protocol, &places(&shared)).unwrap();
     let golden = golden(&shared, "wikitext");
-    for &engine in Engine::compiled() {
+    let engines = Engine::compiled();
+    for (turn, &engine) in engines.iter().enumerate() {
         let model = smollm2(engine);
         let tokenizer = model.tokenizer().unwrap();
-        let limit = Some(golden.len());
-        let result = rolling_perplexity(&model.decoder, tokenizer, &pages, protocol, limit, &mut |_, _| ()).unwrap();
-        for (page, golden) in golden.iter().enumerate() {
+        let turns = |page: &usize| prunebench_testing::takes_turn(turn, engines.len(), *page);
+        let mut own = pages.clone();
+        let documents = pages.documents.iter().take(golden.len()).enumerate();
+        own.documents = documents
+            .filter(|(page, _)| turns(page))
+            .map(|(_, page)| page.clone())
+            .collect();
+        let result = rolling_perplexity(&model.decoder, tokenizer, &own, protocol, None, &mut |_, _| ()).unwrap();
+        for (place, page) in (0..golden.len()).filter(turns).enumerate() {
+            let golden = &golden[page];
             let wanted = -golden["loglikelihood"].as_f64().unwrap();
-            let off = (result.window_nll[page] / wanted - 1.0).abs();
+            let off = (result.window_nll[place] / wanted - 1.0).abs();
             let _ = writeln!(
                 std::io::stderr(),
                 "{engine}: page {page}: relative difference {off:.1e}"
@@ -143,7 +155,7 @@ fn rolling_likelihoods_of_pages_are_lm_evals() {
             assert!(
                 off < 1e-4,
                 "{engine}: page {page}: {}, wanted {wanted}",
-                result.window_nll[page]
+                result.window_nll[place]
             );
             assert_eq!(pages.documents[page].words, golden["words"], "page {page}");
             assert_eq!(pages.documents[page].bytes, golden["bytes"], "page {page}");
@@ -158,9 +170,14 @@ fn answers_do_not_depend_on_what_else_is_asked() {
         return;
     };
     let catalogue = Catalogue::embedded().unwrap();
-    for &engine in Engine::compiled() {
+    let engines = Engine::compiled();
+    for (turn, &engine) in engines.iter().enumerate() {
         let model = smollm2(engine);
-        for (name, shots, limit) in [("hellaswag", 0, 12), ("mmlu", 5, 1), ("winogrande", 0, 12)] {
+        let cases = [("hellaswag", 0, 12), ("mmlu", 5, 1), ("winogrande", 0, 12)];
+        for (case, (name, shots, limit)) in cases.into_iter().enumerate() {
+            if !prunebench_testing::takes_turn(turn, engines.len(), case) {
+                continue;
+            }
             let definition = catalogue.task(name).unwrap();
             let mut documents = definition
                 .documents(&Shots::new(shots), Some(limit), &places(&shared))

@@ -84,19 +84,18 @@ fn perplexities_of_ranges_are_those_of_the_reference() {
     let golden: Value = serde_json::from_str(&golden).expect("JSON");
     let golden = golden["lp"].as_object().expect("by name");
     let text = fs::read_to_string(shared.join("data/text/wikitext2/wiki.test.hfjoined.txt")).expect("readable");
-    for &engine in Engine::compiled() {
+    let golden: Vec<(&String, &Value)> = golden.iter().filter(|(name, _)| name.contains("..")).collect();
+    assert_eq!(golden.len(), 15);
+    let engines = Engine::compiled();
+    for (turn, &engine) in engines.iter().enumerate() {
         let source: ModelSource = "smollm2-135m".parse().expect("a known source");
         let model = source.resolve().expect("cached or fetched");
         let model = model.load(&Device::cpu(engine), DType::F32).expect("loads");
         let ids = model.tokenizer().expect("has one").encode(&text).expect("encodes");
         let windows: Vec<&[u32]> = ids.chunks_exact(512).take(WINDOWS).collect();
-        // Each takes seconds; the last engine alone goes through the ranges at the ends.
-        let all = Some(&engine) == Engine::compiled().last();
-        let wanted = golden
-            .iter()
-            .filter(|(name, _)| name.contains("20..24") || (all && name.contains("..")));
-        let wanted: Vec<(&String, &Value)> = wanted.collect();
-        assert_eq!(wanted.len(), if all { 15 } else { 4 });
+        let wanted = golden.iter().enumerate();
+        let wanted = wanted.filter(|(case, _)| prunebench_testing::takes_turn(turn, engines.len(), *case));
+        let wanted: Vec<(&String, &Value)> = wanted.map(|(_, wanted)| *wanted).collect();
         no_grad(|| {
             let starts = wanted.iter().map(|(name, _)| parsed(name).1).collect();
             let streams = streams(&model.decoder, &windows, &starts);

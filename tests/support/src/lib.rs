@@ -37,6 +37,15 @@ pub fn shared() -> Option<PathBuf> {
     None
 }
 
+/// Set to compare every reference value on every engine, as each night.
+const EVERY_ENGINE: &str = "PRUNEBENCH_EVERY_ENGINE";
+
+/// Whether engine number `engine` of `engines` is compared with reference value number `case` of a test that computes for minutes. The
+/// engines take turns, so that each value is compared once, unless `PRUNEBENCH_EVERY_ENGINE` is set.
+pub fn takes_turn(engine: usize, engines: usize, case: usize) -> bool {
+    std::env::var_os(EVERY_ENGINE).is_some() || case % engines.max(1) == engine
+}
+
 /// A file system of its own of 256 KiB, as long as this lives.
 pub struct SmallDisk(PathBuf);
 
