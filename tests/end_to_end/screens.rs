@@ -182,7 +182,7 @@ fn a_comparison_shows_what_differs_and_counts_the_rest() {
         "compare",
         STORE,
         "--recipe",
-        "magnitude(ratio=0.5, scope=row)",
+        "weight-evolution(ratio=0.5, scope=matrices)",
         "wanda(ratio=0.5)",
     ];
     assert_screen(&sandbox, "compare-recipes", &recipes, 0);
