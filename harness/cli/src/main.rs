@@ -83,10 +83,18 @@ enum Command {
     Worker,
 }
 
+impl Command {
+    /// Whether an engine computes in this process, and not in those of cells.
+    fn computes(&self) -> bool {
+        matches!(self, Self::Compress(_) | Self::Pretrain(_) | Self::Worker)
+    }
+}
+
 /// Whether everything that was asked for went well.
 type Outcome = anyhow::Result<bool>;
 
-/// Starts the program again with [`QUIET_WAITS`], which the engines read before `main`; what the user set stays.
+/// Starts the program again with [`QUIET_WAITS`], which the engines read before `main`; what the user set stays. It takes
+/// as long as loading the engines once more.
 fn restart_quietly() -> std::io::Result<()> {
     let unset: Vec<_> = QUIET_WAITS
         .into_iter()
@@ -103,13 +111,15 @@ fn restart_quietly() -> std::io::Result<()> {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = restart_quietly() {
+    let cli = Cli::parse();
+    cli.color.apply();
+    if cli.command.as_ref().is_some_and(Command::computes)
+        && let Err(error) = restart_quietly()
+    {
         output::note(&format!(
             "the engines' threads will spin while they wait, which is slow on a busy machine: {error}"
         ));
     }
-    let cli = Cli::parse();
-    cli.color.apply();
     let pager = if cli.pager { Pager::start() } else { Ok(None) };
     let _pager = match pager {
         Ok(pager) => pager,
