@@ -111,6 +111,8 @@ pub enum Need {
     ValidationData,
     /// What the training of the model left beside it: averages over its steps, its best weights.
     TrainingRun,
+    /// A method that trains after it in the recipe.
+    LaterTraining,
 }
 
 impl fmt::Display for Need {
@@ -120,6 +122,7 @@ impl fmt::Display for Need {
             Self::RecoveryData => "training data",
             Self::ValidationData => "validation data",
             Self::TrainingRun => "a training run",
+            Self::LaterTraining => "training after it",
         })
     }
 }
@@ -144,6 +147,8 @@ impl Need {
                 "the run has none; add `validation = 100` under [recovery] or --recovery-validation 100, or leave `keep_best` out",
             ),
             Self::TrainingRun => return run.training_run(method).map(|_| ()),
+            // The recipe sees to it.
+            Self::LaterTraining => return Ok(()),
         };
         match met {
             true => Ok(()),

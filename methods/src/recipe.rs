@@ -102,11 +102,33 @@ impl Recipe {
         self.methods().any(Method::is_stochastic)
     }
 
+    /// Whether the methods go together, which those who plan ask before anything is done.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] if one wants another after it that is not there.
+    pub fn check(&self) -> Result<()> {
+        let wants = |stage: &Stage, need| stage.method.needs().contains(&need);
+        for (index, stage) in self.stages.iter().enumerate() {
+            let mut later = self.stages[index + 1..].iter();
+            if wants(stage, Need::LaterTraining) && !later.any(|later| wants(later, Need::RecoveryData)) {
+                return Err(Error::Recipe {
+                    text: self.to_string(),
+                    detail: format!(
+                        "`{}` leaves random weights, which a training after it makes a model; add one, such as `finetune(steps=50)`",
+                        stage.method.card().id
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Applies the methods to `run.model`, and checks each one's report against the model it left.
     ///
     /// # Errors
-    /// [`Error::Unmet`] before anything is done; [`Error::NotAchieved`] if a method left another model than it reports.
+    /// [`Error::Recipe`] and [`Error::Unmet`] before anything is done; [`Error::NotAchieved`] if a method left another model than it reports.
     pub fn apply(&self, run: &mut Run) -> Result<Applied> {
+        self.check()?;
         for method in self.methods() {
             for need in method.needs() {
                 need.check(method.card().id, run)?;

@@ -6,11 +6,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::block::kaiming;
-use crate::parameters::{is_delta, is_gate};
+use crate::parameters::{is_delta, is_gate, is_shortcut};
 use crate::{Decoder, Graph, Result};
 
 /// Distribution of a new model's parameters. Norms have gain 1 and bias 0 in all, gates are 1, and low-rank deltas
-/// start as no change.
+/// start as no change; shortcuts lead the stream on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Initialisation {
@@ -76,6 +76,12 @@ impl Decoder {
             let bias = name.ends_with(".bias");
             if name.contains("norm.") || is_gate(name) {
                 return Ok(Tensor::full(shape, if bias { 0.0 } else { 1.0 }, dtype, device)?);
+            }
+            if let (true, &[rows, columns]) = (is_shortcut(name), shape) {
+                let identity: Vec<f32> = (0..rows * columns)
+                    .map(|at| f32::from(u8::from(at / columns == at % columns)))
+                    .collect();
+                return Ok(Tensor::from_slice(&identity, shape, device)?.to_dtype(dtype)?);
             }
             if is_delta(name) {
                 return match name.contains(".lora_A.") {

@@ -41,6 +41,11 @@ pub(crate) fn is_gate(name: &str) -> bool {
     name.ends_with("_gates") || name.ends_with("_gate")
 }
 
+/// Whether a parameter leads the residual stream from one basis to the next.
+pub(crate) fn is_shortcut(name: &str) -> bool {
+    name.ends_with(ATTENTION.shortcut) || name.ends_with(FFN.shortcut)
+}
+
 /// Whether a parameter is one of a low-rank delta.
 pub fn is_delta(name: &str) -> bool {
     name.contains(".lora_")

@@ -62,7 +62,7 @@ pub(crate) fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<
     let mut recipes = Vec::new();
     let written = std::iter::once(("recipes".to_owned(), baseline())).chain(grid::recipes(experiment, problems));
     for (place, methods) in written {
-        match Recipe::parse(&methods) {
+        match Recipe::parse(&methods).and_then(|recipe| recipe.check().map(|()| recipe)) {
             Ok(recipe) => {
                 if seen.insert(recipe.canonical()) {
                     recipes.push(PlacedRecipe { place, recipe });

@@ -56,7 +56,9 @@ impl Compress {
             kind: self.device,
         };
         // Before the work, and not after it.
-        let recipe = prunebench_methods::Recipe::parse(&self.model.recipe())?.canonical();
+        let recipe = prunebench_methods::Recipe::parse(&self.model.recipe())?;
+        recipe.check()?;
+        let recipe = recipe.canonical();
         let model = self
             .model
             .model
@@ -89,6 +91,7 @@ impl Compress {
                 places: &places,
                 planned: None,
                 sharing: None,
+                keeping: None,
             },
             self.model.seed,
             &mut progress,

@@ -102,14 +102,20 @@ fn try_it(card: &Card) -> Vec<String> {
     let mut words: Vec<String> = ["prunebench", "eval", "--model tiny", "--tasks world"]
         .map(str::to_owned)
         .to_vec();
+    let text = |option: &str| format!("{option} world/train-sample");
+    let mut recipe = vec![format!("--recipe '{}'", card.example)];
     for need in card.needs {
-        words.extend(match need {
-            Need::CalibrationText => Some("--calibration world/train-sample".to_owned()),
-            Need::RecoveryData => Some("--recovery world/train-sample".to_owned()),
-            Need::ValidationData | Need::TrainingRun => None,
-        });
+        match need {
+            Need::CalibrationText => words.push(text("--calibration")),
+            Need::RecoveryData => words.push(text("--recovery")),
+            Need::LaterTraining => {
+                words.push(text("--recovery"));
+                recipe.push("--recipe 'finetune(steps=50)'".to_owned());
+            }
+            Need::ValidationData | Need::TrainingRun => {}
+        }
     }
-    words.push(format!("--recipe '{}'", card.example));
+    words.extend(recipe);
     words
 }
 
