@@ -7,7 +7,7 @@ use prunebench_model::{Decoder, LinearName};
 use prunebench_tensor::{DType, Device, Tensor, no_grad};
 use prunebench_train::{Domain, Source};
 
-use crate::fixture::{model, windows};
+use crate::fixture::{model, trained_after, windows};
 use crate::{Need, Recipe, Recovery, Run, registry};
 
 fn random(graph: Graph, device: &Device) -> Decoder {
@@ -56,7 +56,9 @@ fn answers(dense: &Decoder) -> BTreeMap<&'static str, String> {
         };
         let (windows, mut quiet) = (windows(), |_: usize, _: usize, _: &str| {});
         let mut run = Run::new(dense, &windows, 0, &mut quiet).with(recovery.clone(), None);
-        let answer = match Recipe::parse(&[&example]).unwrap().apply(&mut run) {
+        let mut recipe = vec![example.as_str()];
+        recipe.extend(trained_after(entry.card));
+        let answer = match Recipe::parse(&recipe).unwrap().apply(&mut run) {
             Err(error) => error.to_string(),
             Ok(_) => {
                 run.model.graph.validate().unwrap();

@@ -340,10 +340,7 @@ mod tests {
                 1.0,
             )
         };
-        let example = |tokens: usize| Example {
-            tokens: vec![1; tokens],
-            prompt: 1,
-        };
+        let example = |tokens: usize| Example::new("questions", 0, vec![1; tokens], 1);
         let recovery = Recovery {
             domains: vec![
                 domain("pages", Source::Stream(vec![0; 70])),

@@ -6,7 +6,7 @@ use prunebench_model::{
 };
 use prunebench_tensor::{DType, Device, Tensor};
 
-use crate::{Budget, MethodReport, Recipe, Result, Run};
+use crate::{Budget, Card, MethodReport, Need, Recipe, Result, Run};
 
 pub(crate) const BLOCKS: usize = 6;
 pub(crate) const HIDDEN: usize = 32;
@@ -106,6 +106,12 @@ pub(crate) fn make_identity(model: &mut Decoder, block: usize) {
         let linear = model.blocks[block].linear_mut(name).unwrap();
         linear.weight = linear.weight.mul_scalar(0.0).unwrap();
     }
+}
+
+/// What an example of a method must have after it.
+pub(crate) fn trained_after(card: &Card) -> Option<&'static str> {
+    let wanted = card.needs.contains(&Need::LaterTraining);
+    wanted.then_some("finetune(steps=1, batch=2, length=16)")
 }
 
 /// What a recipe of one method left.

@@ -34,7 +34,7 @@ pub use method::{Basis, Card, Family, Method, Need, Report, SUMMARY};
 pub use ratio::Ratio;
 pub use recipe::{Applied, MethodReport, Recipe};
 pub use registry::{Entry, find};
-pub use run::{Budget, Recovery, Run, Sharing};
+pub use run::{Budget, Keeping, Recovery, Run, Sharing};
 
 registry::methods! {
     dense,
@@ -48,6 +48,7 @@ registry::methods! {
     slicegpt,
     finetune,
     lora,
+    from_scratch,
     weight_evolution,
     snapshot,
     layer_parallel,
@@ -57,4 +58,6 @@ registry::methods! {
     shuffle,
     prune_range,
     merge,
+    #[cfg(test)]
+    toy,
 }

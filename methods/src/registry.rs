@@ -14,12 +14,12 @@ pub struct Entry {
 
 /// Declares each method's module and lists its entry, so that a method is one line.
 macro_rules! methods {
-    ($($method:ident,)*) => {
-        $(pub mod $method;)*
+    ($($(#[$condition:meta])* $method:ident,)*) => {
+        $($(#[$condition])* pub mod $method;)*
 
         /// Every method.
         pub fn registry() -> &'static [Entry] {
-            static ENTRIES: &[Entry] = &[$($method::ENTRY),*];
+            static ENTRIES: &[Entry] = &[$($(#[$condition])* $method::ENTRY),*];
             ENTRIES
         }
     };

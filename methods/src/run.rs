@@ -1,6 +1,7 @@
 //! One application of a recipe: the model being edited, what the methods may read, and the meter of what they cost.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use prunebench_model::graph::BlockShape;
@@ -32,6 +33,9 @@ pub struct Run<'a> {
     /// The method at work may draw from the seed.
     draws: bool,
     sharing: Option<Sharing<'a>>,
+    keeping: Option<Keeping>,
+    /// Trainings that began.
+    phases: usize,
     /// Of the method at work.
     shared_work: Option<(&'a SharedWorkCache, &'a SharedWork)>,
     progress: &'a mut dyn FnMut(usize, usize, &str),
@@ -45,6 +49,17 @@ pub struct Sharing<'a> {
     pub cache: &'a SharedWorkCache,
     /// The work of each method of the recipe that cells share, in order, as [`crate::Method::shared_work`] has it.
     pub of_methods: &'a [Option<SharedWork>],
+}
+
+/// Where the trainings of a recipe leave checkpoints, so that a run of the same recipe on the same model goes on with them.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    /// The folder, of this recipe alone.
+    pub folder: PathBuf,
+    /// Time between two of them.
+    pub every: Duration,
+    /// What computes. A run on anything else starts afresh.
+    pub machine: String,
 }
 
 /// Data to train on and to validate on.
@@ -102,6 +117,8 @@ impl<'a> Run<'a> {
             seed,
             draws: false,
             sharing: None,
+            keeping: None,
+            phases: 0,
             shared_work: None,
             progress,
             meter: Meter::default(),
@@ -117,6 +134,11 @@ impl<'a> Run<'a> {
     /// The run with what other cells made of its work.
     pub fn sharing(self, sharing: Option<Sharing<'a>>) -> Self {
         Self { sharing, ..self }
+    }
+
+    /// The run with checkpoints of its trainings.
+    pub fn keeping(self, keeping: Option<Keeping>) -> Self {
+        Self { keeping, ..self }
     }
 
     /// What the training of the dense model left beside it.
@@ -297,9 +319,21 @@ impl<'a> Run<'a> {
         Ok(nats / tokens as f64)
     }
 
-    /// Puts training on the budget.
-    pub(crate) fn count_training_tokens(&mut self, tokens: u64) {
+    /// Where the training that a method now begins leaves its checkpoints, if they are kept.
+    pub(crate) fn next_phase(&mut self, method: &str) -> Option<Keeping> {
+        let phase = self.phases;
+        self.phases += 1;
+        self.keeping.clone().map(|keeping| Keeping {
+            folder: keeping.folder.join(format!("{phase}-{method}")),
+            ..keeping
+        })
+    }
+
+    /// Puts training on the budget: its tokens, and the seconds on the clock and of CPU that it took in processes before this one.
+    pub(crate) fn count_training(&mut self, tokens: u64, [wall, cpu]: [f64; 2]) {
         self.meter.trained += tokens;
+        self.meter.wall += wall;
+        self.meter.cpu += cpu;
     }
 
     fn count_calibration_tokens(&mut self) {
@@ -375,7 +409,7 @@ fn finish(decoder: &Decoder, first: usize, stream: &Tensor) -> prunebench_model:
     decoder.final_normed(&last)
 }
 
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(
         time.tv_sec.try_into().unwrap_or_default(),

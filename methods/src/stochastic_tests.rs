@@ -7,8 +7,8 @@ use prunebench_tensor::{Device, Tensor};
 use prunebench_train::{Domain, Example, Source, TrainingRun, Validation};
 use serde_json::{Map, Value, json};
 
-use crate::fixture::{model, windows};
-use crate::{Error, Recipe, Recovery, Run, registry};
+use crate::fixture::{model, trained_after, windows};
+use crate::{Error, Recipe, Recovery, Run, find, registry};
 
 /// The configuration of a method's example, with trainings of one step, and similar enough for any blocks to be merged.
 fn example(text: &str) -> Map<String, Value> {
@@ -32,7 +32,10 @@ fn example(text: &str) -> Map<String, Value> {
 fn recipe(method: &str, config: &Map<String, Value>) -> Result<Recipe, Error> {
     let given = config.iter().filter(|(_, value)| !value.is_null());
     let arguments: Vec<String> = given.map(|(key, value)| format!("{key}={value}")).collect();
-    Recipe::parse(&[format!("{method}({})", arguments.join(", "))])
+    let text = format!("{method}({})", arguments.join(", "));
+    let after = trained_after(find(method)?.card);
+    let methods: Vec<&str> = std::iter::once(text.as_str()).chain(after).collect();
+    Recipe::parse(&methods)
 }
 
 /// Every value of a key that is one of some words, as the refusal of another word lists them.
@@ -90,10 +93,7 @@ fn left(recipe: &Recipe, model: &Decoder, folder: &Path, seed: u64) -> (String, 
     let tokens: Vec<u32> = (0..500).map(|t| (t * t * 7 + t * 5) % 64).collect();
     let held_out = Validation {
         name: "a".to_owned(),
-        examples: vec![Example {
-            tokens: tokens[..16].to_vec(),
-            prompt: 0,
-        }],
+        examples: vec![Example::new("a", 0, tokens[..16].to_vec(), 0)],
         cut: false,
     };
     let recovery = Recovery {

@@ -22,10 +22,7 @@ fn told_after(
     details: Value,
     edit: impl Fn(&mut Run),
 ) -> Result<f64> {
-    let example = Example {
-        tokens: vec![1; 5],
-        prompt: 2,
-    };
+    let example = Example::new("questions", 0, vec![1; 5], 2);
     let domain = Domain {
         name: "questions".to_owned(),
         source: Source::Examples(vec![example; 3]),

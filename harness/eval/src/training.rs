@@ -73,7 +73,7 @@ pub fn training_throughput(
     let mut trainer = Trainer::new(&decoder, trainable, settings, mixture, Vec::new(), seed)?;
     progress(0, total);
     let (mut seconds, mut until) = (Vec::with_capacity(total), 0.0);
-    trainer.train(&mut [], &mut |entry| {
+    trainer.train(&mut |entry| {
         seconds.push(entry.seconds - until);
         until = entry.seconds;
         progress(seconds.len(), total);

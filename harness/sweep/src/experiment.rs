@@ -150,6 +150,10 @@ pub struct Limits {
     /// How often a cell that failed is tried again at once; one beyond its limits is not.
     #[serde(default)]
     pub retries: u32,
+    /// Seconds between checkpoints of a recipe's trainings, from which a cell that is started again goes on; 300 if absent, and 0
+    /// for one after every step.
+    #[serde(default)]
+    pub checkpoint_s: Option<f64>,
 }
 
 fn cpu() -> Vec<String> {

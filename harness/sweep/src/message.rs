@@ -31,6 +31,19 @@ pub(crate) struct Request {
     pub(crate) threads: usize,
     /// Work that other cells may have done, or may want.
     pub(crate) shares: Shares,
+    /// Where the recipe's trainings leave checkpoints, if they do.
+    #[serde(default)]
+    pub(crate) checkpoints: Option<Checkpoints>,
+}
+
+/// Checkpoints of a cell's trainings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checkpoints {
+    /// Of the cell alone.
+    pub(crate) folder: PathBuf,
+    /// Seconds between two.
+    pub(crate) every_s: f64,
 }
 
 /// What a cell can take from others, and where.

@@ -16,7 +16,7 @@ use crate::evaluation::task_input;
 use crate::experiment::{Calibration, Expectation, Experiment, Limits};
 use crate::impossible::Impossible;
 use crate::machine::{cores, engine_version};
-use crate::message::{Cache, Request, Shares};
+use crate::message::{Cache, Checkpoints, Request, Shares};
 use crate::precision::Precision;
 use crate::problem::{Collector, Problems};
 use crate::recipe::{depends_on_seed, needs_calibration, needs_recovery};
@@ -26,6 +26,8 @@ use crate::versions;
 
 /// The recipe that every other is compared with, and that has to come out as expected first: the model as it is.
 pub const BASELINE: &str = "dense";
+/// Seconds between checkpoints of a training, if the experiment says nothing.
+const CHECKPOINT_S: f64 = 300.0;
 
 /// [`BASELINE`] as a recipe.
 pub fn baseline() -> Vec<String> {
@@ -182,6 +184,20 @@ impl Plan {
         }
         self
     }
+
+    /// The plan with cells whose trainings leave checkpoints in folders of their own in `folder`, and go on with those that are
+    /// there.
+    pub fn keeping(mut self, folder: &Path) -> Self {
+        let every_s = self.limits.checkpoint_s.unwrap_or(CHECKPOINT_S);
+        for planned in &mut self.cells {
+            let request = &mut planned.request;
+            request.checkpoints = request.recovery.is_some().then(|| Checkpoints {
+                folder: folder.join(planned.key.short()),
+                every_s,
+            });
+        }
+        self
+    }
 }
 
 /// What the cells of a plan share.
@@ -251,6 +267,7 @@ impl Planner<'_> {
                 data: self.data.clone(),
                 threads: self.threads,
                 shares: self.shares(model, recipe, place, seed, evaluation),
+                checkpoints: None,
             },
             inputs,
             cell,
@@ -379,6 +396,9 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
                 format_args!("{limit} must be a positive number; leave it out for no limit"),
             );
         }
+    }
+    if experiment.limits.checkpoint_s.is_some_and(|seconds| !(0.0..f64::INFINITY).contains(&seconds)) {
+        problems.usage("limits.checkpoint_s", "limits.checkpoint_s must be a number of seconds, 0 or more");
     }
     for (index, expect) in experiment.expect.iter().enumerate() {
         let place = format!("expect[{index}]");

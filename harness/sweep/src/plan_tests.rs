@@ -19,6 +19,7 @@ impl Planned {
                 data: None,
                 threads,
                 shares: Default::default(),
+                checkpoints: None,
             },
             cell,
         }

@@ -1,7 +1,7 @@
 //! A recipe applied to a model, and what it took away.
 
 use prunebench_datasets::{Catalogue, Places, calibration_windows, text};
-use prunebench_methods::{Applied, MethodReport, Need, Recipe, Run, Sharing};
+use prunebench_methods::{Applied, Keeping, MethodReport, Need, Recipe, Run, Sharing};
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::{Accounting, Decoder};
 use prunebench_results as results;
@@ -35,7 +35,7 @@ pub(crate) fn needs_recovery(recipe: &Recipe) -> bool {
 }
 
 /// What a recipe may read beside the model.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Supplies<'a> {
     /// Windows that the seed draws, for methods that read calibration text.
     pub calibration: Option<&'a Calibration>,
@@ -47,6 +47,8 @@ pub struct Supplies<'a> {
     pub planned: Option<&'a results::Inputs>,
     /// What other cells made, if they share it.
     pub sharing: Option<Sharing<'a>>,
+    /// Where trainings leave checkpoints, if they do.
+    pub keeping: Option<Keeping>,
 }
 
 /// Whether another seed gives another model, by the method's own draws or by those of calibration windows.
@@ -72,6 +74,7 @@ pub fn compress(
         places,
         planned,
         sharing,
+        keeping,
     } = supplies;
     let windows = match calibration {
         Some(calibration) if needs_calibration(&recipe) => {
@@ -98,7 +101,8 @@ pub fn compress(
     let training_run = TrainingRun::beside(&model.path);
     let mut run = Run::new(dense, &windows, seed, &mut heard)
         .with(recovery, training_run)
-        .sharing(sharing);
+        .sharing(sharing)
+        .keeping(keeping);
     let applied = recipe.apply(&mut run)?;
     let budget = run.budget();
     let decoder = run.model;

@@ -25,6 +25,7 @@ fn compressed(model: &LoadedModel, recipe: &[&str]) -> Compressed {
         places: &Places::from_env(None),
         planned: None,
         sharing: None,
+        keeping: None,
     };
     compress(model, &recipe, supplies, 0, &mut |_, _, _| {}).unwrap()
 }

@@ -106,9 +106,10 @@ impl Recovery {
             let mut tokens = tokenizer.encode(&text.content)?;
             let kept = tokens.len().saturating_sub(self.validation * self.window);
             let windows = tokens.split_off(kept);
-            let examples = windows.chunks_exact(self.window).map(|window| Example {
-                tokens: window.to_vec(),
-                prompt: 0,
+            let windows = windows.chunks_exact(self.window).enumerate();
+            let examples = windows.map(|(index, window)| {
+                let first = kept + index * self.window;
+                Example::new(name.as_str(), first as u64, window.to_vec(), 0)
             });
             add(
                 &mut sequences,
@@ -124,11 +125,11 @@ impl Recovery {
                 check(planned, &instructions_input(name), &set.sha256, &set.origin)?;
             }
             let mut examples = Vec::with_capacity(set.examples.len());
-            for example in &set.examples {
+            for (example, id) in set.examples.iter().zip(0..) {
                 let prompt = tokenizer.encode(&example.prompt)?.len();
                 let mut tokens = tokenizer.encode(&format!("{}{}", example.prompt, example.response))?;
                 tokens.extend(tokenizer.eos());
-                examples.push(Example { tokens, prompt });
+                examples.push(Example::new(name.as_str(), id, tokens, prompt));
             }
             examples.shuffle(&mut ChaCha8Rng::seed_from_u64(SPLIT_SEED));
             let validation = examples.split_off(examples.len().saturating_sub(self.validation));
@@ -170,10 +171,7 @@ mod tests {
 
     #[test]
     fn examples_are_cut_for_validation_too_and_windows_of_a_text_are_not() {
-        let example = || Example {
-            tokens: vec![1, 2, 3],
-            prompt: 1,
-        };
+        let example = || Example::new("a", 0, vec![1, 2, 3], 1);
         let mut sequences = Sequences::default();
         add(
             &mut sequences,

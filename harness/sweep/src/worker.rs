@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use prunebench_datasets::{Catalogue, Places, Scoring, text, text_documents};
 use prunebench_eval::{Dense, peak_resident, perplexity, rolling_perplexity, task, throughput, training_throughput};
-use prunebench_methods::Sharing;
+use prunebench_methods::{Keeping, Sharing};
 use prunebench_model::Decoder;
 use prunebench_model::checkpoint::LoadedModel;
 use prunebench_model::source::{Location, ModelSource, ResolvedModel};
@@ -191,6 +191,11 @@ pub(crate) fn measure(
             sharing: cache.as_ref().map(|cache| Sharing {
                 cache,
                 of_methods: &shares.of_methods,
+            }),
+            keeping: request.checkpoints.as_ref().map(|checkpoints| Keeping {
+                folder: checkpoints.folder.clone(),
+                every: Duration::from_secs_f64(checkpoints.every_s),
+                machine: hardware(device.kind),
             }),
         },
         cell.seed,

@@ -65,7 +65,7 @@ fn time(decoder: &Decoder, trainable: Trainable, recompute: bool, count: u64) ->
     let data = Mixture::new(vec![text], &[1.0], TOKENS, count).expect("data");
     let mut trainer = Trainer::new(decoder, trainable, settings, data, Vec::new(), 0).expect("a run");
     let mut seconds = Vec::new();
-    let trained = trainer.train(&mut [], &mut |entry| seconds.push(entry.seconds));
+    let trained = trainer.train(&mut |entry| seconds.push(entry.seconds));
     trained.expect("steps");
     Duration::from_secs_f64(seconds[seconds.len() - 1] - seconds[0])
 }

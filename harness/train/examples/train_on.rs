@@ -8,7 +8,7 @@ use anyhow::Context;
 use prunebench_model::checkpoint::{load, save_tensors};
 use prunebench_tensor::{DType, Device, Engine, Tensor};
 use prunebench_train::{
-    Callback, Domain, Example, Lora, Mixture, Result, Settings, Source, Trainable, Trainer, Weights,
+    Callback, Domain, Example, Lora, Mixture, Moment, Result, Settings, Source, Trainable, Trainer, Weights,
 };
 
 /// What to train, and on what.
@@ -31,7 +31,7 @@ struct Request {
 struct Last(Vec<(String, Tensor)>);
 
 impl Callback for Last {
-    fn updated(&mut self, weights: &Weights) -> Result<()> {
+    fn updated(&mut self, _: &Moment, weights: &Weights) -> Result<()> {
         self.0 = weights
             .masters()
             .iter()
@@ -65,20 +65,22 @@ fn main() -> anyhow::Result<()> {
     let examples = request
         .sequences
         .into_iter()
-        .map(|tokens| Example { tokens, prompt: 0 });
+        .zip(0..)
+        .map(|(tokens, id)| Example::new("batch", id, tokens, 0));
     let domain = Domain {
         name: "batch".to_owned(),
         source: Source::Examples(examples.collect()),
     };
     let mixture = Mixture::new(vec![domain], &[1.0], settings.length, 0)?;
+    let (mut last, mut losses) = (Last::default(), Vec::new());
     let mut trainer = Trainer::new(&decoder, trainable, settings, mixture, Vec::new(), 0)?;
+    trainer.call(&mut last)?;
     let write = |name: &str, tensors: &[(String, Tensor)]| {
         let tensors: Vec<(String, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor)).collect();
         save_tensors(&tensors, &request.out.join(name))
     };
     write("adapters.safetensors", &adapters)?;
-    let (mut last, mut losses) = (Last::default(), Vec::new());
-    trainer.train(&mut [&mut last], &mut |entry| losses.push(entry.loss))?;
+    trainer.train(&mut |entry| losses.push(entry.loss))?;
     write("after.safetensors", &last.0)?;
     println!("{}", serde_json::json!({ "losses": losses }));
     Ok(())

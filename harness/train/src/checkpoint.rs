@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use prunebench_files::{PARTIAL, WholeFolder, intended_name};
 use prunebench_model::checkpoint::{load_tensors, save_tensors};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::data::{Domain, MixtureState, Source};
+use crate::log::Entry;
 use crate::{Result, TrainError};
 
 const STATE: &str = "state.json";
@@ -27,6 +29,9 @@ pub(crate) struct State {
     pub(crate) mixture: MixtureState,
     /// Step and loss of the best weights.
     pub(crate) best: Option<(u64, f64)>,
+    /// As [`crate::Trained::entries`] has them.
+    #[serde(default)]
+    pub(crate) entries: Vec<Entry>,
     /// What a run that goes on must have in common with the one that stopped.
     pub(crate) identity: BTreeMap<String, Value>,
 }
@@ -34,7 +39,16 @@ pub(crate) struct State {
 /// Where a run's checkpoints go, and how often. The newest is kept.
 pub struct Checkpoints {
     folder: PathBuf,
-    every: u64,
+    every: Interval,
+}
+
+enum Interval {
+    Steps(u64),
+    Time {
+        at_least: Duration,
+        started: Instant,
+        last: Instant,
+    },
 }
 
 impl Checkpoints {
@@ -42,7 +56,21 @@ impl Checkpoints {
     pub fn new(folder: PathBuf, every: u64) -> Self {
         Self {
             folder,
-            every: every.max(1),
+            every: Interval::Steps(every.max(1)),
+        }
+    }
+
+    /// Checkpoints in `folder`, one after each step that ends so long after the last one, and one at the end of a run that takes
+    /// so long, for what comes after it.
+    pub fn timed(folder: PathBuf, at_least: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            folder,
+            every: Interval::Time {
+                at_least,
+                started: now,
+                last: now,
+            },
         }
     }
 
@@ -51,7 +79,17 @@ impl Checkpoints {
     }
 
     pub(crate) fn is_due(&self, step: u64, steps: u64) -> bool {
-        step.is_multiple_of(self.every) && step < steps
+        match &self.every {
+            Interval::Steps(every) => step.is_multiple_of(*every) && step < steps,
+            Interval::Time {
+                at_least,
+                started,
+                last,
+            } => {
+                let since = if step < steps { last } else { started };
+                since.elapsed() >= *at_least
+            }
+        }
     }
 
     /// The newest whole checkpoint.
@@ -85,7 +123,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint, and then removes those before it.
-    pub(crate) fn save(&self, state: &State, tensors: &[(String, Tensor)]) -> Result<()> {
+    pub(crate) fn save(&mut self, state: &State, tensors: &[(String, Tensor)]) -> Result<()> {
         let path = self.folder.join(format!("step-{:08}", state.step));
         let (before, left) = (self.all(), self.parts());
         if let Err(reason) = write(&path, state, tensors) {
@@ -100,6 +138,9 @@ impl Checkpoints {
         for old in before.chain(left) {
             // A checkpoint too many harms nobody.
             let _ = fs::remove_dir_all(old);
+        }
+        if let Interval::Time { last, .. } = &mut self.every {
+            *last = Instant::now();
         }
         Ok(())
     }
@@ -184,9 +225,10 @@ fn write(path: &Path, state: &State, tensors: &[(String, Tensor)]) -> std::resul
 pub(crate) fn fingerprint(domain: &Domain, hash: &mut Sha256) {
     match &domain.source {
         Source::Stream(tokens) => hash_sequence(hash, usize::MAX, tokens),
-        Source::Examples(examples) => examples
-            .iter()
-            .for_each(|example| hash_sequence(hash, example.prompt, &example.tokens)),
+        Source::Examples(examples) => examples.iter().for_each(|example| {
+            hash_sequence(hash, example.prompt, &example.tokens);
+            hash.update(example.id.to_le_bytes());
+        }),
     }
     hash.update(domain.name.as_bytes());
 }

@@ -1,6 +1,7 @@
 //! What is trained on: domains of token sequences, mixed in proportions that may change while training.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -12,10 +13,31 @@ use crate::{Result, TrainError};
 /// A token sequence of which the model learns to predict a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
+    /// Name of its [`Domain`].
+    pub domain: Arc<str>,
+    /// Its place there, whatever was chosen of it: the number of an example in its set, the first token of a sequence of a text.
+    pub id: u64,
     /// Tokens.
     pub tokens: Vec<u32>,
     /// Leading tokens that are given and not learnt, such as an instruction; the first token is never learnt.
     pub prompt: usize,
+}
+
+impl Example {
+    /// An example of a domain.
+    pub fn new(domain: impl Into<Arc<str>>, id: u64, tokens: Vec<u32>, prompt: usize) -> Self {
+        Self {
+            domain: domain.into(),
+            id,
+            tokens,
+            prompt,
+        }
+    }
+
+    /// Which tokens are learnt.
+    pub fn learnt(&self) -> Range<usize> {
+        self.prompt.max(1)..self.tokens.len()
+    }
 }
 
 /// Data of one kind.
@@ -89,6 +111,12 @@ impl Mixture {
                     )));
                 }
                 Source::Examples(examples) => {
+                    if let Some(other) = examples.iter().find(|example| *example.domain != **name) {
+                        return Err(TrainError::Data(format!(
+                            "domain `{name}` has example {} of domain `{}`; give it its own",
+                            other.id, other.domain
+                        )));
+                    }
                     let learns = |example: &&Example| {
                         let end = example.tokens.len().min(length);
                         example.prompt.max(1) < end
@@ -199,17 +227,13 @@ impl Mixture {
         match &self.domains[last].source {
             Source::Stream(tokens) => {
                 let start = self.state.draws.random_range(0..tokens.len() - self.length);
-                Example {
-                    tokens: tokens[start..=start + self.length].to_vec(),
-                    prompt: 0,
-                }
+                let tokens = tokens[start..=start + self.length].to_vec();
+                Example::new(self.domains[last].name.as_str(), start as u64, tokens, 0)
             }
             Source::Examples(examples) => {
                 let example = &examples[self.orders[last][cursor.next] as usize];
-                let example = Example {
-                    tokens: example.tokens[..example.tokens.len().min(self.length)].to_vec(),
-                    prompt: example.prompt,
-                };
+                let mut example = example.clone();
+                example.tokens.truncate(self.length);
                 cursor.next += 1;
                 if cursor.next == examples.len() {
                     (cursor.epoch, cursor.next) = (cursor.epoch + 1, 0);
@@ -290,7 +314,7 @@ impl Batch {
         let mut row = Vec::new();
         for (index, (example, read)) in examples.iter().zip(reads).enumerate() {
             let start = if packed { row.len() } else { index * width };
-            let learnt = example.prompt.max(1)..example.tokens.len();
+            let learnt = example.learnt();
             batch
                 .targets
                 .extend(learnt.map(|at| (start + at - 1, example.tokens[at])));
@@ -315,10 +339,8 @@ mod tests {
     use super::*;
 
     fn domain(name: &str, tokens: Range<u32>) -> Domain {
-        let examples = tokens.map(|token| Example {
-            tokens: vec![token, token + 1, token + 2],
-            prompt: 0,
-        });
+        let example = |token: u32| Example::new(name, u64::from(token), vec![token, token + 1, token + 2], 0);
+        let examples = tokens.map(example);
         Domain {
             name: name.to_owned(),
             source: Source::Examples(examples.collect()),
@@ -403,28 +425,19 @@ mod tests {
         assert!(refusal(vec![stream(80)], &[1.0, 2.0]).contains("for 1 domains"));
         assert!(refusal(vec![stream(80)], &[0.0]).contains("one of them positive"));
         assert!(refusal(vec![stream(80)], &[f64::NAN]).contains("one share of 0 or more"));
-        let given = Example {
-            tokens: vec![1; 20],
-            prompt: 12,
-        };
-        let prompts = Domain {
+        let prompts = |domain: &str| Domain {
             name: "prompts".to_owned(),
-            source: Source::Examples(vec![given]),
+            source: Source::Examples(vec![Example::new(domain, 4, vec![1; 20], 12)]),
         };
-        assert!(refusal(vec![prompts], &[1.0]).contains("no example has a token to learn within 8"));
+        assert!(refusal(vec![prompts("prompts")], &[1.0]).contains("no example has a token to learn within 8"));
+        assert!(refusal(vec![prompts("a")], &[1.0]).contains("domain `prompts` has example 4 of domain `a`"));
     }
 
     #[test]
     fn batches_learn_the_successors_after_the_prompt() {
         let examples = [
-            Example {
-                tokens: vec![1, 2, 3, 4],
-                prompt: 2,
-            },
-            Example {
-                tokens: vec![7, 8],
-                prompt: 0,
-            },
+            Example::new("a", 0, vec![1, 2, 3, 4], 2),
+            Example::new("a", 1, vec![7, 8], 0),
         ];
         let padded = Batch::new(&examples, false);
         assert_eq!(padded.rows, [vec![1, 2, 3], vec![7, 0, 0]]);

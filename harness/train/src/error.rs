@@ -20,7 +20,10 @@ pub enum TrainError {
     /// Data that makes no batch.
     #[error("training data: {0}")]
     Data(String),
-    /// The loss or the gradient stopped being a number.
+    /// A callback that does not fit the model, another callback, or what it said of itself.
+    #[error("training callback: {0}")]
+    Callback(String),
+    /// The loss, a penalty or the gradient stopped being a number.
     #[error(
         "training diverged at step {step}: the {what} is {value}; lower the learning rate (now {learning_rate:e}), lengthen the \
          warm-up or set gradient clipping{}",
@@ -29,7 +32,7 @@ pub enum TrainError {
     Diverged {
         /// The step, from 1.
         step: u64,
-        /// `loss` or `gradient norm`.
+        /// `loss`, `penalty` or `gradient norm`.
         what: &'static str,
         /// Its value.
         value: f64,

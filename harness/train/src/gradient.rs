@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use prunebench_model::{Decoder, ModelError, Rows};
 use prunebench_tensor::{DType, Tensor, no_grad};
 
-use crate::data::Batch;
+use crate::callback::Leaves;
+use crate::data::{Batch, Example};
 use crate::{Result, TrainError};
 
 /// Summed loss of some predictions.
@@ -36,7 +37,7 @@ struct Sum {
 }
 
 impl Gradients {
-    fn add(&mut self, name: &str, gradient: Tensor) -> Result<()> {
+    pub(crate) fn add(&mut self, name: &str, gradient: Tensor) -> Result<()> {
         let gradient = match gradient.dtype() {
             DType::BF16 | DType::F16 => gradient.to_dtype(DType::F32)?,
             _ => gradient,
@@ -59,6 +60,10 @@ impl Gradients {
         self.0.get(name).map(|sum| &sum.gradient)
     }
 
+    pub(crate) fn take(&mut self, name: &str) -> Option<Tensor> {
+        self.0.remove(name).map(|sum| sum.gradient)
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &Tensor> {
         self.0.values().map(|sum| &sum.gradient)
     }
@@ -67,9 +72,6 @@ impl Gradients {
         self.0.into_iter().map(|(name, sum)| (name, sum.gradient)).collect()
     }
 }
-
-/// The parameters that the backward pass stops at, by name.
-pub(crate) type Leaves = BTreeMap<String, Tensor>;
 
 /// A decoder whose trainable parameters are leaves of the autograd graph.
 pub(crate) struct Tracked<'a> {
@@ -80,8 +82,8 @@ pub(crate) struct Tracked<'a> {
 }
 
 impl Tracked<'_> {
-    /// The batch's loss; adds the gradients of `weight` · Σ loss to `into`.
-    pub(crate) fn backward(&self, batch: &Batch, weight: f64, into: &mut Gradients) -> Result<Loss> {
+    /// The batch's loss and that of each target, in nats; adds the gradients of `weight` · Σ loss to `into`.
+    pub(crate) fn backward(&self, batch: &Batch, weight: f64, into: &mut Gradients) -> Result<(Loss, Vec<f64>)> {
         let rows: Vec<&[u32]> = batch.rows.iter().map(Vec::as_slice).collect();
         let ids = self.decoder.ids(&rows)?;
         let place = match &batch.parts {
@@ -103,7 +105,7 @@ impl Tracked<'_> {
                 outputs.push(output);
             }
         }
-        let (loss, mut gradient) = self.readout(&inputs[steps], batch, weight, into)?;
+        let (loss, of_targets, mut gradient) = self.readout(&inputs[steps], batch, weight, into)?;
         for step in (0..steps).rev() {
             inputs.truncate(step + 1);
             let output = match outputs.pop() {
@@ -123,15 +125,21 @@ impl Tracked<'_> {
         if !leaves.is_empty() {
             pull(&embedded, &gradient, None, leaves, into)?;
         }
-        Ok(loss)
+        Ok((loss, of_targets))
     }
 
     fn step(&self, step: usize, x: &Tensor, place: &Rows) -> prunebench_model::Result<Tensor> {
         self.decoder.run_step(step, x, place, &mut |_, _| Ok(()))
     }
 
-    /// The loss after the last step, and the gradient of the stream `[B, T, hidden]` there.
-    fn readout(&self, stream: &Tensor, batch: &Batch, weight: f64, into: &mut Gradients) -> Result<(Loss, Tensor)> {
+    /// The loss after the last step, that of each target, and the gradient of the stream `[B, T, hidden]` there.
+    fn readout(
+        &self,
+        stream: &Tensor,
+        batch: &Batch,
+        weight: f64,
+        into: &mut Gradients,
+    ) -> Result<(Loss, Vec<f64>, Tensor)> {
         let hidden = self.decoder.graph.hidden_size;
         let shape = stream.shape();
         let flat = stream.reshape(&[shape[0] * shape[1], hidden])?;
@@ -163,13 +171,16 @@ impl Tracked<'_> {
             .collect();
         let chunk = self.decoder.logit_rows_at_once();
         let mut loss = Loss::default();
+        let mut of_targets = Vec::with_capacity(targets.len());
         let mut gradients = Vec::new();
         for start in (0..targets.len()).step_by(chunk) {
             let count = chunk.min(targets.len() - start);
             let part = learnt_stream.narrow(0, start, count)?.param()?;
             let wanted = Tensor::from_slice(&targets[start..start + count], &[count], &device)?;
             let logits = self.decoder.logits(&self.decoder.final_normed(&part)?)?;
-            let sum = logits.cross_entropy(&wanted)?.sum_all()?;
+            let each = logits.cross_entropy(&wanted)?;
+            of_targets.extend(each.to_f64_vec()?);
+            let sum = each.sum_all()?;
             loss.sum += sum.to_f64()?;
             loss.predictions += count as u64;
             let scaled = sum.mul_scalar(weight)?;
@@ -182,19 +193,19 @@ impl Tracked<'_> {
             }
         }
         let gradient = match gradients.len() {
-            0 => return Ok((loss, Tensor::zeros(&shape, stream.dtype(), &device)?)),
+            0 => return Ok((loss, of_targets, Tensor::zeros(&shape, stream.dtype(), &device)?)),
             1 => gradients.swap_remove(0),
             _ => Tensor::cat(&gradients.iter().collect::<Vec<_>>(), 0)?,
         };
         if every {
-            return Ok((loss, gradient.reshape(&shape)?));
+            return Ok((loss, of_targets, gradient.reshape(&shape)?));
         }
         // Back to the places that were chosen.
         let pulled = Tensor::backward(&learnt.mul(&gradient)?.sum_all()?, &[stream])?;
         pulled
             .into_iter()
             .next()
-            .map(|gradient| (loss, gradient))
+            .map(|gradient| (loss, of_targets, gradient))
             .ok_or_else(|| TrainError::Data("no gradient of the stream".to_owned()))
     }
 }
@@ -230,10 +241,7 @@ pub fn loss_and_gradients(decoder: &Decoder, sequences: &[&[u32]]) -> Result<(f6
     })?;
     let examples: Vec<_> = sequences
         .iter()
-        .map(|tokens| crate::Example {
-            tokens: tokens.to_vec(),
-            prompt: 0,
-        })
+        .map(|tokens| Example::new("", 0, tokens.to_vec(), 0))
         .collect();
     let batch = Batch::new(&examples, false);
     if batch.targets.is_empty() {
@@ -246,7 +254,7 @@ pub fn loss_and_gradients(decoder: &Decoder, sequences: &[&[u32]]) -> Result<(f6
         leaves: &leaves,
         recompute: false,
     };
-    let loss = tracked.backward(&batch, weight, &mut gradients)?;
+    let (loss, _) = tracked.backward(&batch, weight, &mut gradients)?;
     Ok((loss.mean(), gradients.into_map()))
 }
 

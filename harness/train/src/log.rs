@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::{Result, TrainError};
 
 /// One step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// From 1.
     pub step: u64,
@@ -18,12 +20,22 @@ pub struct Entry {
     pub tokens_per_second: f64,
     /// Training loss of this step, nats per prediction.
     pub loss: f64,
+    /// What callbacks added to it, if one did; no column of the log.
+    pub penalty: Option<f64>,
     /// Peak rate times the schedule's factor.
     pub learning_rate: f64,
     /// Norm of the whole gradient before clipping.
     pub gradient_norm: f64,
     /// Validation loss by set, nats per prediction; empty between validations.
+    #[serde(deserialize_with = "losses")]
     pub validation: Vec<(String, f64)>,
+}
+
+/// JSON has no NaN, and writes `null` for it.
+fn losses<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<(String, f64)>, D::Error> {
+    let losses = Vec::<(String, Option<f64>)>::deserialize(deserializer)?;
+    let number = |(set, loss): (String, Option<f64>)| (set, loss.unwrap_or(f64::NAN));
+    Ok(losses.into_iter().map(number).collect())
 }
 
 /// Writes entries to a file as they come.

@@ -1,4 +1,4 @@
-//! AdamW over named parameters.
+//! AdamW over all that is trained, by name.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::gradient::Gradients;
 use crate::weights::Weights;
 use crate::{Result, Settings};
 
-/// The moments of every trained parameter.
+/// The moments of every trained parameter and leaf.
 pub(crate) struct Optimiser {
     moments: BTreeMap<String, (Tensor, Tensor)>,
 }
@@ -17,9 +17,8 @@ impl Optimiser {
     pub(crate) fn new(weights: &Weights) -> Result<Self> {
         let zeros = |tensor: &Tensor| Tensor::zeros(&tensor.shape(), tensor.dtype(), &tensor.device());
         let moments = weights
-            .masters()
-            .iter()
-            .map(|(name, master)| Ok((name.clone(), (zeros(master)?, zeros(master)?))))
+            .trained()
+            .map(|(name, tensor)| Ok((name.clone(), (zeros(tensor)?, zeros(tensor)?))))
             .collect::<Result<_>>()?;
         Ok(Self { moments })
     }
@@ -34,8 +33,11 @@ impl Optimiser {
         factor: f64,
         gradient_scale: f64,
     ) -> Result<()> {
-        for (name, master) in weights.masters() {
-            let (learning_rate, weight_decay) = settings.of(name);
+        for (name, tensor) in weights.trained() {
+            let (learning_rate, weight_decay) = match weights.rate(name) {
+                Some(rate) => (rate.learning_rate, rate.weight_decay),
+                None => settings.of(name),
+            };
             let hyper = AdamW {
                 learning_rate: learning_rate * factor,
                 betas: settings.betas,
@@ -46,17 +48,17 @@ impl Optimiser {
             };
             let (first, second) = &self.moments[name];
             match gradients.get(name) {
-                Some(gradient) => master.adamw_in_place(gradient, first, second, &hyper)?,
+                Some(gradient) => tensor.adamw_in_place(gradient, first, second, &hyper)?,
                 None => {
-                    let nothing = Tensor::zeros(&master.shape(), master.dtype(), &master.device())?;
-                    master.adamw_in_place(&nothing, first, second, &hyper)?;
+                    let nothing = Tensor::zeros(&tensor.shape(), tensor.dtype(), &tensor.device())?;
+                    tensor.adamw_in_place(&nothing, first, second, &hyper)?;
                 }
             }
         }
         weights.publish()
     }
 
-    /// The moments, named after their parameters.
+    /// The moments, named after what they are of.
     pub(crate) fn tensors(&self) -> Vec<(String, &Tensor)> {
         self.moments
             .iter()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::trainer::Callback;
+use crate::callback::{Callback, Moment};
 use crate::weights::Weights;
 
 /// What is averaged, with which weights. w_t are the parameters after step t = 1..T.
@@ -83,7 +83,7 @@ impl Trajectory {
 }
 
 impl Callback for Trajectory {
-    fn updated(&mut self, weights: &Weights) -> Result<()> {
+    fn updated(&mut self, _: &Moment, weights: &Weights) -> Result<()> {
         self.snapshots += 1;
         for (weighting, averages) in &mut self.averages {
             for (name, master) in weights.masters() {

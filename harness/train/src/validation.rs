@@ -42,7 +42,7 @@ impl Validation {
                 self.name
             )));
         }
-        let is_learnt = |example: &Example| example.prompt.max(1) < example.tokens.len();
+        let is_learnt = |example: &Example| !example.learnt().is_empty();
         if !self.examples.iter().any(is_learnt) {
             let cure = match self.cut {
                 true => format!("; its examples are cut at {length} tokens, so raise `length` or give it others"),

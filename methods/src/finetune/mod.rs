@@ -1,6 +1,6 @@
 //! `finetune`: the model's own weights trained on.
 
-use prunebench_train::{KeepZeros, Settings, Trainable};
+use prunebench_train::{Callback, KeepZeros, Settings, Trainable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -81,13 +81,14 @@ impl Method for Finetune {
         };
         // Zeros that no method made, such as those of a quantised model, are weights like others.
         let held = self.own.keep_zeros && run.masked;
-        let (masks, basis) = match held {
+        let (mut masks, basis) = match held {
             true => (
                 Some(KeepZeros::of(run.model.parameters()).map_err(failed)?),
                 Basis::Values,
             ),
             false => (None, Basis::Refilled),
         };
+        let masks = masks.iter_mut().map(|masks| masks as &mut dyn Callback);
         let (trained, details) = train(CARD.id, run, trainable, &self.settings, masks)?;
         run.model = trained.decoder;
         Ok(Report::of(basis, None, details))

@@ -87,10 +87,7 @@ fn the_best_weights_can_only_be_kept_where_the_run_has_something_to_validate_on(
     }
     let set = Validation {
         name: "a".to_owned(),
-        examples: vec![Example {
-            tokens: tokens(16),
-            prompt: 0,
-        }],
+        examples: vec![Example::new("a", 0, tokens(16), 0)],
         cut: false,
     };
     assert!(apply(&[&training], &dense, vec![set]).is_ok());

@@ -17,6 +17,8 @@ use crate::progress::Progress;
 
 /// What a terminal's interrupt ends a program with.
 const INTERRUPTED: i32 = 130;
+/// Folder in the results folder with checkpoints of the trainings of cells that were not finished.
+const CHECKPOINTS: &str = ".checkpoints";
 
 /// An experiment, and where its results and its data are.
 #[derive(Debug, Args)]
@@ -40,7 +42,8 @@ impl ExperimentArgs {
 
     pub fn plan(&self, experiment: &Experiment) -> anyhow::Result<Plan> {
         let plan = Plan::new(experiment, self.data.as_deref())?;
-        Ok(self.cache.share(plan, &self.results))
+        let plan = self.cache.share(plan, &self.results);
+        Ok(plan.keeping(&self.results.join(CHECKPOINTS)))
     }
 
     /// The folder of the plan's results.

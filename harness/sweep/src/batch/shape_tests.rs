@@ -46,6 +46,7 @@ fn what_the_experiment_allows_is_enough() {
         timeout_s: Some(60.0),
         memory_gb: Some(0.1),
         retries: 2,
+        checkpoint_s: None,
     };
     // 95 MiB and 512 more; three tries of a minute and five more.
     let limited = of(estimate(Likeness::Cell, 9000, HOUR), None, limits);

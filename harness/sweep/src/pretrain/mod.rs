@@ -13,7 +13,7 @@ use prunebench_model::tokenizer::Tokenizer;
 use prunebench_model::{Decoder, ModelError};
 use prunebench_tensor::{DType, Device, Tensor};
 use prunebench_train::{
-    Callback, Checkpoints, Domain, Entry, Example, Log, Mixture, Source, TrainError, Trainable, Trainer, TrainingRun,
+    Checkpoints, Domain, Entry, Example, Log, Mixture, Source, TrainError, Trainable, Trainer, TrainingRun,
     Trajectory, Validation,
 };
 use serde_json::{Value, json};
@@ -96,14 +96,13 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
     let mut validation = Vec::new();
     for set in &config.validation {
         let tokens = tokenizer.encode(texts.get(&set.text))?;
-        let windows = tokens.chunks_exact(length + 1).take(set.windows);
-        let examples = windows.map(|window| Example {
-            tokens: window.to_vec(),
-            prompt: 0,
-        });
+        let windows = tokens.chunks_exact(length + 1).take(set.windows).enumerate();
+        let example = |(index, window): (usize, &[u32])| {
+            Example::new(set.text.as_str(), (index * (length + 1)) as u64, window.to_vec(), 0)
+        };
         validation.push(Validation {
             name: set.text.clone(),
-            examples: examples.collect(),
+            examples: windows.map(example).collect(),
             cut: false,
         });
     }
@@ -120,6 +119,7 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
     let shares: Vec<f64> = config.domain.iter().map(|domain| domain.share).collect();
     let mixture = Mixture::new(domains, &shares, length, seed)?;
     let sets: Vec<String> = validation.iter().map(|set| set.name.clone()).collect();
+    let mut trajectory = Trajectory::new(&config.trajectory);
     let mut trainer = Trainer::new(
         &start,
         Trainable::All,
@@ -134,17 +134,16 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
         detail: error.to_string(),
     })?;
     trainer.checkpoint_to(Checkpoints::new(work.join(CHECKPOINTS), config.checkpoint_every));
-    let mut trajectory = Trajectory::new(&config.trajectory);
-    let mut callbacks: [&mut dyn Callback; 1] = [&mut trajectory];
+    trainer.call(&mut trajectory)?;
     if place.resume {
-        trainer.resume(&mut callbacks)?;
+        trainer.resume()?;
     }
     trainer.log_to(Log::after(trainer.step(), &work.join(LOG), &sets)?);
     let steps = trainer.steps();
-    trainer.train(&mut callbacks, &mut |entry| observe(entry, steps))?;
+    trainer.train(&mut |entry| observe(entry, steps))?;
 
     let trained = trainer.finish()?;
-    let best = trained.best.as_ref();
+    let (best, last) = (trained.best.as_ref(), trained.entries.last());
     let provenance = json!({
         "config": config,
         "seed": seed,
@@ -158,8 +157,8 @@ pub fn pretrain(config: &Pretraining, seed: u64, place: &Place, observe: Observe
         "parameters": trained.trained_parameters,
         "steps": trained.steps,
         "tokens": trained.tokens,
-        "seconds": trained.last.as_ref().map(|entry| entry.seconds),
-        "final_validation_loss": trained.last.as_ref().map(|entry| entry.validation.iter().cloned().collect::<BTreeMap<_, _>>()),
+        "seconds": last.map(|entry| entry.seconds),
+        "final_validation_loss": last.map(|entry| entry.validation.iter().cloned().collect::<BTreeMap<_, _>>()),
         "best": best.map(|best| json!({ "step": best.step, "validation_loss": best.loss })),
     });
     let failed = |path: &Path| {

@@ -56,6 +56,7 @@ const NO_LIMITS: Limits = Limits {
     timeout_s: None,
     memory_gb: None,
     retries: 0,
+    checkpoint_s: None,
 };
 
 #[test]

@@ -1,10 +1,10 @@
 //! Plans carried out on this machine, several cells at once.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::{fs, io};
 
 use prunebench_results::{Record, Reservation, Status, Store, StoreError};
 
@@ -185,6 +185,10 @@ impl Work<'_> {
                 return Ok(Ended::Held);
             };
             let stored = reservation.record(&record)?;
+            if let (Status::Ok, Some(checkpoints)) = (stored.status, &planned.request.checkpoints) {
+                // Whoever finds some left behind may delete them.
+                let _ = fs::remove_dir_all(&checkpoints.folder);
+            }
             if tries_left == 0 || stored.status != Status::Failed {
                 return Ok(recorded(stored, true));
             }

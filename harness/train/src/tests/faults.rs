@@ -28,7 +28,7 @@ fn divergence_names_the_step_and_the_rate_and_leaves_the_weights_numbers() {
             ..settings(4)
         };
         let mut run = trainer(&decoder, steep, Some(folder.path()));
-        let error = run.train(&mut [], &mut |_| {}).unwrap_err();
+        let error = run.train(&mut |_| {}).unwrap_err();
         let checkpoint = folder.path().join("step-00000001");
         match &error {
             TrainError::Diverged {
@@ -65,7 +65,7 @@ fn a_weight_that_is_no_number_is_seen_in_the_first_step() {
         up.write_slice(0, 3, &Tensor::full(&[1, 8], f64::NAN, DType::F32, &device).unwrap())
             .unwrap();
         let mut run = trainer(&decoder, settings(4), None);
-        let error = run.train(&mut [], &mut |_| {}).unwrap_err();
+        let error = run.train(&mut |_| {}).unwrap_err();
         assert!(
             matches!(
                 error,
@@ -93,7 +93,7 @@ fn a_checkpoint_that_cannot_be_written_says_what_is_kept_and_the_run_goes_on_fro
         let obstacle = folder.path().join("step-00000003");
         std::fs::write(&obstacle, b"").unwrap();
         let mut run = trainer(&decoder, settings(5), Some(folder.path()));
-        let error = run.train(&mut [], &mut |_| {}).unwrap_err();
+        let error = run.train(&mut |_| {}).unwrap_err();
         let whole = folder.path().join("step-00000002");
         match &error {
             TrainError::CheckpointNotWritten {
@@ -109,9 +109,9 @@ fn a_checkpoint_that_cannot_be_written_says_what_is_kept_and_the_run_goes_on_fro
         }
         std::fs::remove_file(&obstacle).unwrap();
         let mut again = trainer(&decoder, settings(5), Some(folder.path()));
-        assert!(again.resume(&mut []).unwrap());
+        assert!(again.resume().unwrap());
         assert_eq!(again.step(), 2);
-        again.train(&mut [], &mut |_| {}).unwrap();
+        again.train(&mut |_| {}).unwrap();
         let wanted = values(&trained(&decoder, Trainable::All, settings(5), &mut []).decoder);
         assert_eq!(values(&again.finish().unwrap().decoder), wanted, "{device}");
     }
@@ -123,7 +123,7 @@ fn a_folder_that_cannot_be_made_is_met_at_the_first_checkpoint_with_the_weights_
     let decoder = f32_decoder(&device);
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut run = trainer(&decoder, settings(3), Some(&file.path().join("checkpoints")));
-    let error = run.train(&mut [], &mut |_| {}).unwrap_err();
+    let error = run.train(&mut |_| {}).unwrap_err();
     assert!(
         matches!(
             error,
@@ -147,12 +147,12 @@ fn a_damaged_checkpoint_is_refused_by_name() {
     let decoder = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
     trainer(&decoder, settings(3), Some(folder.path()))
-        .train(&mut [], &mut |_| {})
+        .train(&mut |_| {})
         .unwrap();
     let checkpoint = folder.path().join("step-00000002");
     let refusal = || {
         let mut run = trainer(&decoder, settings(3), Some(folder.path()));
-        let text = run.resume(&mut []).unwrap_err().to_string();
+        let text = run.resume().unwrap_err().to_string();
         assert_eq!(run.step(), 0);
         text
     };

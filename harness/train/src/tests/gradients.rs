@@ -65,7 +65,7 @@ fn gradients(
     batches: &[Batch],
     recompute: bool,
 ) -> (Loss, BTreeMap<String, Vec<f64>>) {
-    let mut weights = Weights::new(decoder, trainable, false).unwrap();
+    let mut weights = Weights::new(decoder, trainable, false, Vec::new()).unwrap();
     weights.draw_dropout(7);
     let tracked = Tracked {
         decoder: &weights.decoder,
@@ -75,7 +75,7 @@ fn gradients(
     let weight = 1.0 / batches.iter().map(|batch| batch.targets.len()).sum::<usize>() as f64;
     let (mut sum, mut gradients) = (Loss::default(), Gradients::default());
     for batch in batches {
-        let loss = tracked.backward(batch, weight, &mut gradients).unwrap();
+        let (loss, _) = tracked.backward(batch, weight, &mut gradients).unwrap();
         sum.sum += loss.sum;
         sum.predictions += loss.predictions;
     }
@@ -90,10 +90,7 @@ fn gradients(
 
 /// Examples of several lengths, one of a single token among them, and with prompts.
 fn examples() -> Vec<Example> {
-    let example = |tokens: &[u32], prompt| Example {
-        tokens: tokens.to_vec(),
-        prompt,
-    };
+    let example = |tokens: &[u32], prompt| Example::new("a", 0, tokens.to_vec(), prompt);
     vec![
         example(&[1, 5, 9, 2, 7, 7, 3], 0),
         example(&[4], 0),
@@ -177,10 +174,7 @@ fn recomputed_activations_give_the_same_gradient() {
 #[test]
 fn a_prompt_is_read_and_not_learnt() {
     for device in devices() {
-        let example = |prompt| Example {
-            tokens: SEQUENCES[0].to_vec(),
-            prompt,
-        };
+        let example = |prompt| Example::new("a", 0, SEQUENCES[0].to_vec(), prompt);
         let batch = Batch::new(&[example(4)], false);
         let start = shifted(&rotary(), &device, "", 0, 0.0);
         let (masked, gradients) = gradients(&start, &Trainable::All, std::slice::from_ref(&batch), false);

@@ -1,6 +1,7 @@
 //! Training of small decoders on every engine.
 
 mod adapters;
+mod callbacks;
 mod faults;
 mod gradients;
 mod resume;
@@ -169,9 +170,9 @@ fn mixture(seed: u64) -> Mixture {
 }
 
 fn mixture_of(length: usize, seed: u64) -> Mixture {
-    let examples = (0..9u32).map(|i| Example {
-        tokens: (0..3 + i % 5).map(|at| (i * 3 + at * at) % 11).collect(),
-        prompt: (i % 3) as usize,
+    let examples = (0..9u32).map(|i| {
+        let tokens = (0..3 + i % 5).map(|at| (i * 3 + at * at) % 11);
+        Example::new("questions", u64::from(i), tokens.collect(), (i % 3) as usize)
     });
     let domains = vec![
         Domain {
@@ -205,16 +206,16 @@ fn trained(
 ) -> Trained {
     let data = mixture_of(settings.length, 3);
     let mut trainer = Trainer::new(decoder, trainable, settings, data, Vec::new(), 5).unwrap();
-    trainer.train(callbacks, &mut |_| {}).unwrap();
+    for callback in callbacks {
+        trainer.call(&mut **callback).unwrap();
+    }
+    trainer.train(&mut |_| {}).unwrap();
     trainer.finish().unwrap()
 }
 
 /// A validation set of sequences that are scored as they are.
 fn validated(name: &str, sequences: &[&[u32]]) -> Validation {
-    let example = |tokens: &&[u32]| Example {
-        tokens: tokens.to_vec(),
-        prompt: 0,
-    };
+    let example = |tokens: &&[u32]| Example::new(name, 0, tokens.to_vec(), 0);
     Validation {
         name: name.to_owned(),
         examples: sequences.iter().map(example).collect(),

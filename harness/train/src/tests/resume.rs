@@ -14,7 +14,7 @@ const STEPS: u64 = 11;
 struct Balance;
 
 impl Callback for Balance {
-    fn validated(&mut self, losses: &[(String, Loss)], mixture: &mut Mixture) -> Result<()> {
+    fn validated(&mut self, _: &Moment, losses: &[(String, Loss)], mixture: &mut Mixture) -> Result<()> {
         let shares: Vec<f64> = losses.iter().map(|(_, loss)| loss.mean()).collect();
         mixture.set_proportions(&shares)
     }
@@ -26,7 +26,7 @@ struct Kill {
 }
 
 impl Callback for Kill {
-    fn updated(&mut self, _: &Weights) -> Result<()> {
+    fn updated(&mut self, _: &Moment, _: &Weights) -> Result<()> {
         if self.steps == 0 {
             return Err(TrainError::Data("killed".to_owned()));
         }
@@ -75,11 +75,14 @@ impl Case<'_> {
         let mut kill = Kill {
             steps: kill_after.unwrap_or(u64::MAX),
         };
-        let callbacks: &mut [&mut dyn Callback] = &mut [&mut trajectory, &mut Balance, &mut kill];
-        trainer.resume(callbacks)?;
+        let mut balance = Balance;
+        trainer.call(&mut trajectory)?;
+        trainer.call(&mut balance)?;
+        trainer.call(&mut kill)?;
+        trainer.resume()?;
         let names = ["text", "questions"].map(str::to_owned);
         trainer.log_to(Log::after(trainer.step(), &folder.join("log.csv"), &names)?);
-        trainer.train(callbacks, &mut |_| {})?;
+        trainer.train(&mut |_| {})?;
         let outcome = trainer.finish()?;
         let checkpoint = folder
             .join("checkpoints")
@@ -87,6 +90,9 @@ impl Case<'_> {
         let state = std::fs::read_to_string(checkpoint.join("state.json")).unwrap();
         let mut position: serde_json::Value = serde_json::from_str(&state).unwrap();
         position["seconds"] = 0.into();
+        for entry in position["entries"].as_array_mut().unwrap() {
+            (entry["seconds"], entry["tokens_per_second"]) = (0.into(), 0.into());
+        }
         let mut log = csv::Reader::from_path(folder.join("log.csv")).unwrap();
         let cells = |line: csv::StringRecord| -> Vec<String> {
             let times = 2..4;
@@ -179,9 +185,9 @@ fn without_a_checkpoint_a_run_starts_afresh() {
     let decoder = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(&decoder, Trainable::All, settings(2), mixture(0), Vec::new(), 0).unwrap();
-    assert!(!trainer.resume(&mut []).unwrap());
+    assert!(!trainer.resume().unwrap());
     trainer.checkpoint_to(Checkpoints::new(folder.path().join("none"), 1));
-    assert!(!trainer.resume(&mut []).unwrap());
+    assert!(!trainer.resume().unwrap());
     assert_eq!(trainer.step(), 0);
 }
 
@@ -197,12 +203,12 @@ fn a_checkpoint_of_another_run_is_refused_with_what_differs() {
     let device = devices().next().unwrap();
     let model = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
-    trainer(&model, folder.path()).train(&mut [], &mut |_| {}).unwrap();
+    trainer(&model, folder.path()).train(&mut |_| {}).unwrap();
 
     let refusal = |decoder: &Decoder, trainable, settings, mixture, seed| {
         let mut trainer = Trainer::new(decoder, trainable, settings, mixture, Vec::new(), seed).unwrap();
         trainer.checkpoint_to(Checkpoints::new(folder.path().to_path_buf(), 1));
-        let error = trainer.resume(&mut []).unwrap_err();
+        let error = trainer.resume().unwrap_err();
         assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
         let text = error.to_string();
         assert!(
@@ -241,7 +247,7 @@ fn a_checkpoint_of_another_run_is_refused_with_what_differs() {
     let text = refusal(&retrained, all(), settings(4), mixture(3), 5);
     assert!(text.contains("weights"), "{text}");
     let mut same = trainer(&model, folder.path());
-    assert!(same.resume(&mut []).unwrap());
+    assert!(same.resume().unwrap());
     assert_eq!(same.step(), 3);
 }
 
@@ -261,11 +267,13 @@ impl Configured<'_> {
         trainer.checkpoint_to(Checkpoints::new(folder.to_path_buf(), 1));
         let mut trajectory = self.averages.as_deref().map(Trajectory::new);
         let mut balance = Balance;
-        let mut callbacks: Vec<&mut dyn Callback> = vec![&mut balance];
-        callbacks.extend(trajectory.iter_mut().map(|trajectory| trajectory as &mut dyn Callback));
-        let resumed = trainer.resume(&mut callbacks)?;
+        trainer.call(&mut balance)?;
+        if let Some(trajectory) = &mut trajectory {
+            trainer.call(trajectory)?;
+        }
+        let resumed = trainer.resume()?;
         if train {
-            trainer.train(&mut callbacks, &mut |_| {})?;
+            trainer.train(&mut |_| {})?;
         }
         Ok(resumed)
     }
@@ -327,7 +335,7 @@ fn a_checkpoint_that_does_not_say_what_it_was_made_with_is_refused() {
     let device = devices().next().unwrap();
     let decoder = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
-    trainer(&decoder, folder.path()).train(&mut [], &mut |_| {}).unwrap();
+    trainer(&decoder, folder.path()).train(&mut |_| {}).unwrap();
     let file = folder.path().join("step-00000003/state.json");
     let mut state: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     for key in ["shares", "validation"] {
@@ -335,7 +343,7 @@ fn a_checkpoint_that_does_not_say_what_it_was_made_with_is_refused() {
     }
     std::fs::write(&file, state.to_string()).unwrap();
     let text = trainer(&decoder, folder.path())
-        .resume(&mut [])
+        .resume()
         .unwrap_err()
         .to_string();
     for part in ["does not say its shares", "earlier version", "start afresh"] {
@@ -356,8 +364,10 @@ fn what_a_killed_run_left_half_written_is_passed_over_and_replaced() {
             names.sort();
             names
         };
+        let mut kill = Kill { steps: 2 };
         let mut first = trainer(&decoder, folder.path());
-        let killed = first.train(&mut [&mut Kill { steps: 2 }], &mut |_| {});
+        first.call(&mut kill).unwrap();
+        let killed = first.train(&mut |_| {});
         assert!(killed.is_err());
         assert_eq!(names(), ["step-00000002"]);
         // As this version calls it, and as earlier ones did.
@@ -367,9 +377,9 @@ fn what_a_killed_run_left_half_written_is_passed_over_and_replaced() {
             std::fs::write(partial.join("tensors.safetensors"), b"half of it").unwrap();
         }
         let mut second = trainer(&decoder, folder.path());
-        assert!(second.resume(&mut []).unwrap());
+        assert!(second.resume().unwrap());
         assert_eq!(second.step(), 2);
-        second.train(&mut [], &mut |_| {}).unwrap();
+        second.train(&mut |_| {}).unwrap();
         assert_eq!(names(), ["step-00000003"], "{device}");
         let wanted = trained(&decoder, Trainable::All, settings(4), &mut []);
         assert_eq!(
@@ -386,9 +396,9 @@ fn a_run_started_afresh_replaces_the_checkpoints_of_the_one_before() {
     let decoder = f32_decoder(&device);
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        trainer(&decoder, folder.path()).train(&mut [], &mut |_| {}).unwrap();
+        trainer(&decoder, folder.path()).train(&mut |_| {}).unwrap();
     }
     let mut again = trainer(&decoder, folder.path());
-    assert!(again.resume(&mut []).unwrap());
+    assert!(again.resume().unwrap());
     assert_eq!(again.step(), 3);
 }

@@ -101,7 +101,7 @@ fn a_positive_rate_lowers_the_loss_and_a_negative_one_raises_it() {
             data.set_proportions(&[0.0, 1.0]).unwrap();
             let mut trainer = Trainer::new(&decoder, Trainable::All, settings, data, Vec::new(), 0).unwrap();
             let mut losses = Vec::new();
-            trainer.train(&mut [], &mut |entry| losses.push(entry.loss)).unwrap();
+            trainer.train(&mut |entry| losses.push(entry.loss)).unwrap();
             losses
         };
         assert!(losses(1e-2).is_sorted_by(|a, b| a > b), "{device}");
@@ -126,7 +126,7 @@ fn clipping_scales_the_whole_gradient_to_its_norm() {
             .collect();
         let norm = gradient.values().flatten().map(|g| g * g).sum::<f64>().sqrt();
         let outcome = trained(&decoder, Trainable::All, wide(Some(norm / 3.0)), &mut []);
-        let logged = outcome.last.unwrap().gradient_norm;
+        let logged = outcome.entries.last().unwrap().gradient_norm;
         assert!(
             (logged - norm).abs() < 1e-9 * norm,
             "{device}: {logged} before clipping, wanted {norm}"
@@ -176,7 +176,7 @@ fn an_adamw_step_is_the_same_on_every_engine_to_1e_5() {
 fn half_precision_passes_update_full_precision_masters() {
     struct Masters;
     impl Callback for Masters {
-        fn updated(&mut self, weights: &Weights) -> Result<()> {
+        fn updated(&mut self, _: &Moment, weights: &Weights) -> Result<()> {
             for (name, master) in weights.masters() {
                 assert_eq!(master.dtype(), DType::F32, "{name}");
                 assert_eq!(weights.leaves[name].dtype(), DType::BF16, "{name}");
@@ -238,7 +238,7 @@ fn pruned_weights_stay_zero_where_they_are_kept() {
 struct Recorder(Vec<BTreeMap<String, Vec<f64>>>);
 
 impl Callback for Recorder {
-    fn updated(&mut self, weights: &Weights) -> Result<()> {
+    fn updated(&mut self, _: &Moment, weights: &Weights) -> Result<()> {
         let masters = weights.masters().iter();
         self.0.push(
             masters

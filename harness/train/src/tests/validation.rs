@@ -32,7 +32,7 @@ fn the_best_weights_are_those_of_the_lowest_validation_loss() {
             }
             let mut losses = Vec::new();
             trainer
-                .train(&mut [], &mut |entry| losses.push(entry.validation.clone()))
+                .train(&mut |entry| losses.push(entry.validation.clone()))
                 .unwrap();
             (trainer.finish().unwrap(), losses)
         };
@@ -81,7 +81,7 @@ fn examples_are_cut_to_be_validated_on_as_they_are_to_be_trained_on() {
     let losses = |set: Validation| {
         let mut trainer = Trainer::new(&decoder, Trainable::All, settings(1), mixture(0), vec![set], 0)?;
         let mut losses = Vec::new();
-        trainer.train(&mut [], &mut |entry| losses.push(entry.validation.clone()))?;
+        trainer.train(&mut |entry| losses.push(entry.validation.clone()))?;
         Ok::<_, TrainError>(losses)
     };
     // Beyond the context of 32 tokens as well as the length of 6.
@@ -133,7 +133,7 @@ impl Spoil {
 }
 
 impl Callback for Spoil {
-    fn updated(&mut self, weights: &Weights) -> Result<()> {
+    fn updated(&mut self, _: &Moment, weights: &Weights) -> Result<()> {
         self.step += 1;
         if self.step <= self.steps {
             let weight = &weights.masters()["model.norm.weight"];
@@ -143,7 +143,7 @@ impl Callback for Spoil {
         Ok(())
     }
 
-    fn validated(&mut self, _: &[(String, Loss)], _: &mut Mixture) -> Result<()> {
+    fn validated(&mut self, _: &Moment, _: &[(String, Loss)], _: &mut Mixture) -> Result<()> {
         match self.weight.take() {
             Some((weight, before)) => Ok(weight.write_slice(0, 0, &before)?),
             None => Ok(()),
@@ -161,11 +161,12 @@ fn a_loss_that_is_no_number_is_never_the_best_though_it_comes_first() {
                 keep_best: true,
                 ..settings(4)
             };
+            let mut spoil = Spoil::first(spoilt);
             let mut trainer = Trainer::new(&decoder, Trainable::All, settings, mixture(3), validation(), 5).unwrap();
             let mut losses = Vec::new();
-            let spoil: &mut dyn Callback = &mut Spoil::first(spoilt);
+            trainer.call(&mut spoil).unwrap();
             trainer
-                .train(&mut [spoil], &mut |entry| losses.push(entry.validation[0].1))
+                .train(&mut |entry| losses.push(entry.validation[0].1))
                 .unwrap();
             (losses, trainer.finish())
         };

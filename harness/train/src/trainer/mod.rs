@@ -7,50 +7,20 @@ use std::time::Instant;
 
 use prunebench_model::Decoder;
 use prunebench_tensor::Tensor;
-use serde_json::Value;
 
+use crate::callback::{Callback, Made, Moment, Pass};
 use crate::checkpoint::Checkpoints;
 use crate::data::{Batch, Example, Mixture};
 use crate::gradient::{Gradients, Loss, Tracked};
+use crate::learnt::Learnt;
 use crate::log::{Entry, Log};
 use crate::optimiser::Optimiser;
 use crate::validation::{Validation, mean};
-use crate::weights::{Trainable, Weights, mix};
+use crate::weights::{Trainable, Weights, mix, with_values};
 use crate::{Result, Settings, TrainError};
 
 /// Added to the gradient's norm when clipping, as `torch.nn.utils.clip_grad_norm_` does.
 const CLIP_EPS: f64 = 1e-6;
-
-/// Acts while a model is trained. What it keeps goes into checkpoints.
-pub trait Callback {
-    /// The parameters were updated.
-    fn updated(&mut self, weights: &Weights) -> Result<()> {
-        let _ = weights;
-        Ok(())
-    }
-
-    /// The losses on the validation sets are known; the mixture's proportions may be changed.
-    fn validated(&mut self, losses: &[(String, Loss)], mixture: &mut Mixture) -> Result<()> {
-        let _ = (losses, mixture);
-        Ok(())
-    }
-
-    /// What it was configured with, under a name for messages: a run goes on only from a checkpoint that was made with the same.
-    fn configuration(&self) -> Option<(&'static str, Value)> {
-        None
-    }
-
-    /// What to put into a checkpoint.
-    fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        Ok(Vec::new())
-    }
-
-    /// Goes on from a checkpoint.
-    fn restore(&mut self, state: BTreeMap<String, Tensor>) -> Result<()> {
-        let _ = state;
-        Ok(())
-    }
-}
 
 /// A training run.
 pub struct Trainer<'a> {
@@ -64,21 +34,23 @@ pub struct Trainer<'a> {
     steps: u64,
     weights: Weights,
     optimiser: Optimiser,
+    callbacks: Vec<&'a mut dyn Callback>,
     validation: Vec<Validation>,
     best: Option<Best>,
     track_best: bool,
     step: u64,
     tokens: u64,
     seconds: f64,
-    last: Option<Entry>,
+    entries: Vec<Entry>,
     log: Option<Log>,
     checkpoints: Option<Checkpoints>,
 }
 
-/// The weights of the lowest validation loss.
+/// What the lowest validation loss was reached with.
 struct Best {
     step: u64,
     loss: f64,
+    /// As [`Weights::values`] has them.
     values: BTreeMap<String, Tensor>,
 }
 
@@ -94,8 +66,10 @@ pub struct Trained {
     pub tokens: u64,
     /// Parameters trained.
     pub trained_parameters: usize,
-    /// The last step of this process.
-    pub last: Option<Entry>,
+    /// The leaves of callbacks by name, as they were with this model.
+    pub leaves: BTreeMap<String, Tensor>,
+    /// The first step, those after which it was validated, and the last.
+    pub entries: Vec<Entry>,
 }
 
 /// The model of the lowest validation loss.
@@ -147,9 +121,10 @@ impl<'a> Trainer<'a> {
         let steps = settings.run_length(mixture.tokens_per_sequence(), mixture.examples())?;
         let prepared = |set: Validation| set.prepared(settings.length, context);
         let validation = validation.into_iter().map(prepared).collect::<Result<_>>()?;
-        let weights = Weights::new(decoder, &trainable, settings.bf16)?;
+        let weights = Weights::new(decoder, &trainable, settings.bf16, Vec::new())?;
         Ok(Self {
             optimiser: Optimiser::new(&weights)?,
+            callbacks: Vec::new(),
             original: decoder,
             track_best: settings.keep_best,
             trainable,
@@ -164,7 +139,7 @@ impl<'a> Trainer<'a> {
             step: 0,
             tokens: 0,
             seconds: 0.0,
-            last: None,
+            entries: Vec::new(),
             log: None,
             checkpoints: None,
         })
@@ -173,6 +148,23 @@ impl<'a> Trainer<'a> {
     /// Keeps the weights of the lowest validation loss beside the last ones.
     pub fn track_best(&mut self) {
         self.track_best = true;
+    }
+
+    /// Lets `callback` act, after those that were added before it. A run has its callbacks before it goes on from a checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::Callback`] if what it learns or makes does not fit the model and the other callbacks.
+    pub fn call(&mut self, callback: &'a mut dyn Callback) -> Result<()> {
+        let learnt = Learnt::of(callback, self.original, &self.weights.learnt)?;
+        let adds_nothing = learnt.is_empty();
+        self.weights.learnt.push(learnt);
+        if !adds_nothing {
+            let learnt = std::mem::take(&mut self.weights.learnt);
+            self.weights = Weights::new(self.original, &self.trainable, self.settings.bf16, learnt)?;
+            self.optimiser = Optimiser::new(&self.weights)?;
+        }
+        self.callbacks.push(callback);
+        Ok(())
     }
 
     /// Writes a line for each step.
@@ -200,19 +192,26 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`TrainError::Diverged`] before a step that is no number would reach the weights, and whatever a file or an operation
     /// refuses.
-    pub fn train(&mut self, callbacks: &mut [&mut dyn Callback], observe: &mut dyn FnMut(&Entry)) -> Result<()> {
+    pub fn train(&mut self, observe: &mut dyn FnMut(&Entry)) -> Result<()> {
         let schedule = self.settings.schedule(self.steps);
         while self.step < self.steps {
             let started = Instant::now();
             let step = self.step + 1;
+            let at = self.moment(step);
             let factor = schedule.factor(step);
-            let (loss, gradients, tokens) = self.gradients(step)?;
+            let (loss, mut gradients, tokens) = self.gradients(&at)?;
+            let penalty = self.penalty(&at, &mut gradients)?;
             let squares = gradients
                 .values()
                 .map(Tensor::square_sum)
                 .collect::<prunebench_tensor::Result<Vec<_>>>()?;
             let norm = squares.iter().sum::<f64>().sqrt();
-            for (what, value) in [("loss", loss.mean()), ("gradient norm", norm)] {
+            let numbers = [
+                ("loss", loss.mean()),
+                ("penalty", penalty.unwrap_or_default()),
+                ("gradient norm", norm),
+            ];
+            for (what, value) in numbers {
                 if !value.is_finite() {
                     return Err(TrainError::Diverged {
                         step,
@@ -230,8 +229,8 @@ impl<'a> Trainer<'a> {
             self.optimiser
                 .step(&self.weights, &gradients, &self.settings, step, factor, scale)?;
             drop(gradients);
-            for callback in callbacks.iter_mut() {
-                callback.updated(&self.weights)?;
+            for callback in &mut self.callbacks {
+                callback.updated(&at, &self.weights)?;
             }
             self.weights.publish()?;
             self.original.device().sync()?;
@@ -243,7 +242,7 @@ impl<'a> Trainer<'a> {
                 .validate_every
                 .is_some_and(|every| step.is_multiple_of(every));
             let validation = match due || step == self.steps {
-                true => self.validate(callbacks)?,
+                true => self.validate()?,
                 false => Vec::new(),
             };
             let entry = Entry {
@@ -252,6 +251,7 @@ impl<'a> Trainer<'a> {
                 seconds: self.seconds,
                 tokens_per_second: tokens as f64 / seconds,
                 loss: loss.mean(),
+                penalty,
                 learning_rate: self.settings.learning_rate * factor,
                 gradient_norm: norm,
                 validation,
@@ -259,30 +259,47 @@ impl<'a> Trainer<'a> {
             if let Some(log) = &mut self.log {
                 log.write(&entry)?;
             }
-            self.last = Some(entry.clone());
+            self.keep(entry.clone());
             if self
                 .checkpoints
                 .as_ref()
                 .is_some_and(|checkpoints| checkpoints.is_due(step, self.steps))
             {
-                self.save(callbacks)?;
+                self.save()?;
             }
             observe(&entry);
         }
-        Ok(())
+        self.settle()
+    }
+
+    /// Of the steps before, keeps the first and those with a validation.
+    fn keep(&mut self, entry: Entry) {
+        let is_passed_over = |last: &Entry| last.step > 1 && last.validation.is_empty();
+        if self.entries.last().is_some_and(is_passed_over) {
+            self.entries.pop();
+        }
+        self.entries.push(entry);
+    }
+
+    fn moment(&self, step: u64) -> Moment {
+        Moment {
+            step,
+            steps: self.steps,
+        }
     }
 
     /// Loss and gradients of one step's sequences, and the tokens read.
-    fn gradients(&mut self, step: u64) -> Result<(Loss, Gradients, u64)> {
+    fn gradients(&mut self, at: &Moment) -> Result<(Loss, Gradients, u64)> {
+        let step = at.step;
         let mut examples: Vec<Example> = (0..self.settings.batch).map(|_| self.mixture.next_sequence()).collect();
         // Alike lengths side by side need little padding; the sum does not depend on the order.
         examples.sort_by_key(|example| std::cmp::Reverse(example.tokens.len()));
         let micro = self.settings.micro_batch.unwrap_or(self.settings.batch);
-        let batches: Vec<Batch> = examples
+        let passes: Vec<(&[Example], Batch)> = examples
             .chunks(micro)
-            .map(|part| Batch::new(part, self.settings.packed))
+            .map(|part| (part, Batch::new(part, self.settings.packed)))
             .collect();
-        let predictions: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        let predictions: usize = passes.iter().map(|(_, batch)| batch.targets.len()).sum();
         if predictions == 0 {
             return Err(TrainError::Data(format!(
                 "none of the {} examples of step {step} has a token to learn within {} tokens; raise `length` or `batch`",
@@ -290,17 +307,26 @@ impl<'a> Trainer<'a> {
             )));
         }
         let (mut total, mut gradients, mut tokens) = (Loss::default(), Gradients::default(), 0);
-        for (index, batch) in batches.iter().enumerate() {
+        for (index, (examples, batch)) in passes.iter().enumerate() {
             if batch.targets.is_empty() {
                 continue;
             }
-            self.weights.draw_dropout(mix(mix(self.seed, step), index as u64));
+            let seed = mix(mix(self.seed, step), index as u64);
+            self.weights.draw_dropout(seed);
+            let made = self.make(at, index, seed)?;
             let tracked = Tracked {
                 decoder: &self.weights.decoder,
                 leaves: &self.weights.leaves,
                 recompute: self.settings.recompute,
             };
-            let loss = tracked.backward(batch, 1.0 / predictions as f64, &mut gradients)?;
+            let (loss, of_targets) = tracked.backward(batch, 1.0 / predictions as f64, &mut gradients)?;
+            for (learnt, (_, made)) in self.weights.learnt.iter().zip(&made) {
+                learnt.pull(made, &mut gradients)?;
+            }
+            let losses = of_examples(examples, &of_targets);
+            for (callback, (pass, _)) in self.callbacks.iter_mut().zip(&made) {
+                callback.passed(pass, &losses)?;
+            }
             total.sum += loss.sum;
             total.predictions += loss.predictions;
             tokens += batch.tokens;
@@ -308,17 +334,58 @@ impl<'a> Trainer<'a> {
         Ok((total, gradients, tokens))
     }
 
+    /// Lets each callback make its parameters for a pass.
+    fn make(&mut self, at: &Moment, index: usize, seed: u64) -> Result<Vec<(Pass, Made)>> {
+        let mut all = Vec::with_capacity(self.callbacks.len());
+        for (number, callback) in self.callbacks.iter_mut().enumerate() {
+            // Seeds of dropouts count up from 0.
+            let seed = mix(seed, u64::MAX - number as u64);
+            let pass = Pass { at: *at, index, seed };
+            let learnt = &self.weights.learnt[number];
+            let made = callback.before_pass(&pass, learnt.leaves())?;
+            learnt.check(&made, &self.weights.leaves)?;
+            self.weights.put(&made)?;
+            all.push((pass, made));
+        }
+        Ok(all)
+    }
+
+    /// The sum of the callbacks' penalties, if there is one, whose gradients it adds.
+    fn penalty(&mut self, at: &Moment, gradients: &mut Gradients) -> Result<Option<f64>> {
+        let mut sum = None;
+        for (callback, learnt) in self.callbacks.iter_mut().zip(&self.weights.learnt) {
+            if let Some(penalty) = callback.penalty(at, learnt.leaves())? {
+                learnt.add_gradients(&penalty, gradients)?;
+                *sum.get_or_insert(0.0) += penalty.to_f64()?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Gives the parameters that callbacks make the values that they have outside training.
+    fn settle(&mut self) -> Result<()> {
+        let at = self.moment(self.step);
+        for (callback, learnt) in self.callbacks.iter_mut().zip(&self.weights.learnt) {
+            let made = callback.before_validation(&at, learnt.leaves())?;
+            learnt.check(&made, &self.weights.leaves)?;
+            self.weights.put(&made)?;
+        }
+        Ok(())
+    }
+
     /// Scores the validation sets, and remembers the weights if no finite loss was lower so far.
-    fn validate(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<Vec<(String, f64)>> {
+    fn validate(&mut self) -> Result<Vec<(String, f64)>> {
         if self.validation.is_empty() {
             return Ok(Vec::new());
         }
+        self.settle()?;
         let view = self.weights.view()?;
         let rows = self.settings.micro_batch.unwrap_or(self.settings.batch);
         let loss = |set: &Validation| Ok((set.name.clone(), set.loss(&view, rows)?));
         let losses: Vec<(String, Loss)> = self.validation.iter().map(loss).collect::<Result<_>>()?;
-        for callback in callbacks.iter_mut() {
-            callback.validated(&losses, &mut self.mixture)?;
+        let at = self.moment(self.step);
+        for callback in &mut self.callbacks {
+            callback.validated(&at, &losses, &mut self.mixture)?;
         }
         let mean = mean(&losses);
         // Nothing is lower than a loss that is no number.
@@ -338,34 +405,45 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// [`TrainError::NoBest`] if the settings want the best weights, and no validation loss was finite.
     pub fn finish(self) -> Result<Trained> {
-        let last = self.last.clone();
-        let (steps, tokens) = (self.step, self.tokens);
-        let trained_parameters = self.weights.count();
-        let final_decoder = |values: &BTreeMap<String, Tensor>| -> Result<Decoder> {
-            let weights = Weights::new(self.original, &self.trainable, false)?;
-            weights.set(values)?;
-            weights.finish(self.original)
+        let values = self.weights.values()?;
+        let (best, best_values) = match self.best {
+            Some(best) => {
+                let model = BestModel {
+                    decoder: with_values(self.original, &best.values)?,
+                    step: best.step,
+                    loss: best.loss,
+                };
+                (Some(model), Some(best.values))
+            }
+            None => (None, None),
         };
-        let best = match &self.best {
-            Some(best) => Some(BestModel {
-                decoder: final_decoder(&best.values)?,
-                step: best.step,
-                loss: best.loss,
-            }),
-            None => None,
+        let (decoder, mut values) = match (self.settings.keep_best, &best, best_values) {
+            (true, Some(best), Some(values)) => (best.decoder.clone(), values),
+            (true, ..) => return Err(TrainError::NoBest),
+            (false, ..) => (with_values(self.original, &values)?, values),
         };
-        let decoder = match &best {
-            Some(best) if self.settings.keep_best => best.decoder.clone(),
-            None if self.settings.keep_best => return Err(TrainError::NoBest),
-            _ => self.weights.finish(self.original)?,
-        };
+        let leaves = self.weights.leaves();
+        values.retain(|name, _| leaves.contains_key(name.as_str()));
         Ok(Trained {
             decoder,
             best,
-            steps,
-            tokens,
-            trained_parameters,
-            last,
+            steps: self.step,
+            tokens: self.tokens,
+            trained_parameters: self.weights.count(),
+            leaves: values,
+            entries: self.entries,
         })
     }
+}
+
+/// The loss of what is learnt of each example, from the losses of a batch's targets.
+fn of_examples<'a>(examples: &'a [Example], of_targets: &[f64]) -> Vec<(&'a Example, Loss)> {
+    let mut left = of_targets.iter();
+    let loss = |example: &'a Example| {
+        let predictions = example.learnt().len();
+        let sum = left.by_ref().take(predictions).sum();
+        let predictions = predictions as u64;
+        (example, Loss { sum, predictions })
+    };
+    examples.iter().map(loss).collect()
 }
