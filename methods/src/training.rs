@@ -200,7 +200,10 @@ impl Callback for Cost {
             self.before[0] + wall.elapsed().as_secs_f64(),
             self.before[1] + cpu_time().saturating_sub(cpu).as_secs_f64(),
         ];
-        Ok(vec![("seconds".to_owned(), Tensor::from_slice(&so_far, &[2], &self.device)?)])
+        Ok(vec![(
+            "seconds".to_owned(),
+            Tensor::from_slice(&so_far, &[2], &self.device)?,
+        )])
     }
 
     fn restore(&mut self, state: BTreeMap<String, Tensor>) -> prunebench_train::Result<()> {

@@ -48,6 +48,8 @@ pub(crate) struct Model {
 pub(crate) struct PlacedRecipe {
     pub(crate) place: String,
     pub(crate) recipe: Recipe,
+    /// In place of the experiment's seeds.
+    pub(crate) seeds: Option<Vec<u64>>,
 }
 
 /// Where cells run, and in what.
@@ -60,12 +62,18 @@ pub(crate) struct Where {
 pub(crate) fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<PlacedRecipe> {
     let mut seen = HashSet::new();
     let mut recipes = Vec::new();
-    let written = std::iter::once(("recipes".to_owned(), baseline())).chain(grid::recipes(experiment, problems));
-    for (place, methods) in written {
+    let dense = grid::Written {
+        place: "recipes".to_owned(),
+        methods: baseline(),
+        seeds: None,
+    };
+    let written = std::iter::once(dense).chain(grid::recipes(experiment, problems));
+    for grid::Written { place, methods, seeds } in written {
         match Recipe::parse(&methods).and_then(|recipe| recipe.check().map(|()| recipe)) {
             Ok(recipe) => {
                 if seen.insert(recipe.canonical()) {
-                    recipes.push(PlacedRecipe { place, recipe });
+                    let seeds = seeds.map(<[u64]>::to_vec);
+                    recipes.push(PlacedRecipe { place, recipe, seeds });
                 }
             }
             Err(error) => problems.usage(&place, error),

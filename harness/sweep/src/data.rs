@@ -83,7 +83,7 @@ impl DataInputs {
                 }
                 inputs.calibration = hash(&calibration.text, &calibration.split, "calibration", problems);
             }
-            (None, Some(PlacedRecipe { place, recipe })) => problems.usage(
+            (None, Some(PlacedRecipe { place, recipe, .. })) => problems.usage(
                 place,
                 format_args!(
                     "{recipe} needs calibration text; add [calibration] with text, split, windows and window, such as \
@@ -119,7 +119,7 @@ impl DataInputs {
         if let Some(problem) = recovery.problem() {
             problems.usage("recovery", problem);
         }
-        if let Some(PlacedRecipe { place, recipe }) = validated.filter(|_| recovery.validation == 0) {
+        if let Some(PlacedRecipe { place, recipe, .. }) = validated.filter(|_| recovery.validation == 0) {
             problems.usage(
                 place,
                 format_args!(

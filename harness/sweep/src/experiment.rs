@@ -71,13 +71,26 @@ pub struct Experiment {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "a recipe is a string such as \"magnitude(ratio=0.5)\", or a list of such strings"
+    expecting = "a recipe is a string such as \"magnitude(ratio=0.5)\", a list of such strings, or \
+                 { recipe = [\"shortgpt(ratio=0.25)\", \"finetune(steps=50)\"], seeds = [0, 1, 2] }"
 )]
 pub enum RecipeText {
     /// One method.
     One(String),
     /// Several, applied in order.
     Several(Vec<String>),
+    /// Several, with seeds of their own in place of the experiment's.
+    Seeded(Seeded),
+}
+
+/// A recipe with seeds of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Seeded {
+    /// Methods, applied in order.
+    pub recipe: Vec<String>,
+    /// Its seeds, if its outcome depends on one; else the first counts.
+    pub seeds: Vec<u64>,
 }
 
 /// An entry of a named axis, as it is put into a recipe.

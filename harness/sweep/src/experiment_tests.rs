@@ -196,7 +196,7 @@ fn every_file_that_comes_along_can_be_read_and_names_methods_that_exist() {
             }
             let experiment = Experiment::read(&path).unwrap();
             let mut problems = Collector::new(&experiment.source);
-            for (_, recipe) in grid::recipes(&experiment, &mut problems) {
+            for grid::Written { methods: recipe, .. } in grid::recipes(&experiment, &mut problems) {
                 Recipe::parse(&recipe).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             }
             problems.finish("a").unwrap();

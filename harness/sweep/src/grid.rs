@@ -4,11 +4,20 @@ use std::collections::{BTreeMap, HashSet};
 
 use prunebench_methods::config::suggestion;
 
-use crate::experiment::{AxisValue, Experiment, RecipeText};
+use crate::experiment::{AxisValue, Experiment, RecipeText, Seeded};
 use crate::problem::Collector;
 
-/// Every recipe of an experiment without repetitions, each with the place where it is written.
-pub(crate) fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<(String, Vec<String>)> {
+/// A recipe of an experiment.
+pub(crate) struct Written<'a> {
+    /// Where it is written.
+    pub(crate) place: String,
+    pub(crate) methods: Vec<String>,
+    /// Its own, if it has some.
+    pub(crate) seeds: Option<&'a [u64]>,
+}
+
+/// Every recipe of an experiment without repetitions.
+pub(crate) fn recipes<'a>(experiment: &'a Experiment, problems: &mut Collector) -> Vec<Written<'a>> {
     let axes = &experiment.axes;
     for (name, values) in axes {
         let place = format!("axes.{name}");
@@ -35,11 +44,21 @@ pub(crate) fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<
     let mut all = Vec::new();
     let mut named: Vec<&str> = Vec::new();
     for (index, recipe) in experiment.recipes.iter().enumerate() {
-        let methods = match recipe {
-            RecipeText::One(method) => std::slice::from_ref(method),
-            RecipeText::Several(methods) => methods,
-        };
         let place = format!("recipes[{index}]");
+        let (methods, seeds) = match recipe {
+            RecipeText::One(method) => (std::slice::from_ref(method), None),
+            RecipeText::Several(methods) => (methods.as_slice(), None),
+            RecipeText::Seeded(Seeded { recipe, seeds }) => (recipe.as_slice(), Some(seeds.as_slice())),
+        };
+        if seeds.is_some_and(<[u64]>::is_empty) {
+            problems.usage(&place, "`seeds` is empty; it needs at least one, or leave it out");
+        }
+        if seeds.is_some() && experiment.evaluation.is_speed_alone() {
+            problems.usage(
+                &place,
+                "a recipe has `seeds` of its own, and speed is measured in rounds of the experiment's; give them there",
+            );
+        }
         let names = names(methods);
         for name in names.iter().filter(|name| !axes.contains_key(**name)) {
             let known: Vec<&str> = axes.keys().map(String::as_str).collect();
@@ -57,7 +76,11 @@ pub(crate) fn recipes(experiment: &Experiment, problems: &mut Collector) -> Vec<
                 match expand_recipe(&methods) {
                     Ok(recipes) => {
                         let new = recipes.into_iter().filter(|recipe| seen.insert(recipe.clone()));
-                        all.extend(new.map(|recipe| (place.clone(), recipe)));
+                        all.extend(new.map(|methods| Written {
+                            place: place.clone(),
+                            methods,
+                            seeds,
+                        }));
                     }
                     Err(error) => problems.usage(&place, error),
                 }

@@ -8,7 +8,7 @@ fn grid(text: &str) -> (Vec<Vec<String>>, Vec<String>) {
     let mut problems = Collector::new(&source);
     let recipes = recipes(&experiment, &mut problems)
         .into_iter()
-        .map(|(_, recipe)| recipe)
+        .map(|written| written.methods)
         .collect();
     let problems = problems
         .finish("a")
@@ -92,4 +92,49 @@ fn an_axis_and_its_name_in_a_recipe_belong_together() {
             "{part}: {problems:?}"
         );
     }
+}
+
+#[test]
+fn a_recipe_may_have_seeds_of_its_own() {
+    let seeded = "recipes = ['a', { recipe = ['b', 'c(n={1,2})'], seeds = [4, 5] }]";
+    let text = |recipes: &str, evaluation: &str| {
+        let text = format!("name = 'a'\nmodels = []\nengines = []\nevaluation = {{ {evaluation} }}\n{recipes}");
+        toml::from_str::<Experiment>(&text)
+    };
+    let told = |experiment: &Experiment| {
+        let source = Source::default();
+        let mut problems = Collector::new(&source);
+        let seeds: Vec<_> = recipes(experiment, &mut problems)
+            .into_iter()
+            .map(|written| (written.methods.join(" + "), written.seeds.map(<[u64]>::to_vec)))
+            .collect();
+        let problems = problems
+            .finish("a")
+            .err()
+            .map_or_else(Vec::new, |problems| problems.problems);
+        (
+            seeds,
+            problems.into_iter().map(|problem| problem.text).collect::<Vec<_>>(),
+        )
+    };
+    let (seeds, problems) = told(&text(seeded, "").unwrap());
+    let of = |recipe: &str, seeds: Option<&[u64]>| (recipe.to_owned(), seeds.map(<[u64]>::to_vec));
+    assert_eq!(
+        seeds,
+        [
+            of("a", None),
+            of("b + c(n=1)", Some(&[4, 5])),
+            of("b + c(n=2)", Some(&[4, 5]))
+        ]
+    );
+    assert!(problems.is_empty(), "{problems:?}");
+    let (_, problems) = told(&text("recipes = [{ recipe = ['b'], seeds = [] }]", "").unwrap());
+    assert!(problems[0].contains("`seeds` is empty"), "{problems:?}");
+    let speed = "throughput = { prompt_tokens = 1, generated_tokens = 1, batch = 1, repeats = 1, warmup = 1 }";
+    let (_, problems) = told(&text(seeded, speed).unwrap());
+    assert!(problems[0].contains("rounds of the experiment's"), "{problems:?}");
+    let error = text("recipes = [{ recipe = ['b'], sedes = [1] }]", "")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("seeds = [0, 1, 2]"), "{error}");
 }

@@ -40,7 +40,7 @@ pub use batch::{
     task_plan,
 };
 pub use evaluation::EvaluationText;
-pub use experiment::{AxisValue, Calibration, Expectation, Experiment, Limits, RecipeText};
+pub use experiment::{AxisValue, Calibration, Expectation, Experiment, Limits, RecipeText, Seeded};
 pub use forecast::{Estimate, Forecast, Likeness, Outlook, Remaining};
 pub use host::{Host, HostError};
 pub use listed::{listed_records, ordered_records, records_folder, visit_listed};

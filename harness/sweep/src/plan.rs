@@ -215,7 +215,8 @@ impl Planner<'_> {
         let mut cells = Vec::new();
         for (e, evaluation) in axes.evaluations.iter().enumerate() {
             for (m, model) in axes.models.iter().enumerate() {
-                for (r, PlacedRecipe { recipe, .. }) in axes.recipes.iter().enumerate() {
+                for (r, PlacedRecipe { recipe, seeds: own, .. }) in axes.recipes.iter().enumerate() {
+                    let seeds = own.as_deref().filter(|own| !own.is_empty()).unwrap_or(seeds);
                     let all_seeds = rounds || depends_on_seed(recipe);
                     for (p, place) in axes.places.iter().enumerate() {
                         let skip = impossible.reason(m, r, e, p);
@@ -397,8 +398,15 @@ fn check_shape(experiment: &Experiment, problems: &mut Collector) {
             );
         }
     }
-    if experiment.limits.checkpoint_s.is_some_and(|seconds| !(0.0..f64::INFINITY).contains(&seconds)) {
-        problems.usage("limits.checkpoint_s", "limits.checkpoint_s must be a number of seconds, 0 or more");
+    if experiment
+        .limits
+        .checkpoint_s
+        .is_some_and(|seconds| !(0.0..f64::INFINITY).contains(&seconds))
+    {
+        problems.usage(
+            "limits.checkpoint_s",
+            "limits.checkpoint_s must be a number of seconds, 0 or more",
+        );
     }
     for (index, expect) in experiment.expect.iter().enumerate() {
         let place = format!("expect[{index}]");

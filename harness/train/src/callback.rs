@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use prunebench_tensor::Tensor;
 use serde_json::Value;
 
+use crate::Result;
 use crate::data::{Example, Mixture};
 use crate::gradient::Loss;
 use crate::weights::Weights;
-use crate::Result;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -108,9 +108,7 @@ impl Weights {
 
     /// All that the optimiser updates.
     pub(crate) fn trained(&self) -> impl Iterator<Item = (&String, &Tensor)> {
-        self.masters
-            .iter()
-            .chain(self.learnt.iter().flat_map(Learnt::values))
+        self.masters.iter().chain(self.learnt.iter().flat_map(Learnt::values))
     }
 
     /// How a callback's leaf learns, if it is one.

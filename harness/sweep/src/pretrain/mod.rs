@@ -13,8 +13,8 @@ use prunebench_model::tokenizer::Tokenizer;
 use prunebench_model::{Decoder, ModelError};
 use prunebench_tensor::{DType, Device, Tensor};
 use prunebench_train::{
-    Checkpoints, Domain, Entry, Example, Log, Mixture, Source, TrainError, Trainable, Trainer, TrainingRun,
-    Trajectory, Validation,
+    Checkpoints, Domain, Entry, Example, Log, Mixture, Source, TrainError, Trainable, Trainer, TrainingRun, Trajectory,
+    Validation,
 };
 use serde_json::{Value, json};
 

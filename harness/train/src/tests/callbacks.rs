@@ -32,6 +32,9 @@ enum Gate {
     Noisy,
 }
 
+/// Domain, place and loss of an example.
+type Told = (String, u64, Loss);
+
 /// Learns one tensor of logits for all channels, and a multiplier that pulls their mean down.
 struct Masks {
     gate: Gate,
@@ -44,7 +47,7 @@ struct Masks {
     seeds: Vec<u64>,
     /// Moving mean of the losses of the questions.
     questions: f64,
-    losses: Vec<(Pass, Vec<(String, u64, Loss)>)>,
+    losses: Vec<(Pass, Vec<Told>)>,
     validated: Vec<Moment>,
 }
 
@@ -128,7 +131,9 @@ impl Callback for Masks {
     }
 
     fn passed(&mut self, pass: &Pass, losses: &[(&Example, Loss)]) -> Result<()> {
-        let told = losses.iter().map(|(example, loss)| (example.domain.to_string(), example.id, *loss));
+        let told = losses
+            .iter()
+            .map(|(example, loss)| (example.domain.to_string(), example.id, *loss));
         self.losses.push((*pass, told.collect()));
         for (_, loss) in losses.iter().filter(|(example, _)| &*example.domain == "questions") {
             self.questions = 0.9 * self.questions + 0.1 * loss.sum;
@@ -199,10 +204,7 @@ fn gates_that_are_made_of_a_leaf_learn_as_gates_that_are_trained() {
             learning_rate: Some(0.05),
             weight_decay: None,
         }];
-        let with_groups = Settings {
-            groups,
-            ..in_parts(5)
-        };
+        let with_groups = Settings { groups, ..in_parts(5) };
         let wanted = values(&trained(&decoder, Trainable::All, with_groups, &mut []).decoder);
         let mut masks = Masks::new(Gate::Identity, &decoder.graph, &device);
         let got = trained(&decoder, Trainable::All, in_parts(5), &mut [&mut masks]);
@@ -229,10 +231,18 @@ fn gradients_reach_leaves_through_what_is_made_and_through_penalties() {
         };
         let mut masks = Masks::new(Gate::Noisy, &decoder.graph, &device);
         masks.rates.iter_mut().for_each(|rate| rate.learning_rate = 1.0);
-        let got = trained(&decoder, Trainable::Named(vec!["model.norm".to_owned()]), wide, &mut [&mut masks]);
+        let got = trained(
+            &decoder,
+            Trainable::Named(vec!["model.norm".to_owned()]),
+            wide,
+            &mut [&mut masks],
+        );
         let gradient = |leaf: &str, start: f64| -> Vec<f64> {
             let after = got.leaves[leaf].to_f64_vec().unwrap();
-            after.into_iter().map(|x| (start - x) / (1.0 - (x - start).abs())).collect()
+            after
+                .into_iter()
+                .map(|x| (start - x) / (1.0 - (x - start).abs()))
+                .collect()
         };
         let sequence = mixture_of(6, 3).next_sequence();
         let batch = Batch::new(&[sequence], false);
@@ -243,7 +253,10 @@ fn gradients_reach_leaves_through_what_is_made_and_through_penalties() {
             logits[index] += shift;
             let leaves = Leaves::from([(
                 "logits".to_owned(),
-                Tensor::from_slice(&logits, &[36], &device).unwrap().to_dtype(DType::F64).unwrap(),
+                Tensor::from_slice(&logits, &[36], &device)
+                    .unwrap()
+                    .to_dtype(DType::F64)
+                    .unwrap(),
             )]);
             let pass = Pass {
                 at: Moment { step: 1, steps: 1 },
@@ -252,7 +265,9 @@ fn gradients_reach_leaves_through_what_is_made_and_through_penalties() {
             };
             let mut fresh = Masks::new(Gate::Noisy, &decoder.graph, &device);
             let logits = leaves["logits"].to_dtype(DType::F32).unwrap();
-            let made = fresh.before_pass(&pass, &Leaves::from([("logits".to_owned(), logits)])).unwrap();
+            let made = fresh
+                .before_pass(&pass, &Leaves::from([("logits".to_owned(), logits)]))
+                .unwrap();
             let made: BTreeMap<String, Tensor> = made.into_iter().collect();
             let with = decoder.map_parameters(|name, tensor| match made.get(name) {
                 Some(gates) => Ok(gates.to_dtype(DType::F64)?),
@@ -262,12 +277,18 @@ fn gradients_reach_leaves_through_what_is_made_and_through_penalties() {
         };
         for (index, got) in gradient("logits", 1.0).into_iter().enumerate().step_by(5) {
             let wanted = (at(index, 0.02) - at(index, -0.02)) / 0.04;
-            assert!((got - wanted).abs() < 2e-4 + 2e-2 * wanted.abs(), "{device}: {index}: {got}, wanted {wanted}");
+            assert!(
+                (got - wanted).abs() < 2e-4 + 2e-2 * wanted.abs(),
+                "{device}: {index}: {got}, wanted {wanted}"
+            );
         }
         // Ascent: the gradient of the multiplier is what it multiplies, tanh 1 − ½.
         let multiplier = gradient("multiplier", 0.0)[0];
         let wanted = 1f64.tanh() - 0.5;
-        assert!((multiplier - wanted).abs() < 1e-5, "{device}: {multiplier}, wanted {wanted}");
+        assert!(
+            (multiplier - wanted).abs() < 1e-5,
+            "{device}: {multiplier}, wanted {wanted}"
+        );
     }
 }
 
@@ -300,8 +321,7 @@ fn a_callback_hears_of_every_example_and_draws_anew_for_every_pass() {
         let heard = |seed| {
             let mut masks = Masks::new(Gate::Noisy, &decoder.graph, &device);
             let mut steps = Vec::new();
-            let mut trainer =
-                Trainer::new(&decoder, Trainable::All, in_parts(4), mixture(3), sets(), seed).unwrap();
+            let mut trainer = Trainer::new(&decoder, Trainable::All, in_parts(4), mixture(3), sets(), seed).unwrap();
             trainer.call(&mut masks).unwrap();
             trainer.train(&mut |entry| steps.push(entry.loss)).unwrap();
             drop(trainer);
@@ -317,12 +337,20 @@ fn a_callback_hears_of_every_example_and_draws_anew_for_every_pass() {
         assert_ne!(heard(6).0.seeds, masks.seeds);
         for (step, loss) in (1..).zip(steps) {
             let passes: Vec<_> = masks.losses.iter().filter(|(pass, _)| pass.at.step == step).collect();
-            assert!(passes.iter().enumerate().all(|(index, (pass, _))| pass.index == index && pass.at.steps == 4));
+            assert!(
+                passes
+                    .iter()
+                    .enumerate()
+                    .all(|(index, (pass, _))| pass.index == index && pass.at.steps == 4)
+            );
             let examples = || passes.iter().flat_map(|(_, examples)| examples);
             assert_eq!(examples().count(), 4);
             let sum: f64 = examples().map(|(.., loss)| loss.sum).sum();
             let predictions: u64 = examples().map(|(.., loss)| loss.predictions).sum();
-            assert!((sum / predictions as f64 - loss).abs() < 1e-5, "{device}: {sum}, {predictions}, {loss}");
+            assert!(
+                (sum / predictions as f64 - loss).abs() < 1e-5,
+                "{device}: {sum}, {predictions}, {loss}"
+            );
             for (domain, id, loss) in examples() {
                 match domain.as_str() {
                     "text" => assert!(*id < 294 && loss.predictions == 6),
@@ -352,7 +380,9 @@ fn the_finished_model_has_what_is_made_outside_training() {
             trainer.call(&mut masks).unwrap();
             trainer.train(&mut |_| {}).unwrap();
             let got = trainer.finish().unwrap();
-            let wanted = masks.before_validation(&Moment { step: 6, steps: 6 }, &got.leaves).unwrap();
+            let wanted = masks
+                .before_validation(&Moment { step: 6, steps: 6 }, &got.leaves)
+                .unwrap();
             let parameters = values(&got.decoder);
             for (name, gates) in wanted {
                 assert_eq!(parameters[&name], gates.to_f64_vec().unwrap(), "{device}: {name}");
@@ -469,13 +499,41 @@ fn a_callback_that_does_not_fit_is_refused_with_what_is_wrong() {
     };
     let gates = "model.layers.2.mlp.channel_gates";
     for (leaves, rates, part) in [
-        (vec![("model.norm.weight", "a")], vec![rate("a", 1.0)], "leaf `model.norm.weight` has the name of a parameter"),
-        (vec![("logits", "a")], vec![rate("a", 1.0)], "two leaves are named `logits`"),
-        (vec![("x", "a"), ("x", "a")], vec![rate("a", 1.0)], "two leaves are named `x`"),
-        (vec![("x", "a")], vec![], "leaf `x` is of group `a`, which has no rate; there are rates for none"),
-        (vec![("x", "a")], vec![rate("a", 1.0), rate("b", 1.0)], "a rate for group `b`, and no leaf is of it; groups are `a`"),
-        (vec![("x", "a")], vec![rate("a", 1.0), rate("a", 2.0)], "two rates for group `a`"),
-        (vec![("x", "a")], vec![rate("a", f64::NAN)], "group `a`: a learning rate of NaN"),
+        (
+            vec![("model.norm.weight", "a")],
+            vec![rate("a", 1.0)],
+            "leaf `model.norm.weight` has the name of a parameter",
+        ),
+        (
+            vec![("logits", "a")],
+            vec![rate("a", 1.0)],
+            "two leaves are named `logits`",
+        ),
+        (
+            vec![("x", "a"), ("x", "a")],
+            vec![rate("a", 1.0)],
+            "two leaves are named `x`",
+        ),
+        (
+            vec![("x", "a")],
+            vec![],
+            "leaf `x` is of group `a`, which has no rate; there are rates for none",
+        ),
+        (
+            vec![("x", "a")],
+            vec![rate("a", 1.0), rate("b", 1.0)],
+            "a rate for group `b`, and no leaf is of it; groups are `a`",
+        ),
+        (
+            vec![("x", "a")],
+            vec![rate("a", 1.0), rate("a", 2.0)],
+            "two rates for group `a`",
+        ),
+        (
+            vec![("x", "a")],
+            vec![rate("a", f64::NAN)],
+            "group `a`: a learning rate of NaN",
+        ),
     ] {
         let says = Says {
             leaves,
@@ -486,10 +544,18 @@ fn a_callback_that_does_not_fit_is_refused_with_what_is_wrong() {
         assert!(text.contains(part), "{text}");
     }
     for (makes, made, part) in [
-        (vec!["model.layers.7.mlp.channel_gates"], vec![], "the model has no such parameter; names are like `"),
+        (
+            vec!["model.layers.7.mlp.channel_gates"],
+            vec![],
+            "the model has no such parameter; names are like `",
+        ),
         (vec!["model.layers.0.mlp.channel_gates"], vec![], "is made twice"),
         (vec![gates], vec![], "is to be made, and no value came"),
-        (vec![gates], vec![(gates, 11)], "is made in the shape [11], and the model has it in [12]"),
+        (
+            vec![gates],
+            vec![(gates, 11)],
+            "is made in the shape [11], and the model has it in [12]",
+        ),
         (vec![], vec![(gates, 12)], "what is to be made is none"),
         (vec![gates], vec![(gates, 12), (gates, 12)], "each once"),
     ] {

@@ -342,10 +342,7 @@ fn a_checkpoint_that_does_not_say_what_it_was_made_with_is_refused() {
         assert!(state["identity"].as_object_mut().unwrap().remove(key).is_some());
     }
     std::fs::write(&file, state.to_string()).unwrap();
-    let text = trainer(&decoder, folder.path())
-        .resume()
-        .unwrap_err()
-        .to_string();
+    let text = trainer(&decoder, folder.path()).resume().unwrap_err().to_string();
     for part in ["does not say its shares", "earlier version", "start afresh"] {
         assert!(text.contains(part), "{text}");
     }

@@ -165,9 +165,7 @@ fn a_loss_that_is_no_number_is_never_the_best_though_it_comes_first() {
             let mut trainer = Trainer::new(&decoder, Trainable::All, settings, mixture(3), validation(), 5).unwrap();
             let mut losses = Vec::new();
             trainer.call(&mut spoil).unwrap();
-            trainer
-                .train(&mut |entry| losses.push(entry.validation[0].1))
-                .unwrap();
+            trainer.train(&mut |entry| losses.push(entry.validation[0].1)).unwrap();
             (losses, trainer.finish())
         };
         let (losses, trained) = run(2);

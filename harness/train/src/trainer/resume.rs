@@ -87,7 +87,12 @@ impl Trainer<'_> {
         let learnt: Vec<Value> = self.weights.learnt.iter().filter_map(Learnt::identity).collect();
         let learnt = (!learnt.is_empty()).then(|| ("learnt values", json!(learnt)));
         let named = |(name, value): (&str, Value)| (name.to_owned(), value);
-        Ok(of_run.into_iter().chain(of_callbacks).chain(learnt).map(named).collect())
+        Ok(of_run
+            .into_iter()
+            .chain(of_callbacks)
+            .chain(learnt)
+            .map(named)
+            .collect())
     }
 
     pub(super) fn save(&mut self) -> Result<()> {
