@@ -144,7 +144,7 @@ fn the_remarks_that_correct_a_value_are_four() {
 
 #[test]
 fn nothing_unverified_is_printed() {
-    // Values that the specifications tag as remembered: they must not slip in.
+    // Values remembered of the papers and found nowhere: they must not slip in.
     let papers = Paper::all().unwrap();
     let remembered = [40.63, 80.07, 76.85, 71.13, 83.6, 94.4, 23.31, 36.41];
     for table in papers.iter().flat_map(|paper| &paper.tables) {

@@ -333,7 +333,8 @@ def main():
     print(f"""# Layer parallelism on SmolLM2-135M
 
 What can be checked of the layer-parallelism paper's statements on a model of 30 blocks, torch on the CPU in f32 unless a row says otherwise
-({'; '.join(sorted(machines))}). The paper's own tables could not be had, so no value stands beside these. Perplexities are
+({'; '.join(sorted(machines))}). The paper's own tables could not be had, so no value stands beside these;
+[its page](../../../docs/papers/layer_parallelism.md) has what could, and what we expect. Perplexities are
 `wikitext2/stream-512@1` on the first {WINDOWS} windows; the losses of every window, commits and machines are in the CSVs. This page is made by
 `make layer-parallelism` from them.
 

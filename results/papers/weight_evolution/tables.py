@@ -78,7 +78,8 @@ def main(path):
         "[small_sweep.toml](../../../harness/experiments/papers/weight_evolution/small_sweep.toml); every cell is a row of "
         "[records.csv](records.csv), and [tables.py](tables.py) wrote this page from it; [claims.md](claims.md) has the verdicts, by "
         "`prunebench claims weight_evolution`. The claims are about the authors' notebook "
-        "(10.8 M parameters), as the specification at hand puts them for a small copy; what is here is such a copy of 0.35 M parameters, "
+        "(10.8 M parameters), put as [expectations](../../../docs/papers/weight_evolution.md#expectations) of a small copy; what is here is "
+        "such a copy of 0.35 M parameters, "
         "trained for longer than is good for it. Three trainings are few: differences of less than about 0.03 can't be decided.\n"
     )
     one = {key: ", ".join(sorted(values)) for key, values in facts.items()}
