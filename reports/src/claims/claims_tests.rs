@@ -332,6 +332,19 @@ fn the_table_has_a_line_for_each_claim_and_the_totals() {
 }
 
 #[test]
+fn a_source_that_is_a_page_of_the_repository_is_linked_from_the_papers_folder_in_markdown_alone() {
+    let source = "docs/papers/a_b.md#S-1, and section 2; docs/papers/a_b.md";
+    let text = claim(RISING).replace("source = \"x\"", &format!("source = \"{source}\""));
+    let card = scorecard(&text, &[]);
+    let link = |path: &str| format!("[{}](../../../{path})", path.replace('_', "\\_"));
+    let (first, last) = (link("docs/papers/a_b.md#S-1"), link("docs/papers/a_b.md"));
+    let markdown = card.to_markdown();
+    let wanted = format!("| s ({first}, and section 2; {last}; paper) |");
+    assert!(markdown.contains(&wanted), "{wanted}\nin\n{markdown}");
+    assert!(card.to_table().to_csv().unwrap().contains(source));
+}
+
+#[test]
 fn every_embedded_claim_can_be_read() {
     let papers: Vec<String> = prunebench_results::Paper::all()
         .unwrap()

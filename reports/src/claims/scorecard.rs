@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Claims, Observation, Part, judging::judge};
 use crate::{
     statistics::{Interval, benjamini_hochberg},
-    table::{Alignment, Column, Entry, Table},
+    table::{Alignment, Column, Entry, Table, escaped},
 };
 
 /// What became of a paper's claims.
@@ -113,6 +113,18 @@ impl Scorecard {
         }
     }
 
+    /// That table as Markdown in `results/papers/<paper>/claims.md`, from where pages of the repository that sources name are
+    /// linked.
+    pub fn to_markdown(&self) -> String {
+        let mut text = self.to_table().to_markdown();
+        for Scored { source, trust, .. } in &self.claims {
+            let words: Vec<String> = source.split(' ').map(linked).collect();
+            let shown = escaped(&format!("({source}; {trust})"));
+            text = text.replace(&shown, &format!("({}; {})", words.join(" "), escaped(trust)));
+        }
+        text
+    }
+
     /// A line for each claim.
     pub fn to_table(&self) -> Table {
         let columns = [
@@ -169,6 +181,17 @@ impl Scorecard {
             ],
             ..Table::default()
         }
+    }
+}
+
+/// A word of a source as Markdown: a link where it is a page of the repository, such as `docs/papers/paser.md#T1`.
+fn linked(word: &str) -> String {
+    let path = word.trim_end_matches([',', ';', ':']);
+    let (page, _) = path.split_once('#').unwrap_or((path, ""));
+    if page.contains('/') && page.ends_with(".md") {
+        format!("[{}](../../../{path}){}", escaped(path), &word[path.len()..])
+    } else {
+        escaped(word)
     }
 }
 

@@ -47,7 +47,7 @@ impl Claims {
         }
         let width = width();
         let drawn = scorecards.iter().map(|scorecard| match self.format {
-            Format::Markdown => scorecard.to_table().to_markdown(),
+            Format::Markdown => scorecard.to_markdown(),
             Format::Text if self.wide => table(&scorecard.to_table()),
             Format::Text => screen::drawn(scorecard, width),
         });
