@@ -1,6 +1,6 @@
 //! The scorecard of papers' claims as a user meets it: before anything was measured, and after.
 
-use prunebench_methods::Recipe;
+use prunebench_methods::{Recipe, find};
 use prunebench_reports::claims::Claims;
 use serde_json::Value;
 
@@ -107,6 +107,9 @@ fn claims_name_recipes_of_known_methods_in_the_spelling_of_records() {
             let methods: Vec<String> = recipe.split(" + ").map(str::to_owned).collect();
             assert_eq!(Recipe::parse(&methods).unwrap().canonical(), methods);
             known += 1;
+        }
+        for method in claims.methods() {
+            find(&method).unwrap_or_else(|error| panic!("{}: {error}", claims.paper));
         }
     }
     assert!(known > 150, "{known}");

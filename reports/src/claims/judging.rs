@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prunebench_results::MODEL_INPUT;
 
 use super::{
-    Effect, Observation, Part, Scored, Verdict,
+    Effect, Observation, Observations, Part, Scored, Verdict,
     contrast::{Setting, Side},
     definition::{Definition, Samples, Test},
 };
@@ -22,12 +22,11 @@ struct Tested {
     missing: Vec<String>,
 }
 
-pub(super) fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
-    let wanted = wanted(claim, observations);
+pub(super) fn judge(claim: &Definition, observations: &Observations) -> Scored {
     let mut tests: Vec<Tested> = claim
         .tests
         .iter()
-        .flat_map(|test| judge_test(claim, test, &wanted))
+        .flat_map(|test| judge_test(claim, test, observations))
         .collect();
     let all = |verdict| tests.iter().all(|test| test.verdict == verdict);
     let verdict = if tests.is_empty() || all(Verdict::NotRun) {
@@ -77,10 +76,10 @@ pub(super) fn judge(claim: &Definition, observations: &[Observation]) -> Scored 
 /// Observations by recipe.
 type ByRecipe<'a> = BTreeMap<&'a str, Vec<&'a Observation>>;
 
-/// The observations that a claim is about, apart by model, place, metric and scope.
-fn wanted<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap<[String; 4], ByRecipe<'a>> {
+/// The observations that a test is about, apart by model, place, metric and scope.
+fn wanted<'a>(claim: &Definition, test: &Test, all: &'a [Observation]) -> BTreeMap<[String; 4], ByRecipe<'a>> {
     let mut wanted: BTreeMap<[String; 4], ByRecipe> = BTreeMap::new();
-    for observation in observations.iter().filter(|observation| claim.wants(observation)) {
+    for observation in all.iter().filter(|observation| claim.wants(test, observation)) {
         let model = match claim.samples {
             Samples::Items => observation.model.clone(),
             Samples::Models => claim.models.join(", "),
@@ -143,7 +142,8 @@ fn setting(observations: Vec<&Observation>) -> Setting<'_> {
 }
 
 /// A test in every setting that has anything of it; in none, what is missing.
-fn judge_test(claim: &Definition, test: &Test, wanted: &BTreeMap<[String; 4], ByRecipe>) -> Vec<Tested> {
+fn judge_test(claim: &Definition, test: &Test, observations: &Observations) -> Vec<Tested> {
+    let wanted = wanted(claim, test, &observations.all);
     // Checked when the file was read.
     let contrasts = test.contrasts().unwrap_or_default();
     let mut tested = Vec::new();
@@ -197,13 +197,19 @@ fn judge_test(claim: &Definition, test: &Test, wanted: &BTreeMap<[String; 4], By
                 pattern => pattern,
             });
             let models: Vec<&str> = models.collect();
-            vec![format!("no record of {} with {}", models.join(" or "), claim.metric)]
+            vec![format!(
+                "no record of {} with {}",
+                models.join(" or "),
+                claim.metric(test)
+            )]
         };
+        let mut missing = lacking.map_or_else(nothing, |(_, missing)| missing);
+        missing.extend(observations.lacking(claim.metric(test)));
         tested.push(Tested {
             verdict: Verdict::NotRun,
             p: None,
             parts: Vec::new(),
-            missing: lacking.map_or_else(nothing, |(_, missing)| missing),
+            missing,
         });
     }
     tested

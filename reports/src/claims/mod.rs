@@ -2,14 +2,18 @@
 
 mod contrast;
 mod definition;
+mod detail;
 mod judging;
 mod observation;
 mod scorecard;
 
 pub use contrast::Part;
 pub use definition::{Claims, ClaimsError};
-pub use observation::Observation;
+pub(crate) use observation::Observation;
+pub use observation::Observations;
 pub use scorecard::{Effect, Scorecard, Scored, Totals, Verdict};
 
 #[cfg(test)]
 mod claims_tests;
+#[cfg(test)]
+mod detail_tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Claims, Observation, Part, judging::judge};
+use super::{Claims, Observations, Part, judging::judge};
 use crate::{
     statistics::{Interval, benjamini_hochberg},
     table::{Alignment, Column, Entry, Table, escaped},
@@ -92,7 +92,7 @@ pub struct Effect {
 
 impl Scorecard {
     /// Judges every claim of a paper by the observations of all stores.
-    pub fn new(claims: &Claims, observations: &[Observation]) -> Self {
+    pub fn new(claims: &Claims, observations: &Observations) -> Self {
         let mut scored: Vec<Scored> = claims.all.iter().map(|claim| judge(claim, observations)).collect();
         let tested: Vec<usize> = (0..scored.len()).filter(|&claim| scored[claim].p.is_some()).collect();
         let p: Vec<f64> = scored.iter().filter_map(|claim| claim.p).collect();

@@ -5,7 +5,7 @@ mod screen;
 use std::path::PathBuf;
 
 use clap::Args;
-use prunebench_reports::claims::{Claims as Definitions, Observation, Scorecard};
+use prunebench_reports::claims::{Claims as Definitions, Observations, Scorecard};
 use prunebench_results::Paper;
 use prunebench_sweep::{baseline, ordered_records};
 
@@ -67,12 +67,10 @@ pub fn scorecards(ids: &[String], folders: &[PathBuf]) -> anyhow::Result<Vec<Sco
     }
     let mut papers = Definitions::all()?;
     papers.retain(|claims| ids.is_empty() || ids.contains(&claims.paper));
-    let (mut observations, baseline) = (Vec::new(), baseline());
+    let (mut observations, baseline) = (Observations::default(), baseline());
     for folder in folders {
-        let records = ordered_records(folder)?;
         // A store at a time, since samples are large and what is kept of them is not.
-        let found = Observation::of(&records, &baseline).into_iter();
-        observations.extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));
+        observations.add(&ordered_records(folder)?, &baseline, &papers);
     }
     let scorecards = papers.iter().map(|claims| Scorecard::new(claims, &observations));
     Ok(scorecards.collect())
