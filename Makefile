@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test pin browser peers bench lint
+.PHONY: help setup gpu-bundle model demo claim-tests weight-evolution layer-parallelism readme readme-check readme-records test pin browser peers bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -95,6 +95,11 @@ readme-check: setup ## fail if a table of README.md, docs or a replication is no
 # Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
 test: setup $(if $(wildcard ../shared/golden),model) ## run every test
 	cargo test --workspace $(TESTFLAGS)
+
+claim-tests: setup ## run the tests that claims name, and note in results/papers/tests.toml that they passed
+	mkdir -p target
+	$(MAKE) test TESTFLAGS="-- --exact --show-output $$(python3 .ci/shown.py names)" 2>&1 | tee target/claim-tests.log
+	python3 .ci/shown.py note target/claim-tests.log
 
 pin: setup ## take over the numbers that moved with a version (results/pinned)
 	PRUNEBENCH_PIN=write cargo test --workspace --test end_to_end pinned

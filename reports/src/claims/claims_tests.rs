@@ -44,7 +44,7 @@ pub(super) fn scorecard(text: &str, records: &[Record]) -> Scorecard {
     let claims = Claims::parse("invented", text).unwrap();
     let mut observations = Observations::default();
     observations.add(records, &baseline(), std::slice::from_ref(&claims));
-    Scorecard::new(&claims, &observations)
+    Scorecard::new(&claims, &observations, &Evidence::embedded().unwrap())
 }
 
 pub(super) fn scored(test: &str, records: &[Record]) -> Scored {
@@ -354,14 +354,22 @@ fn every_embedded_claim_can_be_read() {
         claims.iter().map(|claims| claims.paper.clone()).collect::<Vec<_>>(),
         papers
     );
-    let card = Scorecard::new(&claims[0], &Observations::default());
+    let card = Scorecard::new(&claims[0], &Observations::default(), &Evidence::embedded().unwrap());
     assert_eq!(card.totals.not_run, card.claims.len());
 }
 
 #[test]
 fn a_test_that_says_nothing_is_refused() {
     let cases = [
-        ("", "claim `1`: it needs either `tests` or `not_run`"),
+        ("", "claim `1`: it needs one of `tests`, `shown_by` and `not_run`"),
+        (
+            "not_run = \"no cluster\"\nshown_by = \"a::b\"",
+            "one of `tests`, `shown_by` and `not_run`",
+        ),
+        (
+            "shown_by = \"streamed\"",
+            "write crate and test as in `prunebench_train::",
+        ),
         ("tests = [{ most = true }]", "one of `rising`, `convex` and `sum`"),
         (
             "tests = [{ sum = { \"a\" = 1.0 } }]",

@@ -43,9 +43,12 @@ pub(super) struct Definition {
     pub(super) source: String,
     /// How far it is the paper's own.
     pub(super) trust: String,
-    /// Why no test on records can answer it here.
+    /// Why no test can answer it here.
     #[serde(default)]
     pub(super) not_run: Option<String>,
+    /// The test of the code that shows it, with its crate before it, for a claim that no record can answer.
+    #[serde(default)]
+    pub(super) shown_by: Option<String>,
     /// Sources of models, `*` for anything.
     #[serde(default = "anything")]
     pub(super) models: Vec<String>,
@@ -205,6 +208,11 @@ impl Claims {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn tests_of_code(&self) -> Vec<String> {
+        self.all.iter().filter_map(|claim| claim.shown_by.clone()).collect()
+    }
+
     /// The methods of whose details the tests speak.
     pub fn methods(&self) -> Vec<String> {
         let metrics = self.tests().map(|(claim, test)| claim.metric(test));
@@ -226,8 +234,16 @@ impl Claims {
 
 impl Definition {
     fn check(&self) -> Result<(), String> {
-        if self.tests.is_empty() == self.not_run.is_none() {
-            return Err("it needs either `tests` or `not_run`".to_owned());
+        let kinds = [!self.tests.is_empty(), self.not_run.is_some(), self.shown_by.is_some()];
+        if kinds.iter().filter(|&&kind| kind).count() != 1 {
+            return Err("it needs one of `tests`, `shown_by` and `not_run`".to_owned());
+        }
+        if let Some(test) = &self.shown_by
+            && (!test.contains("::") || test.contains(char::is_whitespace))
+        {
+            return Err(format!(
+                "`shown_by = \"{test}\"`: write crate and test as in `prunebench_train::tests::steps::name`"
+            ));
         }
         for test in &self.tests {
             let metric = self.metric(test);

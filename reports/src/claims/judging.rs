@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prunebench_results::MODEL_INPUT;
 
 use super::{
-    Effect, Observation, Observations, Part, Scored, Verdict,
+    Effect, Evidence, Observation, Observations, Part, Scored, Verdict,
     contrast::{Setting, Side},
     definition::{Definition, Samples, Test},
 };
@@ -22,14 +22,21 @@ struct Tested {
     missing: Vec<String>,
 }
 
-pub(super) fn judge(claim: &Definition, observations: &Observations) -> Scored {
+pub(super) fn judge(claim: &Definition, observations: &Observations, evidence: &Evidence) -> Scored {
+    let (shown_by, not_shown) = match claim.shown_by.as_deref().map(|test| evidence.of(test)) {
+        Some(Ok(words)) => (Some(words), None),
+        Some(Err(reason)) => (None, Some(reason)),
+        None => (None, None),
+    };
     let mut tests: Vec<Tested> = claim
         .tests
         .iter()
         .flat_map(|test| judge_test(claim, test, observations))
         .collect();
     let all = |verdict| tests.iter().all(|test| test.verdict == verdict);
-    let verdict = if tests.is_empty() || all(Verdict::NotRun) {
+    let verdict = if shown_by.is_some() {
+        Verdict::Reproduced
+    } else if tests.is_empty() || all(Verdict::NotRun) {
         Verdict::NotRun
     } else if tests.iter().any(|test| test.verdict == Verdict::NotReproduced) {
         Verdict::NotReproduced
@@ -50,7 +57,7 @@ pub(super) fn judge(claim: &Definition, observations: &Observations) -> Scored {
         interval: part.interval,
         wanted: part.wanted(),
     });
-    let mut missing: Vec<String> = claim.not_run.iter().cloned().collect();
+    let mut missing: Vec<String> = claim.not_run.iter().cloned().chain(not_shown).collect();
     for test in &mut tests {
         missing.append(&mut test.missing);
     }
@@ -63,6 +70,7 @@ pub(super) fn judge(claim: &Definition, observations: &Observations) -> Scored {
         source: claim.source.clone(),
         trust: claim.trust.clone(),
         verdict,
+        shown_by,
         effect,
         p: p.filter(|p| !p.is_empty()).map(|p| p.into_iter().fold(0.0, f64::max)),
         p_adjusted: None,

@@ -5,7 +5,7 @@ mod screen;
 use std::path::PathBuf;
 
 use clap::Args;
-use prunebench_reports::claims::{Claims as Definitions, Observations, Scorecard};
+use prunebench_reports::claims::{Claims as Definitions, Evidence, Observations, Scorecard};
 use prunebench_results::Paper;
 use prunebench_sweep::{baseline, ordered_records};
 
@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::output::{Format, print, print_json, table};
 use crate::terminal::{faint, indented, width};
 
-/// Judge what papers claim by the records that are there: reproduced, not reproduced, inconclusive or not run.
+/// Judge what papers claim by the records that are there, or by the tests that show it: reproduced, not reproduced, inconclusive or not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench claims
@@ -72,6 +72,9 @@ pub fn scorecards(ids: &[String], folders: &[PathBuf]) -> anyhow::Result<Vec<Sco
         // A store at a time, since samples are large and what is kept of them is not.
         observations.add(&ordered_records(folder)?, &baseline, &papers);
     }
-    let scorecards = papers.iter().map(|claims| Scorecard::new(claims, &observations));
+    let evidence = Evidence::embedded()?;
+    let scorecards = papers
+        .iter()
+        .map(|claims| Scorecard::new(claims, &observations, &evidence));
     Ok(scorecards.collect())
 }
