@@ -65,7 +65,7 @@ def main():
         revision = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT, check=True,
                                   stdout=subprocess.PIPE, encoding="utf-8").stdout.strip()
         EVIDENCE.write_text(evidence(tests, version, revision, datetime.date.today()))
-    print(f"claims name {len(tests)} tests, all of which passed")
+    print(f"tests that claims name: {len(tests)}, all of which passed")
 
 
 if __name__ == "__main__":
