@@ -1,6 +1,6 @@
 # Every target sets up what it needs; a second run, or a second clone, fetches nothing again.
 .DEFAULT_GOAL := help
-.PHONY: help setup gpu-bundle model demo weight-evolution layer-parallelism readme readme-check readme-records test pin browser peers bench lint
+.PHONY: help setup gpu-bundle model demo claim-tests weight-evolution layer-parallelism readme readme-check readme-records test pin browser peers bench lint
 
 # Texts are read from here if they are here, else from the Hub.
 ifneq ($(wildcard ../shared/data),)
@@ -25,19 +25,29 @@ model: setup ## fetch SmolLM2-135M into the user's cache
 demo: setup ## compare every method on the embedded model and print the table (a minute on 2 cores)
 	cargo run -- run harness/experiments/quick.toml
 
-WE_MODELS = $(addprefix results/models/weight-evolution-small-,0 1 2)
+WE_EXPERIMENTS = harness/experiments/papers/weight_evolution
+WE_SEEDS = 0 1 2
+WE_MODELS = $(foreach kind,small extreme,$(addprefix results/models/weight-evolution-$(kind)-,$(WE_SEEDS)))
 WE_RESULTS = results/papers/weight_evolution
 
-$(WE_MODELS): results/models/weight-evolution-small-%: | setup
-	cargo run -- pretrain harness/experiments/papers/weight_evolution/small.toml --seed $* --out $@ --resume
+results/models/weight-evolution-small-%: | setup
+	cargo run -- pretrain $(WE_EXPERIMENTS)/small.toml --seed $* --out $@ --resume
 
-weight-evolution: $(WE_MODELS) ## replicate weight evolution at a CPU size: three trainings and a sweep (a quarter of an hour on 2 cores)
-	cargo run -- run harness/experiments/papers/weight_evolution/small_sweep.toml
+results/models/weight-evolution-extreme-%: | setup
+	cargo run -- pretrain $(WE_EXPERIMENTS)/extreme.toml --seed $* --out $@ --resume
+
+weight-evolution: model $(WE_MODELS) ## replicate weight evolution at a CPU size: six trainings and three sweeps (half an hour on 2 cores)
+	cargo run -- run $(WE_EXPERIMENTS)/small_sweep.toml
+	cargo run -- run $(WE_EXPERIMENTS)/extreme_sweep.toml
+	cargo run -- run $(WE_EXPERIMENTS)/pretrained.toml
 	cp results/runs/weight-evolution-small/table.csv $(WE_RESULTS)/records.csv
-	for seed in 0 1 2; do cp results/models/weight-evolution-small-$$seed/training.json $(WE_RESULTS)/training-$$seed.json; done
+	for part in extreme pretrained; do cp results/runs/weight-evolution-$$part/table.csv $(WE_RESULTS)/$$part.csv; done
+	for seed in $(WE_SEEDS); do \
+		cp results/models/weight-evolution-small-$$seed/training.json $(WE_RESULTS)/training-$$seed.json; \
+		cp results/models/weight-evolution-extreme-$$seed/training.json $(WE_RESULTS)/training-extreme-$$seed.json; done
 	cargo run -- claims weight_evolution --format markdown > $(WE_RESULTS)/claims.md.partial
 	mv $(WE_RESULTS)/claims.md.partial $(WE_RESULTS)/claims.md
-	python3 $(WE_RESULTS)/tables.py $(WE_RESULTS)/records.csv > $(WE_RESULTS)/README.md.partial
+	python3 $(WE_RESULTS)/tables.py > $(WE_RESULTS)/README.md.partial
 	mv $(WE_RESULTS)/README.md.partial $(WE_RESULTS)/README.md
 
 LP = layer-parallelism
@@ -79,12 +89,17 @@ readme: setup ## put the tables into README.md and docs again, from the committe
 readme-check: setup ## fail if a table of README.md, docs or a replication is not that of its records
 	cargo build --quiet
 	$(COG) --check --diff $(COG_FILES)
-	python3 $(WE_RESULTS)/tables.py $(WE_RESULTS)/records.csv | diff $(WE_RESULTS)/README.md -
+	python3 $(WE_RESULTS)/tables.py | diff $(WE_RESULTS)/README.md -
 	python3 $(LP_RESULTS)/tables.py | diff $(LP_RESULTS)/README.md -
 
 # Without the reference data the tests that use SmolLM2-135M skip, visibly, and need no model.
 test: setup $(if $(wildcard ../shared/golden),model) ## run every test
 	cargo test --workspace $(TESTFLAGS)
+
+claim-tests: setup ## run the tests that claims name, and note in results/papers/tests.toml that they passed
+	mkdir -p target
+	$(MAKE) test TESTFLAGS="-- --exact --show-output $$(python3 .ci/shown.py names)" 2>&1 | tee target/claim-tests.log
+	python3 .ci/shown.py note target/claim-tests.log
 
 pin: setup ## take over the numbers that moved with a version (results/pinned)
 	PRUNEBENCH_PIN=write cargo test --workspace --test end_to_end pinned

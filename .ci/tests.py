@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import shown
 import skips
 
 HERE = Path(__file__).resolve().parent
@@ -55,6 +56,42 @@ class Skips(unittest.TestCase):
         found = subprocess.run(["git", "grep", "-l", "SKIPPED", "--", "*.rs"], cwd=HERE.parent, stdout=subprocess.PIPE,
                                encoding="utf-8")
         self.assertEqual(found.stdout.split(), ["tests/support/src/lib.rs"])
+
+
+class Shown(unittest.TestCase):
+    LOG = """     Running unittests src/lib.rs (target/debug/deps/prunebench_a-0123456789abcdef)
+test x::one ... ok
+test x::two ... FAILED
+test x::three ... ok
+SKIPPED: x::three: no reason
+     Running tests/main.rs (target/debug/deps/whole-0123456789abcdef)
+test four ... ok
+   Doc-tests prunebench_a
+test five ... ok
+"""
+
+    def problems(self, *tests):
+        return list(shown.problems(self.LOG, set(tests)))
+
+    def test_a_test_that_ran_and_passed_is_enough(self):
+        self.assertEqual(self.problems("prunebench_a::x::one", "whole::four"), [])
+
+    def test_a_test_that_failed_or_skipped_or_is_none_or_is_of_another_crate_fails(self):
+        for test in ["prunebench_a::x::two", "prunebench_a::x::three", "prunebench_a::x::on", "whole::x::one", "prunebench_a::four",
+                     "whole::five"]:
+            [problem] = self.problems(test, "whole::four")
+            self.assertIn(f"a claim names {test}, which did not run and pass", problem)
+
+    def test_names_are_read_where_they_stand_in_one_form_and_refused_elsewhere(self):
+        self.assertEqual(shown.named('id = "1"\nshown_by = "a::b::c"\n[[claim]]\nshown_by = "d::e"\n'), ["a::b::c", "d::e"])
+        for line in ["shown_by = 'a::b'", 'shown_by="a::b"', 'shown_by = "a"', 'shown_by = ["a::b"]', '  shown_by = "a::b"']:
+            with self.assertRaises(SystemExit):
+                shown.named(f'shown_by = "d::e"\n{line}\n')
+
+    def test_what_is_noted_names_the_version_and_the_tests(self):
+        text = shown.evidence({"b::c", "a::b"}, "1.2.3", "0123-dirty", "2026-01-01")
+        self.assertEqual(text.splitlines()[1:], ['version = "1.2.3"', 'revision = "0123-dirty"', 'date = "2026-01-01"', "passed = [",
+                                                 '    "a::b",', '    "b::c",', "]"])
 
 
 class Stages(unittest.TestCase):

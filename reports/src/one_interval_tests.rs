@@ -179,8 +179,11 @@ fn table_and_claim_have_one_interval_for_a_speed_in_its_rounds() {
         "[[claim]]\nid = \"1\"\nstatement = \"s\"\nsource = \"x\"\ntrust = \"paper\"\nmetric = \"decode speed*\"\n\
          tests = [{ sum = { \"prune(*)\" = 1.0 }, above = 0.0 }]",
     );
-    let observations = crate::claims::Observation::of(&records, &baseline);
-    let scorecard = crate::claims::Scorecard::new(&claims.unwrap(), &observations);
+    let claims = claims.unwrap();
+    let mut observations = crate::claims::Observations::default();
+    observations.add(&records, &baseline, std::slice::from_ref(&claims));
+    let evidence = crate::claims::Evidence::embedded().unwrap();
+    let scorecard = crate::claims::Scorecard::new(&claims, &observations, &evidence);
     let effect = scorecard.claims[0].effect.clone().unwrap();
     let (of_claim, of_table) = (effect.interval.unwrap(), ratio.interval.unwrap());
     assert_eq!(

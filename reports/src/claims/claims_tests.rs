@@ -13,7 +13,7 @@ fn of(recipe: &str, nll: f64, noise: f64) -> Record {
     seeded(recipe, 1, nll, noise)
 }
 
-fn seeded(recipe: &str, seed: u64, nll: f64, noise: f64) -> Record {
+pub(super) fn seeded(recipe: &str, seed: u64, nll: f64, noise: f64) -> Record {
     let mut record = record(recipe, "candle", seed, nll);
     let windows = NOISE.iter().enumerate();
     let windows = windows.map(|(window, own)| 10.0 * (nll + window as f64 / 10.0 - 0.35 + noise * own));
@@ -27,27 +27,27 @@ fn protocol(mut record: Record, name: &str) -> Record {
     record
 }
 
-fn model(mut record: Record, name: &str) -> Record {
+pub(super) fn model(mut record: Record, name: &str) -> Record {
     record.cell.model = name.into();
     record.inputs.insert("model".into(), name.into());
     record.key = record.cell.key(&record.inputs);
     record
 }
 
-fn claim(test: &str) -> String {
+pub(super) fn claim(test: &str) -> String {
     format!(
         "[[claim]]\nid = \"1\"\nstatement = \"s\"\nsource = \"x\"\ntrust = \"paper\"\nmetric = \"perplexity *\"\n{test}"
     )
 }
 
-fn scorecard(text: &str, records: &[Record]) -> Scorecard {
+pub(super) fn scorecard(text: &str, records: &[Record]) -> Scorecard {
     let claims = Claims::parse("invented", text).unwrap();
-    let observations = Observation::of(records, &baseline());
-    assert!(records.is_empty() || observations.iter().any(|observation| claims.want(observation)));
-    Scorecard::new(&claims, &observations)
+    let mut observations = Observations::default();
+    observations.add(records, &baseline(), std::slice::from_ref(&claims));
+    Scorecard::new(&claims, &observations, &Evidence::embedded().unwrap())
 }
 
-fn scored(test: &str, records: &[Record]) -> Scored {
+pub(super) fn scored(test: &str, records: &[Record]) -> Scored {
     scorecard(&claim(test), records).claims.remove(0)
 }
 
@@ -319,9 +319,7 @@ fn p_values_are_corrected_over_the_claims_of_a_paper() {
 #[test]
 fn the_table_has_a_line_for_each_claim_and_the_totals() {
     let text = claim(RISING) + "\n" + &claim("not_run = \"no cluster\"").replace("\"1\"", "\"2\"");
-    let markdown = scorecard(&text, &[of("dense", 3.0, 0.0), of("a", 3.3, 0.0)])
-        .to_table()
-        .to_markdown();
+    let markdown = scorecard(&text, &[of("dense", 3.0, 0.0), of("a", 3.3, 0.0)]).to_markdown();
     for line in [
         "| 1 | s (x; paper) | reproduced | 0.300 [0.300, 0.300], claimed above 0: a − dense | 1 of 1 | under 0.0001 | 2 |  |",
         "| 2 | s (x; paper) | not run |  |  |  |  | no cluster |",
@@ -329,6 +327,19 @@ fn the_table_has_a_line_for_each_claim_and_the_totals() {
     ] {
         assert!(markdown.contains(line), "{line}\nin\n{markdown}");
     }
+}
+
+#[test]
+fn a_source_that_is_a_page_of_the_repository_is_linked_from_the_papers_folder_in_markdown_alone() {
+    let source = "docs/papers/a_b.md#S-1, and section 2; docs/papers/a_b.md";
+    let text = claim(RISING).replace("source = \"x\"", &format!("source = \"{source}\""));
+    let card = scorecard(&text, &[]);
+    let link = |path: &str| format!("[{}](../../../{path})", path.replace('_', "\\_"));
+    let (first, last) = (link("docs/papers/a_b.md#S-1"), link("docs/papers/a_b.md"));
+    let markdown = card.to_markdown();
+    let wanted = format!("| s ({first}, and section 2; {last}; paper) |");
+    assert!(markdown.contains(&wanted), "{wanted}\nin\n{markdown}");
+    assert!(card.to_table().to_csv().unwrap().contains(source));
 }
 
 #[test]
@@ -343,14 +354,22 @@ fn every_embedded_claim_can_be_read() {
         claims.iter().map(|claims| claims.paper.clone()).collect::<Vec<_>>(),
         papers
     );
-    let card = Scorecard::new(&claims[0], &[]);
+    let card = Scorecard::new(&claims[0], &Observations::default(), &Evidence::embedded().unwrap());
     assert_eq!(card.totals.not_run, card.claims.len());
 }
 
 #[test]
 fn a_test_that_says_nothing_is_refused() {
     let cases = [
-        ("", "claim `1`: it needs either `tests` or `not_run`"),
+        ("", "claim `1`: it needs one of `tests`, `shown_by` and `not_run`"),
+        (
+            "not_run = \"no cluster\"\nshown_by = \"a::b\"",
+            "one of `tests`, `shown_by` and `not_run`",
+        ),
+        (
+            "shown_by = \"streamed\"",
+            "write crate and test as in `prunebench_train::",
+        ),
         ("tests = [{ most = true }]", "one of `rising`, `convex` and `sum`"),
         (
             "tests = [{ sum = { \"a\" = 1.0 } }]",

@@ -107,8 +107,9 @@ impl Contrast {
                 .iter()
                 .map(|(weight, recipe)| (*weight, &setting[recipe][model]))
                 .collect();
-            let first = of_terms.iter().find_map(|(_, seeds)| seeds.values().next());
-            noise = first.map_or(noise, |observation| observation.noise);
+            // What a method reports may be certain of one recipe and not of another.
+            let mut noises = of_terms.iter().flat_map(|(_, seeds)| seeds.values()).map(|of| of.noise);
+            noise = noises.find(|of| *of != Noise::Nothing).unwrap_or(noise);
             let seeds = paired(&of_terms, claim.scale, &mut records)?;
             if seeds.len() < claim.seeds {
                 return Err(format!("{} of {} seeds of {words}", seeds.len(), claim.seeds));
@@ -260,7 +261,7 @@ fn scaled(samples: &[f64], scale: Scale) -> Vec<f64> {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
-use super::Observation;
+use super::{Observation, detail::Detail};
 
 /// Paper and text of every file `papers/<id>/claims.toml`.
 const EMBEDDED: [(&str, &str); 5] = [
@@ -43,17 +43,20 @@ pub(super) struct Definition {
     pub(super) source: String,
     /// How far it is the paper's own.
     pub(super) trust: String,
-    /// Why no test on records can answer it here.
+    /// Why no test can answer it here.
     #[serde(default)]
     pub(super) not_run: Option<String>,
+    /// The test of the code that shows it, with its crate before it, for a claim that no record can answer.
+    #[serde(default)]
+    pub(super) shown_by: Option<String>,
     /// Sources of models, `*` for anything.
     #[serde(default = "anything")]
     pub(super) models: Vec<String>,
     #[serde(default = "any")]
     pub(super) engine: String,
-    /// A number by the name that the rules of a gate give it, `*` for anything.
+    /// A number by the name that the rules of a gate give it, `*` for anything, or as [`Detail`] is written.
     #[serde(default)]
-    pub(super) metric: String,
+    metric: String,
     /// Seeds, or rounds of a speed, that there must be at least.
     #[serde(default = "one")]
     pub(super) seeds: usize,
@@ -94,6 +97,9 @@ pub(super) struct Test {
     /// Values of names in braces, the first of each, then the second of each, and so on.
     #[serde(default, rename = "for")]
     bindings: BTreeMap<String, Vec<toml::Value>>,
+    /// In place of the claim's.
+    #[serde(default)]
+    metric: Option<String>,
     /// Whether more than half of the contrasts are enough; else all have to hold.
     #[serde(default)]
     pub(super) most: bool,
@@ -177,28 +183,46 @@ impl Claims {
             if claims.all[..index].iter().any(|other| other.id == claim.id) {
                 return Err(wrong("another one has this id"));
             }
-            if claim.tests.is_empty() == claim.not_run.is_none() {
-                return Err(wrong("it needs either `tests` or `not_run`"));
-            }
-            if claim.metric.is_empty() && !claim.tests.is_empty() {
-                return Err(wrong("its tests need a `metric`"));
-            }
-            for test in &claim.tests {
-                test.contrasts().map_err(|problem| wrong(&problem))?;
-            }
+            claim.check().map_err(|problem| wrong(&problem))?;
         }
         Ok(claims)
     }
 
     /// Whether one of them may rest on a number.
-    pub fn want(&self, observation: &Observation) -> bool {
-        self.all.iter().any(|claim| claim.wants(observation))
+    pub(super) fn want(&self, observation: &Observation) -> bool {
+        let mut tests = self.tests();
+        tests.any(|(claim, test)| claim.wants(test, observation))
+    }
+
+    fn tests(&self) -> impl Iterator<Item = (&Definition, &Test)> {
+        let of = |claim| move |test| (claim, test);
+        self.all.iter().flat_map(move |claim| claim.tests.iter().map(of(claim)))
+    }
+
+    /// What methods report that a test may be about on a model by an engine: the metric, and what it says.
+    pub(super) fn details<'a>(&'a self, model: &'a str, engine: &'a str) -> impl Iterator<Item = (&'a str, Detail)> {
+        let here = self.tests().filter(move |(claim, _)| claim.is_of(model, engine));
+        here.filter_map(|(claim, test)| {
+            let metric = claim.metric(test);
+            Some((metric, Detail::parse(metric).ok()??))
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn tests_of_code(&self) -> Vec<String> {
+        self.all.iter().filter_map(|claim| claim.shown_by.clone()).collect()
+    }
+
+    /// The methods of whose details the tests speak.
+    pub fn methods(&self) -> Vec<String> {
+        let metrics = self.tests().map(|(claim, test)| claim.metric(test));
+        let details = metrics.filter_map(|metric| Detail::parse(metric).ok()?);
+        details.map(|detail| detail.method().to_owned()).collect()
     }
 
     /// The recipes without `*` that the tests name, each with its methods joined by ` + `.
     pub fn recipes(&self) -> Vec<String> {
-        let tests = self.all.iter().flat_map(|claim| &claim.tests);
-        let contrasts = tests.flat_map(|test| test.contrasts().unwrap_or_default());
+        let contrasts = self.tests().flat_map(|(_, test)| test.contrasts().unwrap_or_default());
         let terms = contrasts.flat_map(|contrast| contrast.terms);
         let mut recipes: Vec<String> = terms.flat_map(|(_, term)| term.of).collect();
         recipes.retain(|recipe| !recipe.contains('*'));
@@ -209,13 +233,47 @@ impl Claims {
 }
 
 impl Definition {
-    pub(super) fn wants(&self, observation: &Observation) -> bool {
-        let fits = |pattern: &str, text: &str| WildMatch::new(pattern).matches(text);
-        !self.tests.is_empty()
-            && fits(&self.metric, &observation.metric)
-            && fits(&self.engine, &observation.engine)
-            && self.models.iter().any(|pattern| fits(pattern, &observation.model))
+    fn check(&self) -> Result<(), String> {
+        let kinds = [!self.tests.is_empty(), self.not_run.is_some(), self.shown_by.is_some()];
+        if kinds.iter().filter(|&&kind| kind).count() != 1 {
+            return Err("it needs one of `tests`, `shown_by` and `not_run`".to_owned());
+        }
+        if let Some(test) = &self.shown_by
+            && (!test.contains("::") || test.contains(char::is_whitespace))
+        {
+            return Err(format!(
+                "`shown_by = \"{test}\"`: write crate and test as in `prunebench_train::tests::steps::name`"
+            ));
+        }
+        for test in &self.tests {
+            let metric = self.metric(test);
+            if metric.is_empty() {
+                return Err("its tests need a `metric`".to_owned());
+            }
+            if Detail::parse(metric)?.is_some() && self.scale == Scale::Perplexity {
+                return Err(format!("`scale = \"perplexity\"` is nothing for `{metric}`"));
+            }
+            test.contrasts()?;
+        }
+        Ok(())
     }
+
+    /// What a test of it is about.
+    pub(super) fn metric<'a>(&'a self, test: &'a Test) -> &'a str {
+        test.metric.as_deref().unwrap_or(&self.metric)
+    }
+
+    pub(super) fn wants(&self, test: &Test, observation: &Observation) -> bool {
+        fits(self.metric(test), &observation.metric) && self.is_of(&observation.model, &observation.engine)
+    }
+
+    fn is_of(&self, model: &str, engine: &str) -> bool {
+        fits(&self.engine, engine) && self.models.iter().any(|pattern| fits(pattern, model))
+    }
+}
+
+fn fits(pattern: &str, text: &str) -> bool {
+    WildMatch::new(pattern).matches(text)
 }
 
 impl Test {

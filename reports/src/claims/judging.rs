@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prunebench_results::MODEL_INPUT;
 
 use super::{
-    Effect, Observation, Part, Scored, Verdict,
+    Effect, Evidence, Observation, Observations, Part, Scored, Verdict,
     contrast::{Setting, Side},
     definition::{Definition, Samples, Test},
 };
@@ -22,15 +22,21 @@ struct Tested {
     missing: Vec<String>,
 }
 
-pub(super) fn judge(claim: &Definition, observations: &[Observation]) -> Scored {
-    let wanted = wanted(claim, observations);
+pub(super) fn judge(claim: &Definition, observations: &Observations, evidence: &Evidence) -> Scored {
+    let (shown_by, not_shown) = match claim.shown_by.as_deref().map(|test| evidence.of(test)) {
+        Some(Ok(words)) => (Some(words), None),
+        Some(Err(reason)) => (None, Some(reason)),
+        None => (None, None),
+    };
     let mut tests: Vec<Tested> = claim
         .tests
         .iter()
-        .flat_map(|test| judge_test(claim, test, &wanted))
+        .flat_map(|test| judge_test(claim, test, observations))
         .collect();
     let all = |verdict| tests.iter().all(|test| test.verdict == verdict);
-    let verdict = if tests.is_empty() || all(Verdict::NotRun) {
+    let verdict = if shown_by.is_some() {
+        Verdict::Reproduced
+    } else if tests.is_empty() || all(Verdict::NotRun) {
         Verdict::NotRun
     } else if tests.iter().any(|test| test.verdict == Verdict::NotReproduced) {
         Verdict::NotReproduced
@@ -51,7 +57,7 @@ pub(super) fn judge(claim: &Definition, observations: &[Observation]) -> Scored 
         interval: part.interval,
         wanted: part.wanted(),
     });
-    let mut missing: Vec<String> = claim.not_run.iter().cloned().collect();
+    let mut missing: Vec<String> = claim.not_run.iter().cloned().chain(not_shown).collect();
     for test in &mut tests {
         missing.append(&mut test.missing);
     }
@@ -64,6 +70,7 @@ pub(super) fn judge(claim: &Definition, observations: &[Observation]) -> Scored 
         source: claim.source.clone(),
         trust: claim.trust.clone(),
         verdict,
+        shown_by,
         effect,
         p: p.filter(|p| !p.is_empty()).map(|p| p.into_iter().fold(0.0, f64::max)),
         p_adjusted: None,
@@ -77,10 +84,10 @@ pub(super) fn judge(claim: &Definition, observations: &[Observation]) -> Scored 
 /// Observations by recipe.
 type ByRecipe<'a> = BTreeMap<&'a str, Vec<&'a Observation>>;
 
-/// The observations that a claim is about, apart by model, place, metric and scope.
-fn wanted<'a>(claim: &Definition, observations: &'a [Observation]) -> BTreeMap<[String; 4], ByRecipe<'a>> {
+/// The observations that a test is about, apart by model, place, metric and scope.
+fn wanted<'a>(claim: &Definition, test: &Test, all: &'a [Observation]) -> BTreeMap<[String; 4], ByRecipe<'a>> {
     let mut wanted: BTreeMap<[String; 4], ByRecipe> = BTreeMap::new();
-    for observation in observations.iter().filter(|observation| claim.wants(observation)) {
+    for observation in all.iter().filter(|observation| claim.wants(test, observation)) {
         let model = match claim.samples {
             Samples::Items => observation.model.clone(),
             Samples::Models => claim.models.join(", "),
@@ -143,7 +150,8 @@ fn setting(observations: Vec<&Observation>) -> Setting<'_> {
 }
 
 /// A test in every setting that has anything of it; in none, what is missing.
-fn judge_test(claim: &Definition, test: &Test, wanted: &BTreeMap<[String; 4], ByRecipe>) -> Vec<Tested> {
+fn judge_test(claim: &Definition, test: &Test, observations: &Observations) -> Vec<Tested> {
+    let wanted = wanted(claim, test, &observations.all);
     // Checked when the file was read.
     let contrasts = test.contrasts().unwrap_or_default();
     let mut tested = Vec::new();
@@ -197,13 +205,19 @@ fn judge_test(claim: &Definition, test: &Test, wanted: &BTreeMap<[String; 4], By
                 pattern => pattern,
             });
             let models: Vec<&str> = models.collect();
-            vec![format!("no record of {} with {}", models.join(" or "), claim.metric)]
+            vec![format!(
+                "no record of {} with {}",
+                models.join(" or "),
+                claim.metric(test)
+            )]
         };
+        let mut missing = lacking.map_or_else(nothing, |(_, missing)| missing);
+        missing.extend(observations.lacking(claim.metric(test)));
         tested.push(Tested {
             verdict: Verdict::NotRun,
             p: None,
             parts: Vec::new(),
-            missing: lacking.map_or_else(nothing, |(_, missing)| missing),
+            missing,
         });
     }
     tested

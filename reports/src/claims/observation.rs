@@ -1,16 +1,27 @@
 //! The numbers of records, each as samples whose mean it is.
 
-use prunebench_results::{Inputs, Record, Status};
+use std::collections::{BTreeMap, BTreeSet};
 
+use prunebench_results::{Inputs, Metrics, Record, Status};
+
+use super::{Claims, detail::Detail};
 use crate::{
     comparison::{method, place},
     gate::{Series, series::series, snapshot::machine},
     paired::{per_item, weighted},
 };
 
+/// Every number by which claims may be judged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observations {
+    pub(super) all: Vec<Observation>,
+    /// By metric, why records whose method could have reported it have no such number.
+    lacking: BTreeMap<String, BTreeSet<String>>,
+}
+
 /// A number of one record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
+pub(crate) struct Observation {
     pub(super) key: String,
     pub(super) model: String,
     pub(super) engine: String,
@@ -34,26 +45,57 @@ pub struct Observation {
 pub(super) enum Noise {
     /// Other windows or items.
     Items,
-    /// Another round.
+    /// Another round or seed.
     Rounds,
     Nothing,
 }
 
-impl Observation {
-    /// The numbers of the records of one store, samples included, by the names that a gate's rules give them; and
-    /// `decode seconds per token` and `all-reduces per token`, each with its setting. Speeds are over those of the recipe
-    /// `dense` in the same round.
-    pub fn of(records: &[Record], dense: &[String]) -> Vec<Self> {
+impl Observations {
+    /// Adds those of the records of one store, samples included, that a claim of these papers may rest on: by the names that a
+    /// gate's rules give them; `decode seconds per token` and `all-reduces per token`, each with its setting; and what methods
+    /// report of themselves. Speeds are over those of the recipe `dense` in the same round.
+    pub fn add(&mut self, records: &[Record], dense: &[String], papers: &[Claims]) {
         let ok = records.iter().filter(|record| record.status == Status::Ok);
-        ok.flat_map(|record| of_record(record, dense, records)).collect()
+        for (record, metrics) in ok.filter_map(|record| Some((record, record.metrics.as_ref()?))) {
+            let found = of_record(record, metrics, dense, records).into_iter();
+            self.all
+                .extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));
+            let (model, engine) = (&record.cell.model, &record.cell.engine);
+            let wanted = papers.iter().flat_map(|claims| claims.details(model, engine));
+            for (metric, detail) in wanted.collect::<BTreeMap<&str, Detail>>() {
+                self.add_detail(record, metrics, metric, &detail);
+            }
+        }
+    }
+
+    fn add_detail(&mut self, record: &Record, metrics: &Metrics, metric: &str, detail: &Detail) {
+        let reports = &metrics.compression.method_reports;
+        match detail.of(reports) {
+            None => {}
+            Some(Err(reason)) => {
+                let reasons = self.lacking.entry(metric.to_owned()).or_default();
+                reasons.insert(reason);
+            }
+            Some(Ok(value)) => {
+                // Another seed might make another model, and have the methods report something else.
+                let noise = match reports.iter().any(|report| report.stochastic) {
+                    true => Noise::Rounds,
+                    false => Noise::Nothing,
+                };
+                let observation = observation(record, metric.to_owned(), String::new(), noise, vec![value]);
+                self.all.push(observation);
+            }
+        }
+    }
+
+    /// Why records whose method could have reported a metric don't have it.
+    pub(super) fn lacking(&self, metric: &str) -> impl Iterator<Item = String> {
+        self.lacking.get(metric).into_iter().flatten().cloned()
     }
 }
 
-fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Observation> {
-    let Some(metrics) = &record.metrics else {
-        return Vec::new();
-    };
-    let observation = |metric: String, scope: String, noise: Noise, samples: Vec<f64>| Observation {
+fn observation(record: &Record, metric: String, scope: String, noise: Noise, samples: Vec<f64>) -> Observation {
+    Observation {
         key: record.key.to_string(),
         model: record.cell.model.clone(),
         engine: record.cell.engine.clone(),
@@ -66,7 +108,11 @@ fn of_record(record: &Record, dense: &[String], records: &[Record]) -> Vec<Obser
         finished_at: record.provenance.finished_at.clone(),
         noise,
         samples,
-    };
+    }
+}
+
+fn of_record(record: &Record, metrics: &Metrics, dense: &[String], records: &[Record]) -> Vec<Observation> {
+    let observation = |metric, scope, noise, samples| observation(record, metric, scope, noise, samples);
     let named = series(record, metrics, dense, records);
     let mut found: Vec<Observation> = named
         .into_iter()

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Claims, Observation, Part, judging::judge};
+use super::{Claims, Evidence, Observations, Part, judging::judge};
 use crate::{
     statistics::{Interval, benjamini_hochberg},
-    table::{Alignment, Column, Entry, Table},
+    table::{Alignment, Column, Entry, Table, escaped},
 };
 
 /// What became of a paper's claims.
@@ -38,13 +38,13 @@ pub struct Totals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every interval that it takes lies on the claim's side.
+    /// Every interval that it takes lies on the claim's side, or the test of the code that shows it passed.
     Reproduced,
     /// An interval that it takes lies on the other side.
     NotReproduced,
     /// Neither, or records are missing.
     Inconclusive,
-    /// No record tests it.
+    /// No record tests it, or nothing says that its test passed.
     NotRun,
 }
 
@@ -59,8 +59,10 @@ pub struct Scored {
     pub source: String,
     /// How far it is the paper's own.
     pub trust: String,
-    /// What the records say.
+    /// What the records say, or the test that shows it.
     pub verdict: Verdict,
+    /// The test of the code that shows it, and when it passed.
+    pub shown_by: Option<String>,
     /// The contrast that decides it: the surest on the other side, else the least sure.
     pub effect: Option<Effect>,
     /// The largest p-value of what has to hold; absent if anything is missing or without noise.
@@ -91,9 +93,10 @@ pub struct Effect {
 }
 
 impl Scorecard {
-    /// Judges every claim of a paper by the observations of all stores.
-    pub fn new(claims: &Claims, observations: &[Observation]) -> Self {
-        let mut scored: Vec<Scored> = claims.all.iter().map(|claim| judge(claim, observations)).collect();
+    /// Judges every claim of a paper by the observations of all stores, and by the tests of the code that passed.
+    pub fn new(claims: &Claims, observations: &Observations, evidence: &Evidence) -> Self {
+        let judged = claims.all.iter().map(|claim| judge(claim, observations, evidence));
+        let mut scored: Vec<Scored> = judged.collect();
         let tested: Vec<usize> = (0..scored.len()).filter(|&claim| scored[claim].p.is_some()).collect();
         let p: Vec<f64> = scored.iter().filter_map(|claim| claim.p).collect();
         for (claim, adjusted) in tested.into_iter().zip(benjamini_hochberg(&p)) {
@@ -113,6 +116,18 @@ impl Scorecard {
         }
     }
 
+    /// That table as Markdown in `results/papers/<paper>/claims.md`, from where pages of the repository that sources name are
+    /// linked.
+    pub fn to_markdown(&self) -> String {
+        let mut text = self.to_table().to_markdown();
+        for Scored { source, trust, .. } in &self.claims {
+            let words: Vec<String> = source.split(' ').map(linked).collect();
+            let shown = escaped(&format!("({source}; {trust})"));
+            text = text.replace(&shown, &format!("({}; {})", words.join(" "), escaped(trust)));
+        }
+        text
+    }
+
     /// A line for each claim.
     pub fn to_table(&self) -> Table {
         let columns = [
@@ -130,7 +145,10 @@ impl Scorecard {
                 claim.id.clone(),
                 format!("{} ({}; {})", claim.statement, claim.source, claim.trust),
                 claim.verdict.words().to_owned(),
-                claim.effect.as_ref().map(Effect::shown).unwrap_or_default(),
+                match &claim.effect {
+                    Some(effect) => effect.shown(),
+                    None => claim.shown_by.clone().unwrap_or_default(),
+                },
                 match claim.parts.len() {
                     0 => String::new(),
                     parts => format!("{} of {parts}", claim.holding),
@@ -172,6 +190,17 @@ impl Scorecard {
     }
 }
 
+/// A word of a source as Markdown: a link where it is a page of the repository, such as `docs/papers/paser.md#T1`.
+fn linked(word: &str) -> String {
+    let path = word.trim_end_matches([',', ';', ':']);
+    let (page, _) = path.split_once('#').unwrap_or((path, ""));
+    if page.contains('/') && page.ends_with(".md") {
+        format!("[{}](../../../{path}){}", escaped(path), &word[path.len()..])
+    } else {
+        escaped(word)
+    }
+}
+
 impl Verdict {
     /// As people read it.
     pub fn words(self) -> &'static str {
@@ -185,10 +214,11 @@ impl Verdict {
 }
 
 impl Scored {
-    /// What the verdict rests on, in a line: the effect with its interval, what is claimed of it, and how sure that is. Empty
-    /// if nothing was found.
+    /// What the verdict rests on, in a line: the effect with its interval, what is claimed of it, and how sure that is; or the
+    /// test of the code. Empty if nothing was found.
     pub fn evidence(&self) -> String {
-        let mut parts: Vec<String> = self.effect.iter().map(Effect::size).collect();
+        let mut parts: Vec<String> = self.shown_by.iter().cloned().collect();
+        parts.extend(self.effect.as_ref().map(Effect::size));
         if self.parts.len() > 1 {
             parts.push(format!("holds in {} of {}", self.holding, self.parts.len()));
         }

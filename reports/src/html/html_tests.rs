@@ -274,6 +274,7 @@ fn a_scorecard_is_on_the_page_with_its_verdicts_and_records() {
         source: "section 3".into(),
         trust: "paper".into(),
         verdict: Verdict::NotReproduced,
+        shown_by: None,
         effect: None,
         p: Some(0.25),
         p_adjusted: Some(0.5),

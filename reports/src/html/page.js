@@ -441,7 +441,7 @@
   const grounds = (paper, claim) => open(
     html("h2", {}, claim.statement),
     html("p", { class: "quiet" }, `${paper}, ${claim.id}; ${claim.source}; ${claim.trust}`),
-    html("p", {}, verdict(claim.verdict)),
+    html("p", {}, verdict(claim.verdict), claim.shown_by ? `: ${claim.shown_by}` : null),
     ...claim.missing.map((what) => html("p", { class: "quiet" }, `Missing: ${what}`)),
     ...claim.parts.flatMap((part) => [
       html("h3", {}, part.of),
@@ -461,7 +461,7 @@
       },
       html("td", { class: "words" }, claim.statement, html("small", {}, `${claim.id}; ${claim.source}; ${claim.trust}`)),
       html("td", { class: "words" }, verdict(claim.verdict), claim.missing.length ? html("small", {}, claim.missing[0], claim.missing.length > 1 ? `; and ${claim.missing.length - 1} more` : null) : null),
-      html("td", { class: "words" }, ...(claim.effect ? [`${figures(claim.effect.value)} ${ends(claim.effect.interval)}`, html("small", {}, `claimed ${claim.effect.wanted}: ${claim.effect.of}`)] : ["—"])),
+      html("td", { class: "words" }, ...(claim.effect ? [`${figures(claim.effect.value)} ${ends(claim.effect.interval)}`, html("small", {}, `claimed ${claim.effect.wanted}: ${claim.effect.of}`)] : [claim.shown_by ?? "—"])),
       html("td", {}, claim.parts.length ? `${claim.holding} of ${claim.parts.length}` : "—"),
       html("td", {}, claim.p_adjusted === null ? "—" : probability(claim.p_adjusted)),
       html("td", {}, claim.records.length ? String(claim.records.length) : "—")))))));

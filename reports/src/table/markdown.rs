@@ -37,7 +37,7 @@ impl Table {
 }
 
 /// Text that means itself in a Markdown table: paths, errors and method names may hold anything.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut plain = String::new();
     for c in text.chars() {
         if matches!(c, '\\' | '|' | '*' | '_' | '`' | '<' | '~') {

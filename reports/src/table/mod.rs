@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::entry::Entry;
 pub(crate) use self::entry::grouped;
+pub(crate) use self::markdown::escaped;
 
 /// A table with everything a reader needs to judge it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws the tables of weight evolution at small scale: reads a sweep's table.csv, prints Markdown.
+"""Draws the tables of weight evolution at small scale: reads the table.csv of each sweep, which lie beside it, prints Markdown.
 
-    python3 tables.py records.csv > README.md
+    python3 tables.py > README.md
 
 Each training (a seed of `prunebench pretrain`) is one observation. Verdicts are those of `prunebench claims`, in claims.md.
 """
@@ -12,6 +12,9 @@ import re
 import statistics
 import sys
 from collections import defaultdict
+from pathlib import Path
+
+HERE = Path(__file__).parent
 
 # Loss of the authors' notebook (10.8 M parameters) after 50 masked steps, by threshold: sparsity, loss.
 PUBLISHED = {
@@ -30,35 +33,70 @@ def shown(values, digits=3):
     return f"{statistics.mean(values):.{digits}f} ± {error(values):.{digits}f}"
 
 
-def read(path):
+class Sweep:
     """Losses by recipe and training, achieved ratios likewise, and what else the rows agree on."""
-    losses, achieved, facts = defaultdict(dict), defaultdict(dict), defaultdict(set)
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            if row["status"] != "ok":
-                sys.exit(f"{path}: {row['method']} on {row['model']} was not measured: {row['error']}")
-            losses[row["method"]][row["model"]] = float(row["total_nll"]) / int(row["tokens_scored"])
-            achieved[row["method"]][row["model"]] = float(row["achieved_ratio"] or 0)
-            for key in ("protocol", "tokens_scored", "windows", "engine_version", "dtype", "cpu", "git_revision", "git_dirty"):
-                facts[key].add(row[key])
-    return losses, achieved, facts
+
+    def __init__(self, path):
+        self.path, self.losses, self.achieved, self.facts = path, defaultdict(dict), defaultdict(dict), defaultdict(set)
+        with open(path, newline="") as file:
+            for row in csv.DictReader(file):
+                if row["status"] != "ok":
+                    sys.exit(f"{path}: {row['method']} on {row['model']} was not measured: {row['error']}")
+                self.losses[row["method"]][row["model"]] = float(row["total_nll"]) / int(row["tokens_scored"])
+                self.achieved[row["method"]][row["model"]] = float(row["achieved_ratio"] or 0)
+                for key in ("protocol", "tokens_scored", "windows", "engine_version", "dtype", "cpu", "git_revision", "git_dirty"):
+                    self.facts[key].add(row[key])
+        self.models = sorted(self.losses["dense"])
+
+    def series(self, recipe):
+        found = [name for name in self.losses if re.sub(r"\s", "", name) == re.sub(r"\s", "", recipe)]
+        if len(found) != 1:
+            sys.exit(f"{self.path}: {len(found)} recipes are {recipe}; there are {', '.join(sorted(self.losses))}")
+        return [self.losses[found[0]][model] for model in self.models]
+
+    def ratio_of(self, recipe):
+        return [self.achieved[recipe][model] for model in self.models]
+
+    def measured(self):
+        """Protocol, size, engine and program in a line."""
+        one = {key: ", ".join(sorted(values)) for key, values in self.facts.items()}
+        return (f"{one['protocol']}, {one['windows']} windows, {int(one['tokens_scored']):,} tokens scored, {one['engine_version']}, "
+                f"{one['dtype']}, {one['cpu']}, prunebench at {one['git_revision'][:12]}"
+                f"{'' if one['git_dirty'] == 'false' else ' with local changes'}")
 
 
-def main(path):
-    losses, achieved, facts = read(path)
-    models = sorted(losses["dense"])
+def extreme(tuned_by):
+    """The trainings that go far past their best."""
+    sweep = Sweep(HERE / "extreme.csv")
+    final, best = sweep.series("dense"), sweep.series("snapshot(of=best)")
+    print(f"\n## An extreme over-fit\n\nThree trainings of [extreme.toml](../../../harness/experiments/papers/weight_evolution/extreme.toml) "
+          f"([0](training-extreme-0.json), [1](training-extreme-1.json), [2](training-extreme-2.json)), as long on a third of the text, end at "
+          f"{shown(final)}; their best was {shown(best)}. Every cell of "
+          f"[extreme_sweep.toml](../../../harness/experiments/papers/weight_evolution/extreme_sweep.toml) is a row of "
+          f"[extreme.csv](extreme.csv): {sweep.measured()}.\n")
+    print("| sparsity | evolution, tuned | random, tuned |\n| --: | --: | --: |")
+    for ratio in RATIOS[:5]:
+        cells = [shown(sweep.series(f"weight-evolution(ratio={ratio}, score={score}) + {tuned_by}")) for score in ("trajectory", "random")]
+        print(f"| {100 * ratio:.1f} % | " + " | ".join(cells) + " |")
+
+
+def pretrained():
+    """A model whose training nobody watched."""
+    sweep = Sweep(HERE / "pretrained.csv")
+    print(f"\n## A pretrained model\n\nSmolLM2-135M pruned by magnitude, without tuning "
+          f"([pretrained.toml](../../../harness/experiments/papers/weight_evolution/pretrained.toml), [pretrained.csv](pretrained.csv)): "
+          f"{sweep.measured()}.\n")
+    print("| recipe | perplexity |\n| :-- | --: |")
+    for recipe in sweep.losses:
+        print(f"| `{recipe}` | {math.exp(sweep.series(recipe)[0]):,.1f} |")
+
+
+def main():
+    path = HERE / "records.csv"
+    sweep = Sweep(path)
+    losses, models, series, ratio_of = sweep.losses, sweep.models, sweep.series, sweep.ratio_of
     if len(models) < 2:
         sys.exit(f"{path}: {len(models)} training, and an error over trainings takes at least two")
-
-    def series(recipe):
-        found = [name for name in losses if re.sub(r"\s", "", name) == re.sub(r"\s", "", recipe)]
-        if len(found) != 1:
-            sys.exit(f"{path}: {len(found)} recipes are {recipe}; there are {', '.join(sorted(losses))}")
-        return [losses[found[0]][model] for model in models]
-
-    def ratio_of(recipe):
-        return [achieved[recipe][model] for model in models]
-
     tuned_by = next(name for name in losses if name.startswith("finetune("))
     final = series("dense")
     best = series("snapshot(of=best)")
@@ -82,7 +120,7 @@ def main(path):
         "such a copy of 0.35 M parameters, "
         "trained for longer than is good for it. Three trainings are few: differences of less than about 0.03 can't be decided.\n"
     )
-    one = {key: ", ".join(sorted(values)) for key, values in facts.items()}
+    one = {key: ", ".join(sorted(values)) for key, values in sweep.facts.items()}
     print(
         f"Losses are NLL per character, {one['protocol']}, {one['windows']} windows, {int(one['tokens_scored']):,} characters scored; "
         f"means ± standard error over {len(models)} trainings. {one['engine_version']}, {one['dtype']}, {one['cpu']}; "
@@ -103,6 +141,14 @@ def main(path):
     for ratio in RATIOS:
         cells = [shown(pruned[score, ratio, tuned]) for tuned in (False, True) for score in SCORES]
         print(f"| {100 * ratio:.1f} % | " + " | ".join(cells) + " |")
+
+    stopped = {ratio: f"snapshot(of=best) + weight-evolution(ratio={ratio}, score=trajectory) + {tuned_by}" for ratio in RATIOS}
+    if stopped[RATIOS[0]] in losses:
+        print("\nOf the best of the run in place of the final model, by the averages of the whole run:\n")
+        print("| sparsity | evolution, tuned |\n| --: | --: |")
+        print(f"| 0.0 % | {shown(best)} |")
+        for ratio, recipe in stopped.items():
+            print(f"| {100 * ratio:.1f} % | {shown(series(recipe))} |")
 
     print("\n## Sparsity by threshold\n")
     thresholds = {k: ratio_of(f"weight-evolution(k={k})") for k in PUBLISHED}
@@ -130,9 +176,11 @@ def main(path):
     for recipe in losses:
         if "rows=" in recipe or "weighting=" in recipe:
             print(f"| `{recipe}` | {shown([100 * r for r in ratio_of(recipe)], 2)} % | {shown(series(recipe))} |")
+    if (HERE / "extreme.csv").exists():
+        extreme(tuned_by)
+    if (HERE / "pretrained.csv").exists():
+        pretrained()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    main()

@@ -5,7 +5,7 @@ mod screen;
 use std::path::PathBuf;
 
 use clap::Args;
-use prunebench_reports::claims::{Claims as Definitions, Observation, Scorecard};
+use prunebench_reports::claims::{Claims as Definitions, Evidence, Observations, Scorecard};
 use prunebench_results::Paper;
 use prunebench_sweep::{baseline, ordered_records};
 
@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::output::{Format, print, print_json, table};
 use crate::terminal::{faint, indented, width};
 
-/// Judge what papers claim by the records that are there: reproduced, not reproduced, inconclusive or not run.
+/// Judge what papers claim by the records that are there, or by the tests that show it: reproduced, not reproduced, inconclusive or not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   prunebench claims
@@ -47,7 +47,7 @@ impl Claims {
         }
         let width = width();
         let drawn = scorecards.iter().map(|scorecard| match self.format {
-            Format::Markdown => scorecard.to_table().to_markdown(),
+            Format::Markdown => scorecard.to_markdown(),
             Format::Text if self.wide => table(&scorecard.to_table()),
             Format::Text => screen::drawn(scorecard, width),
         });
@@ -67,13 +67,14 @@ pub fn scorecards(ids: &[String], folders: &[PathBuf]) -> anyhow::Result<Vec<Sco
     }
     let mut papers = Definitions::all()?;
     papers.retain(|claims| ids.is_empty() || ids.contains(&claims.paper));
-    let (mut observations, baseline) = (Vec::new(), baseline());
+    let (mut observations, baseline) = (Observations::default(), baseline());
     for folder in folders {
-        let records = ordered_records(folder)?;
         // A store at a time, since samples are large and what is kept of them is not.
-        let found = Observation::of(&records, &baseline).into_iter();
-        observations.extend(found.filter(|observation| papers.iter().any(|claims| claims.want(observation))));
+        observations.add(&ordered_records(folder)?, &baseline, &papers);
     }
-    let scorecards = papers.iter().map(|claims| Scorecard::new(claims, &observations));
+    let evidence = Evidence::embedded()?;
+    let scorecards = papers
+        .iter()
+        .map(|claims| Scorecard::new(claims, &observations, &evidence));
     Ok(scorecards.collect())
 }
