@@ -122,7 +122,7 @@ impl fmt::Display for Need {
             Self::RecoveryData => "training data",
             Self::ValidationData => "validation data",
             Self::TrainingRun => "a training run",
-            Self::LaterTraining => "training after it",
+            Self::LaterTraining => "later training",
         })
     }
 }
