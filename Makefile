@@ -86,7 +86,8 @@ readme: setup ## put the tables into README.md and docs again, from the committe
 	cargo build --quiet
 	$(COG) -r $(COG_FILES)
 
-readme-check: setup ## fail if a table of README.md, docs or a replication is not that of its records
+readme-check: setup ## fail if a table of README.md, docs or a replication is not that of its records, or a link leads nowhere
+	python3 .ci/links.py
 	cargo build --quiet
 	$(COG) --check --diff $(COG_FILES)
 	python3 $(WE_RESULTS)/tables.py | diff $(WE_RESULTS)/README.md -

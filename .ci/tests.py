@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import links
 import shown
 import skips
 
@@ -92,6 +93,20 @@ test five ... ok
         text = shown.evidence({"b::c", "a::b"}, "1.2.3", "0123-dirty", "2026-01-01")
         self.assertEqual(text.splitlines()[1:], ['version = "1.2.3"', 'revision = "0123-dirty"', 'date = "2026-01-01"', "passed = [",
                                                  '    "a::b",', '    "b::c",', "]"])
+
+
+class Links(unittest.TestCase):
+    def problems(self, text, name="docs/page.md"):
+        return list(links.problems(links.ROOT / name, text))
+
+    def test_files_and_headings_that_are_there_are_enough(self):
+        self.assertEqual(self.problems("[a](../README.md), [b](format.md#the-results-folder), [c](https://a.b/c)\n```\n[d](e)\n```"), [])
+
+    def test_a_file_or_a_heading_that_is_not_there_fails(self):
+        for link, what in [("format.toml", "is not there"), ("format.md#the-results", "names no heading")]:
+            self.assertEqual(self.problems(f"[a]({link})"), [f"docs/page.md: {link} {what}"])
+        [problem] = self.problems('source = "docs/papers/weight_evolution.md#expectation-99; ours"', "reports/papers/a/claims.toml")
+        self.assertIn("names no heading", problem)
 
 
 class Stages(unittest.TestCase):

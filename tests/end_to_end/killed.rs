@@ -143,3 +143,56 @@ fn two_runs_at_once_share_the_cells() {
     assert_eq!(counts.iter().sum::<usize>(), cells(), "{counts:?}");
     check(&sandbox, &undisturbed());
 }
+
+/// Waits until a folder is there, and kills the run, which takes its worker along.
+fn kill_once_there(sandbox: &Sandbox, phase: &str) {
+    let started = sandbox.start("a.toml", &[]);
+    let checkpoints = sandbox.path("results/runs/.checkpoints");
+    let is_there = || {
+        let cells = std::fs::read_dir(&checkpoints).into_iter().flatten().flatten();
+        cells
+            .flat_map(|cell| {
+                std::fs::read_dir(cell.path().join(phase))
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+            })
+            .any(|checkpoint| checkpoint.file_name().to_string_lossy().starts_with("step-"))
+    };
+    let found = (0..2400).any(|_| {
+        sleep(Duration::from_millis(25));
+        is_there()
+    });
+    assert!(found, "no checkpoint of {phase}");
+    assert!(kill(started.run.id()));
+    started.end();
+}
+
+#[test]
+fn a_cell_killed_in_either_of_its_trainings_goes_on_with_it_to_the_same_record() {
+    let experiment = |checkpoints: &str| {
+        format!(
+            r#"
+            name = "a"
+            models = ["small"]
+            engines = ["{}"]
+            threads = 1
+            recipes = [["finetune(steps=80, batch=4, length=64)", "lora(steps=80, batch=4, length=64)"]]
+            recovery.texts = ["world/train-sample"]
+            evaluation.perplexity = [{{ protocol = "world/stream-128@1", windows = 6 }}]
+            {checkpoints}
+            "#,
+            Engine::compiled()[0]
+        )
+    };
+    let [undisturbed, killed] = [Sandbox::new(), Sandbox::new()];
+    undisturbed.write("a.toml", &experiment(""));
+    undisturbed.run(&["run", "a.toml"]).expect(0, &[]);
+    killed.write("a.toml", &experiment("limits.checkpoint_s = 0"));
+    kill_once_there(&killed, "0-finetune");
+    kill_once_there(&killed, "1-lora");
+    killed.run(&["run", "a.toml"]).expect(0, &[]);
+    assert_eq!(numbers(killed.records("a")), numbers(undisturbed.records("a")));
+    let left = std::fs::read_dir(killed.path("results/runs/.checkpoints")).unwrap();
+    assert_eq!(left.count(), 0, "a finished cell leaves no checkpoints");
+}
