@@ -112,7 +112,9 @@ fn with_slot(model: &Decoder) -> Result<Decoder> {
         scale: 1.0,
         keeps_zeros: false,
     };
-    let target = extended.blocks[lender].linear(LinearName::Up).map(|linear| linear.weight.shape());
+    let target = extended.blocks[lender]
+        .linear(LinearName::Up)
+        .map(|linear| linear.weight.shape());
     if let Some(&[out, inner]) = target.as_deref() {
         let delta = Delta::start(delta, [out, inner], 7, dtype, &device)?;
         extended.add_delta(slot, LinearName::Up, delta)?;
@@ -130,7 +132,12 @@ struct Strength {
 
 impl Strength {
     fn made(&self, leaves: &Leaves, gates: Tensor) -> Trained<Made> {
-        let output = |half: &str| (format!("model.layers.{}.{half}.output_gate", self.slot), leaves["strength"].clone());
+        let output = |half: &str| {
+            (
+                format!("model.layers.{}.{half}.output_gate", self.slot),
+                leaves["strength"].clone(),
+            )
+        };
         let channels = ("model.layers.0.mlp.channel_gates".to_owned(), gates);
         Ok(vec![output("self_attn"), output("mlp"), channels])
     }
@@ -155,7 +162,11 @@ impl Callback for Strength {
 
     fn makes(&self) -> Vec<String> {
         let output = |half: &str| format!("model.layers.{}.{half}.output_gate", self.slot);
-        vec![output("self_attn"), output("mlp"), "model.layers.0.mlp.channel_gates".to_owned()]
+        vec![
+            output("self_attn"),
+            output("mlp"),
+            "model.layers.0.mlp.channel_gates".to_owned(),
+        ]
     }
 
     fn before_pass(&mut self, pass: &Pass, leaves: &Leaves) -> Trained<Made> {
@@ -252,8 +263,16 @@ fn it_borrows_gates_and_learns() {
         let (left, _) = apply(&device, None, |_| false);
         let left = left.unwrap();
         let strength = left.details[1]["strength"].as_f64().unwrap();
-        assert!(strength != 0.5 && left.details[1]["passes"] == 10.0, "{device}: {strength}");
-        let parameter = |name: String| left.parameters.iter().find(|(found, _)| *found == name).map(|(_, values)| values);
+        assert!(
+            strength != 0.5 && left.details[1]["passes"] == 10.0,
+            "{device}: {strength}"
+        );
+        let parameter = |name: String| {
+            left.parameters
+                .iter()
+                .find(|(found, _)| *found == name)
+                .map(|(_, values)| values)
+        };
         // One block was removed, and the last of the others runs twice.
         assert!(parameter(format!("model.layers.{}.input_layernorm.weight", BLOCKS - 1)).is_some());
         assert!(parameter(format!("model.layers.{}.mlp.up_proj.weight", BLOCKS - 1)).is_none());
@@ -267,9 +286,16 @@ fn a_recipe_killed_in_either_phase_goes_on_to_the_last_bit_and_trains_nothing_tw
         assert!(wanted.is_some());
         let folder = tempfile::tempdir().unwrap();
         let go_on = |kills: &str| {
-            let (left, told) = apply(&device, every_step(folder.path(), "this"), |told| told.starts_with(kills));
+            let (left, told) = apply(&device, every_step(folder.path(), "this"), |told| {
+                told.starts_with(kills)
+            });
             let trained = told.iter().filter(|told| told.contains(": loss")).cloned();
-            (left, trained.map(|told| told.split(" 0").next().unwrap_or_default().to_owned()).collect::<Vec<_>>())
+            (
+                left,
+                trained
+                    .map(|told| told.split(" 0").next().unwrap_or_default().to_owned())
+                    .collect::<Vec<_>>(),
+            )
         };
         let steps = |told: &[String]| -> Vec<String> {
             let step = |told: &String| told.split(": loss").next().unwrap_or_default().to_owned();

@@ -71,7 +71,11 @@ fn zeros_of_a_mask_stay_and_no_others_come() {
         };
         let masked = zeros(&["magnitude(ratio=0.5)", RECOVERY]);
         assert!(masked.iter().flatten().any(|&zero| zero));
-        assert_eq!(zeros(&["magnitude(ratio=0.5)", "from-scratch", RECOVERY]), masked, "{device}");
+        assert_eq!(
+            zeros(&["magnitude(ratio=0.5)", "from-scratch", RECOVERY]),
+            masked,
+            "{device}"
+        );
     }
 }
 
@@ -103,8 +107,16 @@ fn a_recipe_without_a_training_after_it_is_refused() {
         &["from-scratch", RECOVERY, "from-scratch"],
     ] {
         let refusal = Recipe::parse(recipe).unwrap().check().unwrap_err().to_string();
-        assert!(refusal.contains("`from-scratch` leaves random weights") && refusal.contains("finetune"), "{refusal}");
+        assert!(
+            refusal.contains("`from-scratch` leaves random weights") && refusal.contains("finetune"),
+            "{refusal}"
+        );
         assert_eq!(apply(recipe, &device, 0).err().unwrap().to_string(), refusal);
     }
-    assert!(Recipe::parse(&["from-scratch", "lora(steps=1)"]).unwrap().check().is_ok());
+    assert!(
+        Recipe::parse(&["from-scratch", "lora(steps=1)"])
+            .unwrap()
+            .check()
+            .is_ok()
+    );
 }
