@@ -258,6 +258,16 @@ fn every_step(folder: &std::path::Path, machine: &str) -> Option<Keeping> {
 }
 
 #[test]
+fn a_phase_without_data_is_refused_before_anything_is_done() {
+    let device = Device::available()[0];
+    let (dense, windows, mut quiet) = (model(&device), windows(), |_: usize, _: usize, _: &str| {});
+    let mut run = Run::new(&dense, &windows, 3, &mut quiet);
+    let refusal = Recipe::parse(&RECIPE).unwrap().apply(&mut run).unwrap_err().to_string();
+    assert!(refusal.contains("toy needs data to train on"), "{refusal}");
+    assert_eq!(run.model.blocks.len(), BLOCKS);
+}
+
+#[test]
 fn it_borrows_gates_and_learns() {
     for device in Device::available() {
         let (left, _) = apply(&device, None, |_| false);

@@ -1,6 +1,7 @@
 //! Training of small decoders on every engine.
 
 mod adapters;
+mod callback_faults;
 mod callbacks;
 mod faults;
 mod gradients;
