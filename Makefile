@@ -22,7 +22,7 @@ gpu-bundle: setup ## build for CUDA, without needing any here, and pack it for a
 model: setup ## fetch SmolLM2-135M into the user's cache
 	cargo run --quiet -- fetch smollm2-135m
 
-demo: setup ## compare every method on the embedded model and print the table (a minute on 2 cores)
+demo: setup ## compare every method on the embedded model and print the table (a minute or so on 2 cores)
 	cargo run -- run harness/experiments/quick.toml
 
 WE_EXPERIMENTS = harness/experiments/papers/weight_evolution
