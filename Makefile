@@ -29,6 +29,10 @@ WE_EXPERIMENTS = harness/experiments/papers/weight_evolution
 WE_SEEDS = 0 1 2
 WE_MODELS = $(foreach kind,small extreme,$(addprefix results/models/weight-evolution-$(kind)-,$(WE_SEEDS)))
 WE_RESULTS = results/papers/weight_evolution
+# A table without the loss of every window, which would make it 9 MB.
+WITHOUT_WINDOWS = python3 -c "import csv, sys; csv.field_size_limit(2**31 - 1); rows = csv.DictReader(sys.stdin); \
+	kept = [name for name in rows.fieldnames if name != 'window_nll']; \
+	out = csv.DictWriter(sys.stdout, kept, extrasaction='ignore', lineterminator='\n'); out.writeheader(); out.writerows(rows)"
 
 results/models/weight-evolution-small-%: | setup
 	cargo run -- pretrain $(WE_EXPERIMENTS)/small.toml --seed $* --out $@ --resume
@@ -40,8 +44,9 @@ weight-evolution: model $(WE_MODELS) ## replicate weight evolution at a CPU size
 	cargo run -- run $(WE_EXPERIMENTS)/small_sweep.toml
 	cargo run -- run $(WE_EXPERIMENTS)/extreme_sweep.toml
 	cargo run -- run $(WE_EXPERIMENTS)/pretrained.toml
-	cp results/runs/weight-evolution-small/table.csv $(WE_RESULTS)/records.csv
-	for part in extreme pretrained; do cp results/runs/weight-evolution-$$part/table.csv $(WE_RESULTS)/$$part.csv; done
+	$(WITHOUT_WINDOWS) < results/runs/weight-evolution-small/table.csv > $(WE_RESULTS)/records.csv
+	for part in extreme pretrained; do \
+		$(WITHOUT_WINDOWS) < results/runs/weight-evolution-$$part/table.csv > $(WE_RESULTS)/$$part.csv; done
 	for seed in $(WE_SEEDS); do \
 		cp results/models/weight-evolution-small-$$seed/training.json $(WE_RESULTS)/training-$$seed.json; \
 		cp results/models/weight-evolution-extreme-$$seed/training.json $(WE_RESULTS)/training-extreme-$$seed.json; done
