@@ -194,7 +194,7 @@ pub(crate) fn measure(
             }),
             keeping: request.checkpoints.as_ref().map(|checkpoints| Keeping {
                 folder: checkpoints.folder.clone(),
-                every: Duration::from_secs_f64(checkpoints.every_s),
+                every: Duration::try_from_secs_f64(checkpoints.every_s).unwrap_or(Duration::MAX),
                 machine: hardware(device.kind),
             }),
         },
